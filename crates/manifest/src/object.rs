@@ -1,0 +1,232 @@
+//! A Kubernetes object and the place that it was read from.
+
+use std::fmt;
+
+use serde_json::{Map, Value};
+use zeroize::Zeroize as _;
+
+use crate::{Gvk, ObjectId};
+
+/// Where an object was declared. Carried beside the object, never written into it.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Origin {
+    /// Path below the artifact root, with `/`.
+    pub file: String,
+    /// Line of the document's first key, from 1; 0 when the object was generated.
+    pub line: u32,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.line == 0 { f.write_str(&self.file) } else { write!(f, "{}:{}", self.file, self.line) }
+    }
+}
+
+/// A Kubernetes object: a map with `apiVersion`, `kind` and, unless it is a list, `metadata.name`.
+///
+/// `Debug` prints identity only. The strings of a Secret are wiped when the object is dropped.
+#[derive(Clone)]
+pub struct Object {
+    value: Value,
+    origin: Option<Box<Origin>>,
+}
+
+impl Object {
+    /// Takes a value that is an object of Kubernetes.
+    ///
+    /// # Errors
+    /// When it is not a map, or `apiVersion`, `kind` or `metadata.name` is missing or no string.
+    pub fn new(value: Value) -> Result<Self, ObjectError> {
+        let map = value.as_object().ok_or(ObjectError::NotAMap)?;
+        for field in ["apiVersion", "kind"] {
+            if map.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+                return Err(ObjectError::Missing { field });
+            }
+        }
+        let object = Self { value, origin: None };
+        if object.name().is_empty() && object.text("/metadata/generateName").is_none() {
+            return Err(ObjectError::Missing { field: "metadata.name" });
+        }
+        Ok(object)
+    }
+
+    /// The same object, known to come from `origin`.
+    #[must_use]
+    pub fn at(mut self, origin: Origin) -> Self {
+        self.origin = Some(Box::new(origin));
+        self
+    }
+
+    /// Where it was declared, when known.
+    pub fn origin(&self) -> Option<&Origin> {
+        self.origin.as_deref()
+    }
+
+    /// The whole content. Whoever calls this may hold plaintext: not for logs, errors or status.
+    pub fn value(&self) -> &Value {
+        &self.value
+    }
+
+    /// The whole content, to change. `apiVersion`, `kind` and `metadata.name` must stay.
+    pub fn value_mut(&mut self) -> &mut Value {
+        &mut self.value
+    }
+
+    /// The content, for good.
+    pub fn into_value(mut self) -> Value {
+        std::mem::take(&mut self.value)
+    }
+
+    /// Group, version and kind.
+    pub fn gvk(&self) -> Gvk {
+        Gvk::new(self.api_version(), self.kind())
+    }
+
+    /// Identity without version.
+    pub fn id(&self) -> ObjectId {
+        let Gvk { group, kind, .. } = self.gvk();
+        ObjectId { namespace: self.namespace().into(), name: self.name().into(), group, kind }
+    }
+
+    /// `apiVersion`.
+    pub fn api_version(&self) -> &str {
+        self.text("/apiVersion").unwrap_or_default()
+    }
+
+    /// `kind`.
+    pub fn kind(&self) -> &str {
+        self.text("/kind").unwrap_or_default()
+    }
+
+    /// `metadata.name`.
+    pub fn name(&self) -> &str {
+        self.text("/metadata/name").unwrap_or_default()
+    }
+
+    /// `metadata.namespace`; empty when there is none.
+    pub fn namespace(&self) -> &str {
+        self.text("/metadata/namespace").unwrap_or_default()
+    }
+
+    /// `metadata.uid`; empty for an object that never was in a cluster.
+    pub fn uid(&self) -> &str {
+        self.text("/metadata/uid").unwrap_or_default()
+    }
+
+    /// `metadata.resourceVersion`; empty for an object that never was in a cluster.
+    pub fn resource_version(&self) -> &str {
+        self.text("/metadata/resourceVersion").unwrap_or_default()
+    }
+
+    /// `metadata.generation`; 0 when there is none.
+    pub fn generation(&self) -> i64 {
+        self.value.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default()
+    }
+
+    /// Whether a deletion of the object has begun.
+    pub fn is_terminating(&self) -> bool {
+        self.value.pointer("/metadata/deletionTimestamp").is_some()
+    }
+
+    /// One label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        self.value.get("metadata")?.get("labels")?.get(key)?.as_str()
+    }
+
+    /// One annotation.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.value.get("metadata")?.get("annotations")?.get(key)?.as_str()
+    }
+
+    /// Writes one label; `metadata.labels` is made when missing.
+    pub fn set_label(&mut self, key: &str, value: &str) {
+        self.metadata_map("labels").insert(key.into(), value.into());
+    }
+
+    /// Writes one annotation; `metadata.annotations` is made when missing.
+    pub fn set_annotation(&mut self, key: &str, value: &str) {
+        self.metadata_map("annotations").insert(key.into(), value.into());
+    }
+
+    /// Writes `metadata.namespace`.
+    pub fn set_namespace(&mut self, namespace: &str) {
+        self.metadata().insert("namespace".into(), namespace.into());
+    }
+
+    /// Whether this is a core Secret, whose data must not be shown.
+    pub fn is_secret(&self) -> bool {
+        self.kind() == "Secret" && self.api_version() == "v1"
+    }
+
+    /// A string field by JSON pointer.
+    pub fn text(&self, pointer: &str) -> Option<&str> {
+        self.value.pointer(pointer)?.as_str()
+    }
+
+    /// `metadata` as a map to change; made when missing.
+    pub fn metadata(&mut self) -> &mut Map<String, Value> {
+        child_map(&mut self.value, "metadata")
+    }
+
+    fn metadata_map(&mut self, field: &str) -> &mut Map<String, Value> {
+        if !self.metadata().get(field).is_some_and(Value::is_object) {
+            self.metadata().insert(field.into(), Value::Object(Map::new()));
+        }
+        child_map(&mut self.value["metadata"], field)
+    }
+}
+
+/// The map below `field`; whatever else stands there gives way to an empty one.
+#[expect(clippy::expect_used, reason = "the value is made a map right above")]
+fn child_map<'a>(parent: &'a mut Value, field: &str) -> &'a mut Map<String, Value> {
+    if !parent.is_object() {
+        *parent = Value::Object(Map::new());
+    }
+    let slot = &mut parent[field];
+    if !slot.is_object() {
+        *slot = Value::Object(Map::new());
+    }
+    slot.as_object_mut().expect("made a map just above")
+}
+
+impl fmt::Debug for Object {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Object({} {})", self.gvk(), self.id())
+    }
+}
+
+impl Drop for Object {
+    fn drop(&mut self) {
+        if self.is_secret() {
+            for field in ["data", "stringData"] {
+                if let Some(value) = self.value.get_mut(field) {
+                    wipe(value);
+                }
+            }
+        }
+    }
+}
+
+fn wipe(value: &mut Value) {
+    match value {
+        Value::String(text) => text.zeroize(),
+        Value::Array(items) => items.iter_mut().for_each(wipe),
+        Value::Object(map) => map.values_mut().for_each(wipe),
+        _ => {}
+    }
+}
+
+/// Why a value is not an object of Kubernetes.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ObjectError {
+    /// A list, a scalar or nothing.
+    #[error("not a map")]
+    NotAMap,
+    /// A field that every object has.
+    #[error("{field} is missing or not a string")]
+    Missing {
+        /// Dotted path of the field.
+        field: &'static str,
+    },
+}

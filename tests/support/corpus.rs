@@ -1,0 +1,36 @@
+//! Finds the corpus and reports how much of it a suite ran. Included by path into the tests of every crate.
+
+use std::path::{Path, PathBuf};
+
+/// A part of the corpus, such as `yaml` or `tables/gotemplate.jsonl`; `None`, said loudly, on a checkout without it.
+///
+/// # Panics
+/// With `CI=true`, where the corpus must be there.
+pub fn corpus(part: &str) -> Option<PathBuf> {
+    let path = root().join("../shared/corpus").join(part);
+    if path.exists() {
+        return Some(path);
+    }
+    assert!(std::env::var("CI").as_deref() != Ok("true"), "CI needs the corpus, but {} is missing", path.display());
+    eprintln!("CORPUS MISSING: {} is not there; only the project's own cases run", path.display());
+    None
+}
+
+/// Says how many cases of `suite` ran and passed; `make test` prints what all suites said. Then fails the test with
+/// the names of the failed cases, unless there are none.
+pub fn report(suite: &str, ran: usize, failed: &[String]) {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("corpus");
+    std::fs::create_dir_all(&folder).expect("the target folder can be written");
+    let line = format!("{suite}: {} of {ran} cases passed\n", ran - failed.len());
+    std::fs::write(folder.join(suite.replace('/', "-")), &line).expect("the target folder can be written");
+    print!("{line}");
+    assert!(failed.is_empty(), "{suite}: {} of {ran} failed:\n{}", failed.len(), failed.join("\n"));
+    assert!(ran > 0, "{suite}: no case ran");
+}
+
+/// The project's root, from whichever package the test stands in.
+fn root() -> PathBuf {
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let above = package.ancestors().find(|folder| folder.join("Cargo.lock").exists());
+    above.expect("the package lies in the workspace").to_path_buf()
+}
