@@ -1,7 +1,44 @@
 //! The landing engine: brings a set of objects to a cluster whole, or not at all.
 //!
+//! # Flow
+//! [`plan()`] compares what is wanted with what landed before and with what is live; [`prepare()`] tries all of it on the
+//! server; [`land`] journals, writes, awaits health, prunes and concludes, or undoes. [`resume`] does what a crash left
+//! undone. `Plan -> Prepared -> land` is typestate: the wrong order does not compile.
+//!
+//! # Guarantees
+//! - Refused in prepare: nothing has changed. Failed later: undone from the journal. Crashed: finished or undone.
+//! - At any moment a workload's template is no newer than the bytes of the Secrets that it reads.
+//! - Nothing of others is deleted, and nothing is deleted before its successors are healthy.
+//!
+//! # Assumptions
+//! One writer per unit (the caller's lease); a [`Cluster`] that answers as its documentation says; a journal store that
+//! encrypts.
+//!
 //! It knows objects and a [`Cluster`], nothing else: no Kubernetes client, no engine, no runtime, no clock.
 
 pub mod cluster;
+mod codec;
+pub mod commit;
+pub mod context;
+pub mod desired;
+pub mod diff;
+pub mod journal;
+pub mod landing;
+pub mod order;
+pub mod plan;
+pub mod prepare;
+mod prune;
+pub mod reads;
+pub mod report;
+mod rollback;
+pub mod stamp;
 
 pub use cluster::{Answer, Call, Cluster, ClusterError, Reference, Scope, Selection, WatchEvent};
+pub use context::{Clock, Context, Health, Progress, Waited};
+pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, OnFailure};
+pub use diff::{Diff, FieldChange};
+pub use journal::{Journal, Phase, Store, StoreError};
+pub use landing::{Outcome, Verdict, land, resume};
+pub use plan::{Action, Base, Landing, Plan, Proof, plan};
+pub use prepare::{Prepared, prepare};
+pub use report::Failure;

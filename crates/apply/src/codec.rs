@@ -1,0 +1,367 @@
+//! A landing as bytes, for the journal alone: the one place where plaintext is put into a serial form, which the
+//! journal's store encrypts before it goes anywhere.
+
+use std::time::Duration;
+
+use manifest::{Gvk, Object, ObjectId, Origin};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::cluster::Reference;
+use crate::desired::{Behaviour, Declarer, Desired, HealthScope, Hook, OnFailure, Policy, Put};
+use crate::plan::{Action, Change, Landing, Prior, Proof, Stale, Step};
+use crate::stamp::Stamp;
+
+/// The bytes of a landing.
+pub(crate) fn encode(landing: &Landing) -> Vec<u8> {
+    // Every part is a string, a number, a list or a map with string keys: nothing that JSON refuses.
+    serde_json::to_vec(&StoredLanding::from(landing)).unwrap_or_default()
+}
+
+/// A landing from its bytes.
+pub(crate) fn decode(bytes: &[u8]) -> Result<Landing, serde_json::Error> {
+    let stored: StoredLanding = serde_json::from_slice(bytes)?;
+    stored.try_into()
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredLanding {
+    revision: String,
+    input: String,
+    read_set: Value,
+    steps: Vec<StoredStep>,
+    stale: Vec<(StoredReference, StoredDeclarer)>,
+    stamps: Vec<StoredStamp>,
+    behaviour: StoredBehaviour,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredStamp {
+    id: String,
+    seals: std::collections::BTreeMap<String, String>,
+    value: Option<String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredBehaviour {
+    prune: bool,
+    on_failure: String,
+    health: Option<Vec<StoredReference>>,
+    health_all: bool,
+    timeout_ms: u64,
+    owner_labels: Vec<(String, String)>,
+    rollout: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredReference(String, String, String, String);
+
+#[derive(Serialize, Deserialize)]
+enum StoredDeclarer {
+    Unit,
+    Release(String),
+    ExternalSecret(String),
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredObject {
+    value: Value,
+    file: Option<String>,
+    line: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredDesired {
+    object: StoredObject,
+    manager: String,
+    policy: u8,
+    owner: Option<StoredReference>,
+    declarer: StoredDeclarer,
+    force: bool,
+    keep: bool,
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredPrior {
+    Absent,
+    Landed(StoredDesired),
+    Adopted(StoredObject),
+}
+
+#[derive(Serialize, Deserialize)]
+enum StoredStep {
+    Apply { desired: Box<StoredDesired>, prior: Box<StoredPrior>, action: u8 },
+    Put { object: StoredObject, manager: String, undo: Vec<StoredObject>, undo_deletes: bool },
+    Hook { object: StoredObject, manager: String, delete: [bool; 3], timeout_ms: u64 },
+    Await(Vec<StoredReference>, u64),
+}
+
+const POLICIES: [Policy; 4] = [Policy::Override, Policy::Merge, Policy::IfNotPresent, Policy::Ignore];
+const ACTIONS: [Action; 5] = [Action::Create, Action::Configure, Action::Unchanged, Action::Replace, Action::Skip];
+
+fn number<T: PartialEq>(all: &[T], one: &T) -> u8 {
+    all.iter().position(|item| item == one).and_then(|index| u8::try_from(index).ok()).unwrap_or_default()
+}
+
+fn numbered<T: Copy>(all: &[T], number: u8) -> Result<T, serde_json::Error> {
+    all.get(usize::from(number)).copied().ok_or_else(|| bad("unknown number"))
+}
+
+fn bad(message: impl std::fmt::Display) -> serde_json::Error {
+    serde::de::Error::custom(message)
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+impl From<&Landing> for StoredLanding {
+    fn from(landing: &Landing) -> Self {
+        let stamps = landing.stamps.iter().map(|(id, stamp)| StoredStamp {
+            id: id.inventory(),
+            seals: stamp.seals.clone(),
+            value: stamp.value.clone(),
+        });
+        Self {
+            revision: landing.revision.clone(),
+            input: landing.input.clone(),
+            read_set: landing.read_set.clone(),
+            steps: landing.steps.iter().map(Into::into).collect(),
+            stale: landing.stale.iter().map(|s| ((&s.reference).into(), (&s.declarer).into())).collect(),
+            stamps: stamps.collect(),
+            behaviour: (&landing.behaviour).into(),
+        }
+    }
+}
+
+impl TryFrom<StoredLanding> for Landing {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredLanding) -> Result<Self, Self::Error> {
+        let stale = stored
+            .stale
+            .into_iter()
+            .map(|(reference, declarer)| Ok(Stale { reference: reference.into(), declarer: declarer.try_into()? }));
+        let stamps = stored.stamps.into_iter().map(|s| Ok((id(&s.id)?, Stamp { seals: s.seals, value: s.value })));
+        Ok(Self {
+            revision: stored.revision,
+            input: stored.input,
+            read_set: stored.read_set,
+            steps: stored.steps.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            stale: stale.collect::<Result<_, Self::Error>>()?,
+            stamps: stamps.collect::<Result<_, Self::Error>>()?,
+            behaviour: stored.behaviour.try_into()?,
+        })
+    }
+}
+
+impl From<&Behaviour> for StoredBehaviour {
+    fn from(behaviour: &Behaviour) -> Self {
+        let on_failure = match behaviour.on_failure {
+            OnFailure::Revert => "revert",
+            OnFailure::Hold => "hold",
+            OnFailure::Continue => "continue",
+        };
+        let health = match &behaviour.health {
+            HealthScope::These(references) => Some(references.iter().map(Into::into).collect()),
+            HealthScope::None | HealthScope::All => None,
+        };
+        Self {
+            prune: behaviour.prune,
+            on_failure: on_failure.into(),
+            health,
+            health_all: behaviour.health == HealthScope::All,
+            timeout_ms: millis(behaviour.timeout),
+            owner_labels: behaviour.owner_labels.clone(),
+            rollout: behaviour.rollout,
+        }
+    }
+}
+
+impl TryFrom<StoredBehaviour> for Behaviour {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredBehaviour) -> Result<Self, Self::Error> {
+        let on_failure = match stored.on_failure.as_str() {
+            "revert" => OnFailure::Revert,
+            "hold" => OnFailure::Hold,
+            "continue" => OnFailure::Continue,
+            other => return Err(bad(format!("on_failure '{other}'"))),
+        };
+        let health = match stored.health {
+            Some(references) => HealthScope::These(references.into_iter().map(Into::into).collect()),
+            None if stored.health_all => HealthScope::All,
+            None => HealthScope::None,
+        };
+        Ok(Self {
+            prune: stored.prune,
+            on_failure,
+            health,
+            timeout: Duration::from_millis(stored.timeout_ms),
+            owner_labels: stored.owner_labels,
+            rollout: stored.rollout,
+        })
+    }
+}
+
+impl From<&Reference> for StoredReference {
+    fn from(r: &Reference) -> Self {
+        Self(r.gvk.api_version(), r.gvk.kind.clone(), r.namespace.clone(), r.name.clone())
+    }
+}
+
+impl From<StoredReference> for Reference {
+    fn from(StoredReference(version, kind, namespace, name): StoredReference) -> Self {
+        Self { gvk: Gvk::new(&version, &kind), namespace, name }
+    }
+}
+
+fn id(text: &str) -> Result<ObjectId, serde_json::Error> {
+    ObjectId::from_inventory(text).map_err(bad)
+}
+
+impl From<&Declarer> for StoredDeclarer {
+    fn from(declarer: &Declarer) -> Self {
+        match declarer {
+            Declarer::Unit => Self::Unit,
+            Declarer::Release(id) => Self::Release(id.inventory()),
+            Declarer::ExternalSecret(id) => Self::ExternalSecret(id.inventory()),
+        }
+    }
+}
+
+impl TryFrom<StoredDeclarer> for Declarer {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredDeclarer) -> Result<Self, Self::Error> {
+        Ok(match stored {
+            StoredDeclarer::Unit => Self::Unit,
+            StoredDeclarer::Release(text) => Self::Release(id(&text)?),
+            StoredDeclarer::ExternalSecret(text) => Self::ExternalSecret(id(&text)?),
+        })
+    }
+}
+
+impl From<&Object> for StoredObject {
+    fn from(object: &Object) -> Self {
+        let origin = object.origin();
+        Self {
+            value: object.value().clone(),
+            file: origin.map(|o| o.file.clone()),
+            line: origin.map(|o| o.line).unwrap_or_default(),
+        }
+    }
+}
+
+impl TryFrom<StoredObject> for Object {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredObject) -> Result<Self, Self::Error> {
+        let object = Object::new(stored.value).map_err(bad)?;
+        Ok(match stored.file {
+            Some(file) => object.at(Origin { file, line: stored.line }),
+            None => object,
+        })
+    }
+}
+
+impl From<&Desired> for StoredDesired {
+    fn from(desired: &Desired) -> Self {
+        Self {
+            object: (&desired.object).into(),
+            manager: desired.manager.clone(),
+            policy: number(&POLICIES, &desired.policy),
+            owner: desired.owner.as_ref().map(Into::into),
+            declarer: (&desired.declarer).into(),
+            force: desired.force,
+            keep: desired.keep,
+        }
+    }
+}
+
+impl TryFrom<StoredDesired> for Desired {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredDesired) -> Result<Self, Self::Error> {
+        Ok(Self {
+            object: stored.object.try_into()?,
+            manager: stored.manager,
+            policy: numbered(&POLICIES, stored.policy)?,
+            owner: stored.owner.map(Into::into),
+            declarer: stored.declarer.try_into()?,
+            force: stored.force,
+            keep: stored.keep,
+        })
+    }
+}
+
+impl From<&Step> for StoredStep {
+    fn from(step: &Step) -> Self {
+        match step {
+            Step::Apply(change) => Self::Apply {
+                desired: Box::new((&change.desired).into()),
+                prior: Box::new(match &change.prior {
+                    // What is not written need not be undone: its past would only make the journal larger.
+                    _ if matches!(change.action, Action::Unchanged | Action::Skip) => StoredPrior::Absent,
+                    Prior::Absent => StoredPrior::Absent,
+                    Prior::Landed(desired) => StoredPrior::Landed(desired.as_ref().into()),
+                    Prior::Adopted(object) => StoredPrior::Adopted(object.as_ref().into()),
+                }),
+                action: number(&ACTIONS, &change.action),
+            },
+            Step::Put(put) => Self::Put {
+                object: (&put.object).into(),
+                manager: put.manager.clone(),
+                undo: put.undo.iter().map(Into::into).collect(),
+                undo_deletes: put.undo_deletes,
+            },
+            Step::Hook(hook) => Self::Hook {
+                object: (&hook.object).into(),
+                manager: hook.manager.clone(),
+                delete: [hook.delete_before, hook.delete_succeeded, hook.delete_failed],
+                timeout_ms: millis(hook.timeout),
+            },
+            Step::Await(references, timeout) => {
+                Self::Await(references.iter().map(Into::into).collect(), millis(*timeout))
+            }
+        }
+    }
+}
+
+impl TryFrom<StoredStep> for Step {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredStep) -> Result<Self, Self::Error> {
+        Ok(match stored {
+            StoredStep::Apply { desired, prior, action } => Self::Apply(Box::new(Change {
+                desired: (*desired).try_into()?,
+                prior: match *prior {
+                    StoredPrior::Absent => Prior::Absent,
+                    StoredPrior::Landed(desired) => Prior::Landed(Box::new(desired.try_into()?)),
+                    StoredPrior::Adopted(object) => Prior::Adopted(Box::new(object.try_into()?)),
+                },
+                action: numbered(&ACTIONS, action)?,
+                proof: Proof::Server,
+            })),
+            StoredStep::Put { object, manager, undo, undo_deletes } => Self::Put(Box::new(Put {
+                object: object.try_into()?,
+                manager,
+                undo: undo.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+                undo_deletes,
+            })),
+            StoredStep::Hook { object, manager, delete: [before, succeeded, failed], timeout_ms } => {
+                Self::Hook(Box::new(Hook {
+                    object: object.try_into()?,
+                    manager,
+                    delete_before: before,
+                    delete_succeeded: succeeded,
+                    delete_failed: failed,
+                    timeout: Duration::from_millis(timeout_ms),
+                }))
+            }
+            StoredStep::Await(references, timeout) => {
+                Self::Await(references.into_iter().map(Into::into).collect(), Duration::from_millis(timeout))
+            }
+        })
+    }
+}

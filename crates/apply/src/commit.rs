@@ -1,0 +1,283 @@
+//! The writes of a landing, in order. Objects of the same place in the order are written side by side.
+//!
+//! **Guarantees.** A hook that the journal says has run is not run again; one that this landing has started is awaited,
+//! not started anew. Every write may be repeated: after a crash the whole commit runs again.
+
+use std::time::Duration;
+
+use futures::stream::{self, StreamExt as _};
+use manifest::{Object, ObjectId};
+
+use crate::cluster::{Call, ClusterError, Propagation, Reference};
+use crate::context::{Context, Progress, Waited};
+use crate::desired::{Desired, Hook, OnFailure, Put};
+use crate::journal::{Journal, Open};
+use crate::order;
+use crate::plan::{self, Action, Change, Landing, Step};
+use crate::report::{Failure, Step as At};
+
+/// Writes of one place in the order that are under way at once.
+const PARALLEL_WRITES: usize = 8;
+
+/// Annotation on a hook's object that tells which landing made it.
+pub const LANDING: &str = "lockstep.dev/landing";
+
+/// Writes the open landing of `journal`. Returns the failures that `on-failure: continue` went past.
+///
+/// # Errors
+/// The failures that stopped it.
+pub(crate) async fn commit(
+    open: &Open,
+    journal: &mut Journal,
+    ctx: &Context<'_>,
+) -> Result<Vec<Failure>, Vec<Failure>> {
+    let landing = open.landing.clone();
+    let deadline = ctx.clock.now() + landing.behaviour.timeout;
+    let goes_on = landing.behaviour.on_failure == OnFailure::Continue;
+    let mut failures = Vec::new();
+    let mut index = 0;
+    while index < landing.steps.len() {
+        let batch = batch(&landing.steps, index);
+        let failed = match &landing.steps[index] {
+            Step::Apply(_) => apply_all(&landing.steps[index..index + batch], ctx, deadline).await,
+            Step::Put(put) => write_record(put, ctx, deadline).await.err().into_iter().collect(),
+            Step::Hook(_) if open.hooks.contains(&index) => Vec::new(),
+            Step::Hook(hook) => {
+                run_hook(hook, index, &landing.input, journal, ctx, deadline).await.err().into_iter().collect()
+            }
+            Step::Await(targets, timeout) => wait_for(targets, *timeout, &landing, ctx).await,
+        };
+        failures.extend(failed);
+        if !failures.is_empty() && !goes_on {
+            return Err(failures);
+        }
+        index += batch;
+    }
+    Ok(failures)
+}
+
+/// How many steps from `start` on can be taken side by side.
+fn batch(steps: &[Step], start: usize) -> usize {
+    let place = |step: &Step| match step {
+        Step::Apply(change) => Some((order::place(&change.desired.object.gvk()), change.desired.declarer.clone())),
+        _ => None,
+    };
+    let Some(first) = place(&steps[start]) else { return 1 };
+    steps[start..].iter().take_while(|step| place(step).as_ref() == Some(&first)).count()
+}
+
+async fn apply_all(steps: &[Step], ctx: &Context<'_>, deadline: Duration) -> Vec<Failure> {
+    let writes = steps.iter().filter_map(|step| match step {
+        Step::Apply(change) if change.is_written() => Some(apply_one(change, ctx, deadline)),
+        _ => None,
+    });
+    let results: Vec<Result<(), Failure>> = stream::iter(writes).buffered(PARALLEL_WRITES).collect().await;
+    results.into_iter().filter_map(Result::err).collect()
+}
+
+async fn apply_one(change: &Change, ctx: &Context<'_>, deadline: Duration) -> Result<(), Failure> {
+    let desired = &change.desired;
+    let written = match apply(desired, ctx, deadline).await {
+        Err(ClusterError::Refused { .. } | ClusterError::Conflict { .. }) if change.action == Action::Replace => {
+            replace(desired, ctx, deadline).await
+        }
+        other => other,
+    };
+    written.map_err(|error| Failure::refused(At::Commit, &desired.object, &error))?;
+    ctx.tell(Progress::Wrote(desired.object.id(), change.action));
+    Ok(())
+}
+
+/// Applies an object with its owner's UID as it is now.
+pub(crate) async fn apply(desired: &Desired, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
+    let mut desired = desired.clone();
+    if let Some(owner) = &desired.owner {
+        let live = ctx.read(owner, deadline).await?;
+        let missing = || ClusterError::NotFound { id: owner.id(), message: "it owns another object".into() };
+        let uid = live.ok_or_else(missing)?.uid().to_owned();
+        plan::own(&mut desired, &uid);
+    }
+    let Desired { object, manager, .. } = desired;
+    let call = Call::Apply { object, manager, force: true, dry_run: false, subresource: None };
+    ctx.send(call, deadline).await.map(drop)
+}
+
+/// Deletes the live object and makes it anew; the pods of a StatefulSet stay for the new one.
+async fn replace(desired: &Desired, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
+    let at = desired.reference();
+    let keeps_pods = at.gvk.kind == "StatefulSet";
+    let propagation = if keeps_pods { Propagation::Orphan } else { Propagation::Background };
+    delete(&at, propagation, ctx, deadline).await?;
+    until_gone(&at, ctx, deadline).await?;
+    apply(desired, ctx, deadline).await
+}
+
+/// Deletes the object that is live now, and no other of the same name.
+pub(crate) async fn delete(
+    at: &Reference,
+    propagation: Propagation,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), ClusterError> {
+    let Some(live) = ctx.read(at, deadline).await? else { return Ok(()) };
+    if live.is_terminating() {
+        return Ok(());
+    }
+    let uid = Some(live.uid().to_owned());
+    let call = Call::Delete { at: at.clone(), uid, resource_version: None, propagation, dry_run: false };
+    match ctx.send(call, deadline).await {
+        // A conflict means that another object has taken its place, a repetition finds nothing.
+        Ok(_) | Err(ClusterError::NotFound { .. } | ClusterError::Conflict { .. }) => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+async fn until_gone(at: &Reference, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
+    let mut events = ctx.cluster.watch(crate::cluster::Selection::one(at));
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(crate::cluster::WatchEvent::Deleted(_)) => return Ok(()),
+            Ok(crate::cluster::WatchEvent::Reset(objects)) if objects.is_empty() => return Ok(()),
+            _ if ctx.clock.now() > deadline => break,
+            _ => {}
+        }
+    }
+    Err(ClusterError::Unavailable { id: Some(at.id()), message: "it is still being deleted".into(), retry_after: None })
+}
+
+async fn write_record(put: &Put, ctx: &Context<'_>, deadline: Duration) -> Result<(), Failure> {
+    write_whole(&put.object, &put.manager, ctx, deadline)
+        .await
+        .map_err(|error| Failure::refused(At::Commit, &put.object, &error))?;
+    ctx.tell(Progress::Wrote(put.object.id(), Action::Configure));
+    Ok(())
+}
+
+/// Makes the live object exactly `object`, whoever wrote it before.
+pub(crate) async fn write_whole(
+    object: &Object,
+    manager: &str,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), ClusterError> {
+    loop {
+        let (object, manager) = (object.clone(), manager.to_owned());
+        let call = match ctx.read(&Reference::of(&object), deadline).await? {
+            Some(live) => {
+                let mut object = object;
+                object.metadata().insert("resourceVersion".into(), live.resource_version().into());
+                Call::Update { object, manager, dry_run: false, subresource: None }
+            }
+            None => Call::Create { object, manager, dry_run: false, subresource: None },
+        };
+        match ctx.send(call, deadline).await {
+            // It was made meanwhile, by us before an answer was lost or by another: read again.
+            Err(ClusterError::AlreadyExists { .. } | ClusterError::Conflict { .. }) if ctx.clock.now() < deadline => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Ok(()),
+        }
+    }
+}
+
+async fn run_hook(
+    hook: &Hook,
+    index: usize,
+    landing: &str,
+    journal: &mut Journal,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), Failure> {
+    let refused = |error: ClusterError| Failure::refused(At::Commit, &hook.object, &error);
+    let at = Reference::of(&hook.object);
+    let mark = format!("{landing}/{index}");
+    start_hook(hook, &at, &mark, ctx, deadline).await.map_err(refused)?;
+    let waited = ctx.health.wait(std::slice::from_ref(&at), hook.timeout).await;
+    let deletes = match waited {
+        Waited::Healthy => hook.delete_succeeded,
+        Waited::Unhealthy { .. } | Waited::Superseded => hook.delete_failed,
+    };
+    if waited == Waited::Healthy {
+        // Before it is deleted: after a crash nothing else would tell that it has run.
+        let noted = journal.hook_ran(index).await;
+        noted.map_err(|error| Failure::general(At::Journal, error.to_string(), true))?;
+        ctx.tell(Progress::Ran(at.id()));
+    }
+    if deletes {
+        delete(&at, Propagation::Background, ctx, deadline).await.map_err(refused)?;
+    }
+    match waited {
+        Waited::Healthy => Ok(()),
+        Waited::Superseded => Err(Failure::about(At::Commit, &hook.object, "hook superseded by a newer revision")),
+        Waited::Unhealthy { failed, pending } => {
+            let why = failed.into_iter().chain(pending).map(|(_, reason)| reason).next().unwrap_or_default();
+            Err(Failure::about(At::Commit, &hook.object, format!("hook failed: {why}")))
+        }
+    }
+}
+
+/// Sees to it that the hook's object of this landing exists.
+async fn start_hook(
+    hook: &Hook,
+    at: &Reference,
+    mark: &str,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), ClusterError> {
+    if let Some(live) = ctx.read(at, deadline).await? {
+        if live.annotation(LANDING) == Some(mark) {
+            return Ok(());
+        }
+        if !hook.delete_before {
+            return Err(ClusterError::AlreadyExists { id: at.id() });
+        }
+        delete(at, Propagation::Background, ctx, deadline).await?;
+        until_gone(at, ctx, deadline).await?;
+    }
+    let mut object = hook.object.clone();
+    object.set_annotation(LANDING, mark);
+    let call = Call::Create { object, manager: hook.manager.clone(), dry_run: false, subresource: None };
+    match ctx.send(call, deadline).await {
+        // Made by us, when an earlier answer was lost: the mark tells.
+        Err(ClusterError::AlreadyExists { id }) => match ctx.read(at, deadline).await? {
+            Some(live) if live.annotation(LANDING) == Some(mark) => Ok(()),
+            _ => Err(ClusterError::AlreadyExists { id }),
+        },
+        other => other.map(drop),
+    }
+}
+
+/// Waits for objects that later steps need. Only those that the landing writes can have become unhealthy by it.
+async fn wait_for(targets: &[Reference], timeout: Duration, landing: &Landing, ctx: &Context<'_>) -> Vec<Failure> {
+    let written: Vec<Reference> = landing.changes().filter(|c| c.is_written()).map(|c| c.desired.reference()).collect();
+    let targets: Vec<Reference> = targets.iter().filter(|target| written.contains(target)).cloned().collect();
+    if targets.is_empty() {
+        return Vec::new();
+    }
+    let waited = ctx.health.wait(&targets, timeout).await;
+    if targets.iter().any(|target| target.gvk.kind == "CustomResourceDefinition")
+        && let Err(error) = ctx.cluster.call(Call::Discover).await
+    {
+        return vec![Failure::general(At::Commit, error.to_string(), error.is_transient())];
+    }
+    unhealthy(At::Commit, landing, waited)
+}
+
+/// The failures of a wait, each with the place where its object was declared.
+pub(crate) fn unhealthy(step: At, landing: &Landing, waited: Waited) -> Vec<Failure> {
+    let find = |id: &ObjectId| landing.changes().map(|c| &c.desired.object).find(|object| object.id() == *id);
+    let failure = |id: ObjectId, message: String, transient: bool| Failure {
+        step,
+        origin: find(&id).and_then(|object| object.origin().cloned()),
+        id: Some(id),
+        message,
+        transient,
+    };
+    match waited {
+        Waited::Healthy | Waited::Superseded => Vec::new(),
+        Waited::Unhealthy { failed, pending } => {
+            let failed = failed.into_iter().map(|(id, message)| failure(id, message, false));
+            let pending = pending.into_iter().map(|(id, message)| failure(id, message, true));
+            failed.chain(pending).collect()
+        }
+    }
+}

@@ -1,0 +1,202 @@
+//! What a unit wants: the input of a plan.
+
+use std::time::Duration;
+
+use manifest::{Object, ObjectId};
+
+use crate::cluster::Reference;
+
+/// Who declares an object within a unit. Decides which inventory lists it and when it may be pruned.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Declarer {
+    /// The unit's own manifests.
+    Unit,
+    /// The chart of a HelmRelease of the unit.
+    Release(ObjectId),
+    /// An ExternalSecret of the unit, whose target this is.
+    ExternalSecret(ObjectId),
+}
+
+/// How an object's fields meet those that are live (`kustomize.toolkit.fluxcd.io/ssa`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Policy {
+    /// Takes over the fields that it names.
+    #[default]
+    Override,
+    /// The same, but keeps what `kubectl` added.
+    Merge,
+    /// Creates only; an object that is there is left alone.
+    IfNotPresent,
+    /// Left alone altogether, yet stays in the inventory.
+    Ignore,
+}
+
+/// One object as a unit wants it.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// Content; its namespace is set unless the kind is cluster-scoped.
+    pub object: Object,
+    /// Field manager that applies it.
+    pub manager: String,
+    /// How it meets what is live.
+    pub policy: Policy,
+    /// Controller that owns it; its UID is filled in when the object is written.
+    pub owner: Option<Reference>,
+    /// Who declares it.
+    pub declarer: Declarer,
+    /// Whether it may be deleted and made anew when an immutable field changes.
+    pub force: bool,
+    /// Whether it stays when nobody declares it any more (`prune: disabled`, `helm.sh/resource-policy: keep`).
+    pub keep: bool,
+}
+
+impl Desired {
+    /// An object of the unit's own manifests with default behaviour.
+    pub fn new(object: Object, manager: &str) -> Self {
+        Self {
+            object,
+            manager: manager.into(),
+            policy: Policy::Override,
+            owner: None,
+            declarer: Declarer::Unit,
+            force: false,
+            keep: false,
+        }
+    }
+
+    /// Where it lives.
+    pub fn reference(&self) -> Reference {
+        Reference::of(&self.object)
+    }
+}
+
+/// A Helm hook: an object that is made, awaited and mostly deleted again.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    /// Content, with its namespace.
+    pub object: Object,
+    /// Field manager that creates it.
+    pub manager: String,
+    /// Deletes a leftover of an earlier run first (`before-hook-creation`, the default).
+    pub delete_before: bool,
+    /// Deletes it after success (`hook-succeeded`).
+    pub delete_succeeded: bool,
+    /// Deletes it after failure (`hook-failed`).
+    pub delete_failed: bool,
+    /// How long it may take.
+    pub timeout: Duration,
+}
+
+/// An object that is written whole, not merged: a Helm release record.
+#[derive(Clone, Debug)]
+pub struct Put {
+    /// Content.
+    pub object: Object,
+    /// Field manager.
+    pub manager: String,
+    /// What is put instead when the landing is undone.
+    pub undo: Vec<Object>,
+    /// Whether undoing deletes `object`.
+    pub undo_deletes: bool,
+}
+
+/// What happens to one HelmRelease: everything between its first and its last record.
+#[derive(Clone, Debug)]
+pub struct Release {
+    /// The HelmRelease.
+    pub id: ObjectId,
+    /// Records written first (`pending-install`, `pending-upgrade`).
+    pub begin: Vec<Put>,
+    /// Hooks before the objects, in order of execution.
+    pub before: Vec<Hook>,
+    /// The chart's objects, in Helm's install order.
+    pub objects: Vec<Desired>,
+    /// How long to wait for the objects before the hooks that follow; `None` for not at all.
+    pub wait: Option<Duration>,
+    /// Hooks after the objects.
+    pub after: Vec<Hook>,
+    /// Records written last (`deployed`, `superseded`).
+    pub finish: Vec<Put>,
+}
+
+/// An object that was confirmed to be unwanted for another reason than its absence from the unit: the target of an
+/// ExternalSecret whose source was deleted.
+#[derive(Clone, Debug)]
+pub struct Removal {
+    /// Which object.
+    pub reference: Reference,
+    /// Who declared it.
+    pub declarer: Declarer,
+}
+
+/// Everything that one revision of a unit wants from the cluster.
+#[derive(Clone, Debug, Default)]
+pub struct Candidate {
+    /// Revision as status shows it, such as `main@sha1:…`.
+    pub revision: String,
+    /// Digest over everything that was read to make the candidate.
+    pub input: String,
+    /// What was read, with versions, in the form that the caller can read again. Journaled as it is.
+    pub read_set: serde_json::Value,
+    /// Objects of the unit and targets of its ExternalSecrets, in any order.
+    pub objects: Vec<Desired>,
+    /// Releases, in order of their dependencies.
+    pub releases: Vec<Release>,
+    /// Objects to delete, besides those that the plan finds stale.
+    pub removals: Vec<Removal>,
+}
+
+/// How a unit lands; from its spec and its `lockstep.dev/` annotations.
+#[derive(Clone, Debug)]
+pub struct Behaviour {
+    /// Deletes what the last revision had and this one has not.
+    pub prune: bool,
+    /// What happens when a landing fails.
+    pub on_failure: OnFailure,
+    /// Which objects must become healthy.
+    pub health: HealthScope,
+    /// How long they may take, and how long one landing tries to write.
+    pub timeout: Duration,
+    /// Labels that a live object must carry to be pruned, so that nothing of others is touched.
+    pub owner_labels: Vec<(String, String)>,
+    /// Whether pod templates are stamped when secrets change.
+    pub rollout: bool,
+}
+
+impl Default for Behaviour {
+    fn default() -> Self {
+        Self {
+            prune: false,
+            on_failure: OnFailure::Revert,
+            health: HealthScope::None,
+            timeout: Duration::from_secs(300),
+            owner_labels: Vec::new(),
+            rollout: true,
+        }
+    }
+}
+
+/// What happens when a landing that has begun fails (`lockstep.dev/on-failure`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnFailure {
+    /// Everything goes back to last-good.
+    #[default]
+    Revert,
+    /// Stops and leaves what is written.
+    Hold,
+    /// Goes on with the other objects, as Flux does.
+    Continue,
+}
+
+/// Which objects of a landing must become healthy before it is concluded. Workloads that a rotated secret restarts are
+/// always among them.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum HealthScope {
+    /// None (`wait: false` without `healthChecks`).
+    #[default]
+    None,
+    /// All that the landing applies (`wait: true`).
+    All,
+    /// Those named (`healthChecks`).
+    These(Vec<Reference>),
+}

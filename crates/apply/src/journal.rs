@@ -1,0 +1,342 @@
+//! What makes a landing survive a crash: its intent, written before its first write.
+//!
+//! **Flow.** `begin` stores the landing's body in chunks, then the header that names them; `advance` moves the header's
+//! phase; `conclude` makes the body the last-good one; `abandon` drops it. The body never changes, so every later
+//! write is one small header.
+//!
+//! **Guarantees.** The header is written last and holds the digest of every chunk: a torn journal reads as one in which
+//! nothing was begun. Every header write has the version it read as precondition: two agents cannot both go on.
+//!
+//! **Assumptions.** The store seals what it is given: bodies hold the bytes of Secrets.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use futures::future::BoxFuture;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::codec;
+use crate::plan::Landing;
+
+/// Largest piece that is stored as one: a Secret may hold 1 MiB.
+const CHUNK: usize = 900 * 1024;
+
+/// An entry's bytes and its version.
+pub type Entry = (Vec<u8>, String);
+
+/// Where journals are kept. Names are made of lower-case letters, digits and dashes.
+pub trait Store: Send + Sync {
+    /// Reads one entry with its version.
+    fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>>;
+
+    /// Writes one entry. `version` is the one that it must still have: `None` when it must not exist.
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        bytes: Vec<u8>,
+        version: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<String, StoreError>>;
+
+    /// Deletes one entry; one that is not there is fine.
+    fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>>;
+
+    /// Names of all entries that begin with `prefix`.
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>>;
+
+    /// Compresses and encrypts a body.
+    ///
+    /// # Errors
+    /// When it cannot be encrypted.
+    fn seal(&self, plain: &[u8]) -> Result<Vec<u8>, StoreError>;
+
+    /// Undoes [`Store::seal`].
+    ///
+    /// # Errors
+    /// When the bytes were not sealed by this store's key.
+    fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, StoreError>;
+}
+
+/// Why a store failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The entry has another version than expected: somebody else writes.
+    #[error("journal entry {name} was changed by another writer")]
+    Changed {
+        /// Which entry.
+        name: String,
+    },
+    /// It cannot be reached, or refuses.
+    #[error("journal entry {name}: {message}")]
+    Failed {
+        /// Which entry.
+        name: String,
+        /// What happened.
+        message: String,
+    },
+    /// It was not written by us, with this key, or is damaged.
+    #[error("journal entry {name} cannot be read: {message}")]
+    Unreadable {
+        /// Which entry.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
+}
+
+/// How far a landing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Phase {
+    /// Objects are being written.
+    Commit,
+    /// All are written; their health is awaited.
+    Health,
+    /// Healthy; what is stale is being deleted. From here on a landing is only finished.
+    Prune,
+    /// Being undone.
+    Undo,
+    /// Stopped by a failure and left as it stands (`on-failure: hold`).
+    Held,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+struct BodyReference {
+    name: String,
+    /// SHA-256 of each chunk, in hexadecimal.
+    chunks: Vec<String>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct OpenHeader {
+    body: BodyReference,
+    phase: Phase,
+    /// Indexes of the hooks that have run.
+    hooks: BTreeSet<usize>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+struct Header {
+    unit: String,
+    epoch: u64,
+    landed: Option<BodyReference>,
+    open: Option<OpenHeader>,
+}
+
+/// A landing that was begun and not ended.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// What it does.
+    pub landing: Arc<Landing>,
+    /// How far it came.
+    pub phase: Phase,
+    /// Steps that are hooks and have run.
+    pub hooks: BTreeSet<usize>,
+}
+
+/// The journal of one unit.
+pub struct Journal {
+    store: Arc<dyn Store>,
+    header: Header,
+    version: Option<String>,
+    landed: Option<Arc<Landing>>,
+    open: Option<Arc<Landing>>,
+}
+
+impl Journal {
+    /// Reads the journal of `unit`, such as `Kustomization/flux-system/apps`. `epoch` is the lease's and must not be
+    /// lower than the one in the journal.
+    ///
+    /// # Errors
+    /// When the store fails, or the journal is of a later epoch or damaged.
+    pub async fn load(store: Arc<dyn Store>, unit: &str, epoch: u64) -> Result<Self, StoreError> {
+        let name = name(unit);
+        let (mut header, version) = match store.get(&name).await? {
+            Some((bytes, version)) => (parse_header(&name, &bytes)?, Some(version)),
+            None => (Header { unit: unit.into(), ..Header::default() }, None),
+        };
+        if header.epoch > epoch {
+            return Err(StoreError::Changed { name });
+        }
+        header.epoch = epoch;
+        let mut journal = Self { store, header, version, landed: None, open: None };
+        journal.landed = journal.body(journal.header.landed.as_ref()).await?;
+        journal.open = journal.body(journal.header.open.as_ref().map(|open| &open.body)).await?;
+        journal.sweep().await?;
+        Ok(journal)
+    }
+
+    /// Units that have a journal.
+    ///
+    /// # Errors
+    /// When the store fails or a header is damaged.
+    pub async fn units(store: &Arc<dyn Store>) -> Result<Vec<String>, StoreError> {
+        let mut units = Vec::new();
+        for name in store.list("landing-").await? {
+            if is_header(&name)
+                && let Some((bytes, _)) = store.get(&name).await?
+            {
+                units.push(parse_header(&name, &bytes)?.unit);
+            }
+        }
+        Ok(units)
+    }
+
+    /// The last concluded landing.
+    pub fn landed(&self) -> Option<&Arc<Landing>> {
+        self.landed.as_ref()
+    }
+
+    /// The landing that was begun and not ended.
+    pub fn open(&self) -> Option<Open> {
+        let header = self.header.open.as_ref()?;
+        Some(Open { landing: self.open.clone()?, phase: header.phase, hooks: header.hooks.clone() })
+    }
+
+    /// Writes the intent of a landing. One that is still open is superseded by it.
+    ///
+    /// # Errors
+    /// When the store fails; then nothing was begun.
+    pub async fn begin(&mut self, landing: Landing, phase: Phase) -> Result<Arc<Landing>, StoreError> {
+        let body = self.store_body(&landing).await?;
+        let open = OpenHeader { body, phase, hooks: BTreeSet::new() };
+        self.write(Header { open: Some(open), ..self.header.clone() }).await?;
+        let landing = Arc::new(landing);
+        self.open = Some(landing.clone());
+        Ok(landing)
+    }
+
+    /// Moves the open landing on.
+    ///
+    /// # Errors
+    /// When the store fails; then the landing is where it was.
+    pub async fn advance(&mut self, phase: Phase) -> Result<(), StoreError> {
+        let mut header = self.header.clone();
+        match &mut header.open {
+            Some(open) if open.phase != phase => open.phase = phase,
+            _ => return Ok(()),
+        }
+        self.write(header).await
+    }
+
+    /// Notes that the hook at step `index` has run.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn hook_ran(&mut self, index: usize) -> Result<(), StoreError> {
+        let mut header = self.header.clone();
+        if let Some(open) = &mut header.open {
+            open.hooks.insert(index);
+        }
+        self.write(header).await
+    }
+
+    /// Makes the open landing the last-good one.
+    ///
+    /// # Errors
+    /// When the store fails; then it is still open.
+    pub async fn conclude(&mut self) -> Result<(), StoreError> {
+        let Some(open) = self.header.open.clone() else { return Ok(()) };
+        self.write(Header { landed: Some(open.body), open: None, ..self.header.clone() }).await?;
+        self.landed = self.open.take();
+        self.sweep().await
+    }
+
+    /// Drops the open landing, which was undone.
+    ///
+    /// # Errors
+    /// When the store fails; then it is still open.
+    pub async fn abandon(&mut self) -> Result<(), StoreError> {
+        self.write(Header { open: None, ..self.header.clone() }).await?;
+        self.open = None;
+        self.sweep().await
+    }
+
+    /// Deletes the whole journal, header first: the unit is gone.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn forget(mut self) -> Result<(), StoreError> {
+        self.store.delete(&name(&self.header.unit)).await?;
+        self.header = Header { unit: self.header.unit.clone(), ..Header::default() };
+        self.sweep().await
+    }
+
+    async fn write(&mut self, header: Header) -> Result<(), StoreError> {
+        let name = name(&header.unit);
+        let bytes = serde_json::to_vec(&header).map_err(|e| unreadable(&name, &e))?;
+        self.version = Some(self.store.put(&name, bytes, self.version.as_deref()).await?);
+        self.header = header;
+        Ok(())
+    }
+
+    async fn store_body(&self, landing: &Landing) -> Result<BodyReference, StoreError> {
+        let plain = codec::encode(landing);
+        let name = format!("{}-{}", name(&self.header.unit), &digest(&plain)[..16]);
+        let sealed = self.store.seal(&plain)?;
+        drop(zeroize::Zeroizing::new(plain));
+        let mut chunks = Vec::new();
+        for (index, chunk) in sealed.chunks(CHUNK).enumerate() {
+            let chunk_name = format!("{name}-{index}");
+            // A leftover of a crash has the same name when the content is the same; sealing makes other bytes of it.
+            let version = self.store.get(&chunk_name).await?.map(|(_, version)| version);
+            self.store.put(&chunk_name, chunk.to_vec(), version.as_deref()).await?;
+            chunks.push(digest(chunk));
+        }
+        Ok(BodyReference { name, chunks })
+    }
+
+    async fn body(&self, reference: Option<&BodyReference>) -> Result<Option<Arc<Landing>>, StoreError> {
+        let Some(reference) = reference else { return Ok(None) };
+        let mut sealed = Vec::new();
+        for (index, expected) in reference.chunks.iter().enumerate() {
+            let name = format!("{}-{index}", reference.name);
+            let chunk = self.store.get(&name).await?.map(|(bytes, _)| bytes).unwrap_or_default();
+            if digest(&chunk) != *expected {
+                return Err(StoreError::Unreadable { name, message: "missing, or not what was written".into() });
+            }
+            sealed.extend(chunk);
+        }
+        let plain = zeroize::Zeroizing::new(self.store.open(&sealed)?);
+        let landing = codec::decode(&plain).map_err(|e| unreadable(&reference.name, &e))?;
+        Ok(Some(Arc::new(landing)))
+    }
+
+    /// Deletes the unit's bodies that the header does not name: those that were replaced, and those of a crash before
+    /// their header.
+    async fn sweep(&self) -> Result<(), StoreError> {
+        let header = name(&self.header.unit);
+        let open = self.header.open.as_ref().map(|open| &open.body);
+        let kept: Vec<String> =
+            [self.header.landed.as_ref(), open].into_iter().flatten().map(|body| format!("{}-", body.name)).collect();
+        for entry in self.store.list(&format!("{header}-")).await? {
+            if !kept.iter().any(|prefix| entry.starts_with(prefix)) {
+                self.store.delete(&entry).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Name of a unit's header. A digest, since units' names may be longer than a Secret's.
+fn name(unit: &str) -> String {
+    format!("landing-{}", &digest(unit.as_bytes())[..24])
+}
+
+/// Headers have one dash, the chunks of bodies more.
+fn is_header(name: &str) -> bool {
+    name.matches('-').count() == 1
+}
+
+fn digest(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn parse_header(name: &str, bytes: &[u8]) -> Result<Header, StoreError> {
+    serde_json::from_slice(bytes).map_err(|e| unreadable(name, &e))
+}
+
+fn unreadable(name: &str, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Unreadable { name: name.into(), message: error.to_string() }
+}

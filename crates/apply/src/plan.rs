@@ -1,0 +1,451 @@
+//! Desired, journaled and live -> [`Plan`]: what would be done, in order. Reads only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _};
+use manifest::{Gvk, Object, ObjectId};
+
+use crate::cluster::{Cluster, ClusterError, Reference, Scope};
+use crate::desired::{Behaviour, Candidate, Declarer, Desired, Hook, Policy, Put, Release};
+use crate::order;
+use crate::report::{Failure, Step as At};
+use crate::stamp::{self, Seal, Secrets, Stamps};
+
+/// How many reads and dry runs are under way at once.
+pub(crate) const PARALLEL: usize = 16;
+
+/// What is done with one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// It is not there yet.
+    Create,
+    /// It is there and differs.
+    Configure,
+    /// It is there as wanted: no write.
+    Unchanged,
+    /// An immutable field differs: deleted and made anew.
+    Replace,
+    /// Left alone, as its annotations ask.
+    Skip,
+}
+
+/// How far an object is known to be acceptable before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// Not looked at yet.
+    Pending,
+    /// The server's dry run passed.
+    Server,
+    /// The dry run passed in another namespace, because the object's own comes with the same landing.
+    StandIn,
+    /// Its kind comes with the same landing: the server cannot know it yet.
+    Schema,
+    /// A webhook refuses dry runs, or the user may not make them.
+    None,
+}
+
+/// What stood in an object's place before the landing; where undo goes back to.
+#[derive(Clone, Debug)]
+pub enum Prior {
+    /// Nothing.
+    Absent,
+    /// What the unit's last landing applied.
+    Landed(Box<Desired>),
+    /// A live object that no landing of the unit had applied: adopted.
+    Adopted(Box<Object>),
+}
+
+/// One object of the plan.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What is wanted, stamp and owner included.
+    pub desired: Desired,
+    /// What stood there before.
+    pub prior: Prior,
+    /// What will be done.
+    pub action: Action,
+    /// Why it is believed to pass.
+    pub proof: Proof,
+}
+
+impl Change {
+    /// Whether the landing writes it.
+    pub fn is_written(&self) -> bool {
+        !matches!(self.action, Action::Unchanged | Action::Skip)
+    }
+}
+
+/// One step of a commit, in order.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Applies an object.
+    Apply(Box<Change>),
+    /// Writes a release record.
+    Put(Box<Put>),
+    /// Runs a Helm hook, once.
+    Hook(Box<Hook>),
+    /// Waits until these are established or healthy before the steps that follow.
+    Await(Vec<Reference>, std::time::Duration),
+}
+
+/// An object that nobody declares any more.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// Where it lives.
+    pub reference: Reference,
+    /// Who declared it.
+    pub declarer: Declarer,
+}
+
+/// A landing, self-contained: what it does, what it read, how to undo it. This is what the journal holds.
+#[derive(Clone, Debug, Default)]
+pub struct Landing {
+    /// Revision as status shows it.
+    pub revision: String,
+    /// Digest over everything that was read.
+    pub input: String,
+    /// What was read, for the caller to read again.
+    pub read_set: serde_json::Value,
+    /// Steps in order.
+    pub steps: Vec<Step>,
+    /// Objects to delete after health, in order.
+    pub stale: Vec<Stale>,
+    /// What is known of the workloads' secrets.
+    pub stamps: Stamps,
+    /// How it is to land.
+    pub behaviour: Behaviour,
+}
+
+impl Landing {
+    /// The changes among the steps.
+    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Apply(change) => Some(change.as_ref()),
+            _ => None,
+        })
+    }
+
+    /// Whether the landing writes anything at all.
+    pub fn is_empty(&self) -> bool {
+        let applies = self.changes().any(Change::is_written);
+        let runs = self.steps.iter().any(|step| matches!(step, Step::Put(_) | Step::Hook(_)));
+        !applies && !runs && self.stale.is_empty()
+    }
+}
+
+/// What the unit's journal knows: the base of every comparison.
+#[derive(Clone, Debug, Default)]
+pub struct Base {
+    /// The last concluded landing.
+    pub landed: Option<Landing>,
+    /// A landing that was written but neither concluded nor undone, because a newer revision takes its place.
+    pub superseded: Option<Landing>,
+    /// What the unit's status lists; covers units that another tool applied before.
+    pub inventory: Vec<Reference>,
+}
+
+/// A landing that was compared with the cluster, and not yet tried.
+pub struct Plan {
+    pub(crate) landing: Landing,
+    /// Live objects by reference; what is missing was not there.
+    pub(crate) live: BTreeMap<Reference, Object>,
+    /// Kinds that this landing itself makes known.
+    pub(crate) own_kinds: BTreeMap<(String, String), Scope>,
+    /// Namespaces that this landing itself makes.
+    pub(crate) own_namespaces: BTreeSet<String>,
+}
+
+/// Compares a candidate with what landed before and with what is live.
+///
+/// # Errors
+/// All objects that cannot be planned: declared twice, of a kind that nobody serves, without a namespace, unreadable.
+pub async fn plan(
+    candidate: Candidate,
+    behaviour: Behaviour,
+    base: &Base,
+    cluster: &Arc<dyn Cluster>,
+    seal: Seal<'_>,
+) -> Result<Plan, Vec<Failure>> {
+    let mut planner = Planner::new(candidate, cluster);
+    planner.find_twins();
+    planner.settle_scopes().await;
+    planner.read_live().await;
+    planner.fill_owners().await;
+    if !planner.failures.is_empty() {
+        return Err(planner.failures);
+    }
+    let stamps = if behaviour.rollout { planner.stamp(base, seal) } else { Stamps::new() };
+    let stale = planner.stale(base, behaviour.prune);
+    Ok(planner.finish(base, behaviour, stamps, stale))
+}
+
+struct Planner<'a> {
+    candidate: Candidate,
+    cluster: &'a Arc<dyn Cluster>,
+    live: BTreeMap<Reference, Object>,
+    own_kinds: BTreeMap<(String, String), Scope>,
+    own_namespaces: BTreeSet<String>,
+    failures: Vec<Failure>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(candidate: Candidate, cluster: &'a Arc<dyn Cluster>) -> Self {
+        let own_kinds = candidate.objects.iter().filter_map(|d| defined_kind(&d.object)).collect();
+        let mut own_namespaces = BTreeSet::new();
+        for desired in &candidate.objects {
+            if desired.object.kind() == "Namespace" && desired.object.api_version() == "v1" {
+                own_namespaces.insert(desired.object.name().to_owned());
+            }
+        }
+        Self { candidate, cluster, live: BTreeMap::new(), own_kinds, own_namespaces, failures: Vec::new() }
+    }
+
+    fn all(&self) -> impl Iterator<Item = &Desired> {
+        self.candidate.objects.iter().chain(self.candidate.releases.iter().flat_map(|r| &r.objects))
+    }
+
+    fn all_mut(&mut self) -> impl Iterator<Item = &mut Desired> {
+        let Candidate { objects, releases, .. } = &mut self.candidate;
+        objects.iter_mut().chain(releases.iter_mut().flat_map(|r| &mut r.objects))
+    }
+
+    /// The same object declared twice has no right answer.
+    fn find_twins(&mut self) {
+        let mut first: BTreeMap<ObjectId, &Desired> = BTreeMap::new();
+        let mut failures = Vec::new();
+        for desired in self.all() {
+            if let Some(twin) = first.insert(desired.object.id(), desired) {
+                let place = twin.object.origin().map(|o| format!(", first at {o}")).unwrap_or_default();
+                failures.push(Failure::about(At::Plan, &desired.object, format!("is declared twice{place}")));
+            }
+        }
+        self.failures.extend(failures);
+    }
+
+    /// Sees to it that namespaced objects have a namespace and others have none.
+    async fn settle_scopes(&mut self) {
+        let kinds: BTreeSet<Gvk> = self.all().map(|d| d.object.gvk()).collect();
+        let mut scopes: BTreeMap<Gvk, Result<Option<Scope>, ClusterError>> = BTreeMap::new();
+        for gvk in kinds {
+            let scope = self.scope(&gvk).await;
+            scopes.insert(gvk, scope);
+        }
+        let mut failures = Vec::new();
+        for desired in self.all_mut() {
+            let gvk = desired.object.gvk();
+            match scopes.get(&gvk) {
+                Some(Ok(Some(Scope::Cluster))) => drop(desired.object.metadata().remove("namespace")),
+                Some(Ok(Some(Scope::Namespaced))) if desired.object.namespace().is_empty() => {
+                    failures.push(Failure::about(At::Plan, &desired.object, "namespace not specified"));
+                }
+                Some(Ok(Some(Scope::Namespaced))) => {}
+                Some(Err(error)) => failures.push(Failure::refused(At::Plan, &desired.object, error)),
+                Some(Ok(None)) | None => {
+                    failures.push(Failure::refused(At::Plan, &desired.object, &ClusterError::NoKind { gvk }));
+                }
+            }
+        }
+        self.failures.extend(failures);
+    }
+
+    async fn scope(&self, gvk: &Gvk) -> Result<Option<Scope>, ClusterError> {
+        let own = self.own_kinds.get(&(gvk.group.clone(), gvk.kind.clone())).copied();
+        Ok(self.cluster.scope(gvk).await?.or(own))
+    }
+
+    async fn read_live(&mut self) {
+        let targets: Vec<(Object, Reference)> = self.all().map(|d| (d.object.clone(), d.reference())).collect();
+        let cluster = self.cluster;
+        let reads = targets.into_iter().map(|(object, at)| async move {
+            let answer = cluster.get(&at).await;
+            (object, at, answer)
+        });
+        let answers: Vec<_> = stream::iter(reads).buffer_unordered(PARALLEL).collect().await;
+        for (object, at, answer) in answers {
+            match answer {
+                Ok(Some(live)) => drop(self.live.insert(at, live)),
+                // A kind or a namespace that does not exist yet holds no object.
+                Ok(None) | Err(ClusterError::NoKind { .. } | ClusterError::NotFound { .. }) => {}
+                Err(error) => self.failures.push(Failure::refused(At::Plan, &object, &error)),
+            }
+        }
+    }
+
+    /// Fills in the UID of owners that live already; of others when they are made.
+    async fn fill_owners(&mut self) {
+        let owners: BTreeSet<Reference> = self.all().filter_map(|d| d.owner.clone()).collect();
+        let mut uids: BTreeMap<Reference, String> = BTreeMap::new();
+        for owner in owners {
+            let known = match self.live.get(&owner) {
+                Some(live) => Some(live.uid().to_owned()),
+                None => self.cluster.get(&owner).await.ok().flatten().map(|live| live.uid().to_owned()),
+            };
+            uids.extend(known.map(|uid| (owner, uid)));
+        }
+        for desired in self.all_mut() {
+            let uid = desired.owner.as_ref().and_then(|owner| uids.get(owner)).cloned();
+            if let Some(uid) = uid {
+                own(desired, &uid);
+            }
+        }
+    }
+
+    fn stamp(&mut self, base: &Base, seal: Seal<'_>) -> Stamps {
+        let known = |id: &ObjectId| base.landed.as_ref().and_then(|landed| landed.stamps.get(id));
+        let secrets = Secrets::of(self.all().map(|d| &d.object), seal);
+        let mut stamps = Stamps::new();
+        for desired in self.all() {
+            let id = desired.object.id();
+            let live = self.live.get(&desired.reference());
+            if let Some(stamp) = secrets.stamp(&desired.object, known(&id), live) {
+                stamps.insert(id, stamp);
+            }
+        }
+        for desired in self.all_mut() {
+            if let Some(value) = stamps.get(&desired.object.id()).and_then(|stamp| stamp.value.as_deref()) {
+                stamp::write(&mut desired.object, value);
+            }
+        }
+        stamps
+    }
+
+    /// What was declared before and is not now, in the reverse of the commit's order.
+    ///
+    /// Objects of a release or an ExternalSecret are stale only while their declarer stays: with it they go by
+    /// uninstall or by garbage collection. Removals are asked for by name and do not depend on `prune`.
+    fn stale(&self, base: &Base, prune: bool) -> Vec<Stale> {
+        let wanted: BTreeSet<ObjectId> = self.all().map(|d| d.object.id()).collect();
+        let mut stale: BTreeMap<ObjectId, Stale> = BTreeMap::new();
+        let mut note = |reference: Reference, declarer: Declarer| {
+            if !wanted.contains(&reference.id()) {
+                stale.insert(reference.id(), Stale { reference, declarer });
+            }
+        };
+        for landing in [&base.landed, &base.superseded].into_iter().flatten() {
+            let known = landing.changes().map(|c| &c.desired).filter(|d| !d.keep && d.policy != Policy::Ignore);
+            let may_go = |declarer: &Declarer| match declarer {
+                Declarer::Unit => prune,
+                Declarer::Release(id) | Declarer::ExternalSecret(id) => wanted.contains(id),
+            };
+            for desired in known.filter(|d| may_go(&d.declarer)) {
+                note(desired.reference(), desired.declarer.clone());
+            }
+        }
+        if prune {
+            base.inventory.iter().for_each(|reference| note(reference.clone(), Declarer::Unit));
+        }
+        for removal in &self.candidate.removals {
+            note(removal.reference.clone(), removal.declarer.clone());
+        }
+        let mut stale: Vec<Stale> = stale.into_values().collect();
+        stale.sort_by_key(|s| (order::place(&s.reference.gvk), s.reference.clone()));
+        stale.reverse();
+        stale
+    }
+
+    fn finish(self, base: &Base, behaviour: Behaviour, stamps: Stamps, stale: Vec<Stale>) -> Plan {
+        let Self { candidate, live, own_kinds, own_namespaces, .. } = self;
+        let past = Past::new(base);
+        let change = |desired: Desired| Step::Apply(Box::new(past.change(desired, &live)));
+        let steps = arrange(candidate.objects, candidate.releases, behaviour.timeout, change);
+        let landing = Landing {
+            revision: candidate.revision,
+            input: candidate.input,
+            read_set: candidate.read_set,
+            steps,
+            stale,
+            stamps,
+            behaviour,
+        };
+        Plan { landing, live, own_kinds, own_namespaces }
+    }
+}
+
+/// Puts objects and releases into the order of the commit, with a barrier after new kinds.
+fn arrange(
+    mut objects: Vec<Desired>,
+    releases: Vec<Release>,
+    timeout: std::time::Duration,
+    change: impl Fn(Desired) -> Step,
+) -> Vec<Step> {
+    objects.sort_by_cached_key(|desired| order::key(&desired.object));
+    let stage = |desired: &Desired| order::place(&desired.object.gvk()).0;
+    let kinds: Vec<Reference> =
+        objects.iter().filter(|d| defined_kind(&d.object).is_some()).map(Desired::reference).collect();
+    let after_foundations = objects.partition_point(|d| stage(d) <= order::Stage::Foundations);
+    let after_workloads = objects.partition_point(|d| stage(d) < order::Stage::Releases);
+    let late = objects.split_off(after_workloads);
+    let middle = objects.split_off(after_foundations);
+    let mut steps: Vec<Step> = objects.into_iter().map(&change).collect();
+    if !kinds.is_empty() {
+        steps.push(Step::Await(kinds, timeout));
+    }
+    steps.extend(middle.into_iter().map(&change));
+    for release in releases {
+        steps.extend(release.begin.into_iter().map(|put| Step::Put(Box::new(put))));
+        steps.extend(release.before.into_iter().map(|hook| Step::Hook(Box::new(hook))));
+        let waits_for: Vec<Reference> = release.objects.iter().map(Desired::reference).collect();
+        steps.extend(release.objects.into_iter().map(&change));
+        if let Some(wait) = release.wait {
+            steps.push(Step::Await(waits_for, wait));
+        }
+        steps.extend(release.after.into_iter().map(|hook| Step::Hook(Box::new(hook))));
+        steps.extend(release.finish.into_iter().map(|put| Step::Put(Box::new(put))));
+    }
+    steps.extend(late.into_iter().map(&change));
+    steps
+}
+
+/// What the journal says of each object's past.
+struct Past<'a> {
+    landed: BTreeMap<ObjectId, &'a Desired>,
+    /// What stood before a landing that is superseded: undoing must go back behind it.
+    superseded: BTreeMap<ObjectId, &'a Prior>,
+}
+
+impl<'a> Past<'a> {
+    fn new(base: &'a Base) -> Self {
+        let changes = |landing: &'a Option<Landing>| landing.iter().flat_map(Landing::changes);
+        Self {
+            landed: changes(&base.landed).map(|c| (c.desired.object.id(), &c.desired)).collect(),
+            superseded: changes(&base.superseded)
+                .filter(|c| c.is_written())
+                .map(|c| (c.desired.object.id(), &c.prior))
+                .collect(),
+        }
+    }
+
+    fn change(&self, desired: Desired, live: &BTreeMap<Reference, Object>) -> Change {
+        let id = desired.object.id();
+        let live = live.get(&desired.reference());
+        let prior = match (self.landed.get(&id), self.superseded.get(&id), live) {
+            (Some(landed), ..) => Prior::Landed(Box::new((*landed).clone())),
+            (None, Some(prior), _) => (*prior).clone(),
+            (None, None, Some(live)) => Prior::Adopted(Box::new(live.clone())),
+            (None, None, None) => Prior::Absent,
+        };
+        let action = if live.is_some() { Action::Configure } else { Action::Create };
+        Change { desired, prior, action, proof: Proof::Pending }
+    }
+}
+
+/// Writes the controller's ownerReference.
+pub(crate) fn own(desired: &mut Desired, uid: &str) {
+    let Some(owner) = desired.owner.clone() else { return };
+    let reference = serde_json::json!([{
+        "apiVersion": owner.gvk.api_version(), "kind": owner.gvk.kind, "name": owner.name, "uid": uid,
+        "controller": true, "blockOwnerDeletion": true,
+    }]);
+    desired.object.metadata().insert("ownerReferences".into(), reference);
+}
+
+/// Group, kind and scope that a CustomResourceDefinition makes known.
+fn defined_kind(object: &Object) -> Option<((String, String), Scope)> {
+    if object.kind() != "CustomResourceDefinition" {
+        return None;
+    }
+    let scope = if object.text("/spec/scope") == Some("Cluster") { Scope::Cluster } else { Scope::Namespaced };
+    let group = object.text("/spec/group")?.to_owned();
+    Some(((group, object.text("/spec/names/kind")?.to_owned()), scope))
+}

@@ -1,0 +1,180 @@
+//! [`Plan`] -> [`Prepared`]: the server's dry run of every object, all failures gathered. Changes nothing.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use futures::stream::{self, StreamExt as _};
+use manifest::Object;
+use serde_json::Value;
+
+use crate::cluster::{Call, Cluster, ClusterError, Reference};
+use crate::desired::{Desired, Policy};
+use crate::diff::{self, Diff};
+use crate::plan::{Action, Change, Landing, PARALLEL, Plan, Proof, Step};
+use crate::report::{Failure, Step as At};
+
+/// Namespace for dry runs of objects whose own namespace comes with the same landing.
+const STAND_IN: &str = "default";
+
+/// A landing of which every object is known to be acceptable. Only this can be committed.
+pub struct Prepared {
+    pub(crate) landing: Landing,
+    diffs: BTreeMap<Reference, Diff>,
+}
+
+impl Prepared {
+    /// What it will do.
+    pub fn landing(&self) -> &Landing {
+        &self.landing
+    }
+
+    /// What would change in an object; secret bytes only as same or changed. `None` for an object that stays as it is.
+    pub fn diff(&self, reference: &Reference) -> Option<&Diff> {
+        self.diffs.get(reference)
+    }
+}
+
+/// Tries every object on the server without writing it.
+///
+/// # Errors
+/// Every object that the server refuses, or about which it gave no answer.
+pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared, Vec<Failure>> {
+    let Plan { mut landing, live, own_kinds, own_namespaces } = plan;
+    let trial = Trial { cluster, live: &live, own_kinds: &own_kinds, own_namespaces: &own_namespaces };
+    let changes = landing.steps.iter_mut().filter_map(|step| match step {
+        Step::Apply(change) => Some(change.as_mut()),
+        _ => None,
+    });
+    let trials = changes.map(|change| trial.run(change));
+    let results: Vec<_> = stream::iter(trials).buffered(PARALLEL).collect().await;
+    let mut failures = Vec::new();
+    let mut diffs = BTreeMap::new();
+    for result in results {
+        match result {
+            Ok(Some((reference, diff))) => drop(diffs.insert(reference, diff)),
+            Ok(None) => {}
+            Err(failure) => failures.push(failure),
+        }
+    }
+    if failures.is_empty() { Ok(Prepared { landing, diffs }) } else { Err(failures) }
+}
+
+struct Trial<'a> {
+    cluster: &'a Arc<dyn Cluster>,
+    live: &'a BTreeMap<Reference, Object>,
+    own_kinds: &'a BTreeMap<(String, String), crate::cluster::Scope>,
+    own_namespaces: &'a std::collections::BTreeSet<String>,
+}
+
+impl Trial<'_> {
+    async fn run(&self, change: &mut Change) -> Result<Option<(Reference, Diff)>, Failure> {
+        let reference = change.desired.reference();
+        let live = self.live.get(&reference);
+        if is_left_alone(&change.desired, live) {
+            (change.action, change.proof) = (Action::Skip, Proof::Server);
+            return Ok(None);
+        }
+        let (proof, predicted) = self.try_on_server(change, live).await?;
+        change.proof = proof;
+        let Some(predicted) = predicted else {
+            return Ok(Some((reference, diff::between(live, &change.desired.object))));
+        };
+        if live.is_some_and(|live| is_same(live, &predicted, &change.desired.manager)) {
+            change.action = Action::Unchanged;
+            return Ok(None);
+        }
+        Ok(Some((reference, diff::between(live, &predicted))))
+    }
+
+    /// The object as the server would have it, or `None` where the server cannot tell.
+    async fn try_on_server(
+        &self,
+        change: &mut Change,
+        live: Option<&Object>,
+    ) -> Result<(Proof, Option<Object>), Failure> {
+        let desired = &change.desired;
+        let needs_stand_in = live.is_none() && self.own_namespaces.contains(desired.object.namespace());
+        let object = if needs_stand_in { stood_in(&desired.object) } else { desired.object.clone() };
+        let proof = if needs_stand_in { Proof::StandIn } else { Proof::Server };
+        let call =
+            Call::Apply { object, manager: desired.manager.clone(), force: true, dry_run: true, subresource: None };
+        match self.cluster.write(call).await {
+            // The stand-in has another name: its prediction would show as a difference.
+            Ok(_) if needs_stand_in => Ok((proof, None)),
+            Ok(predicted) => Ok((proof, Some(predicted))),
+            Err(error) => self.judge(change, live, needs_stand_in, &error),
+        }
+    }
+
+    fn judge(
+        &self,
+        change: &mut Change,
+        live: Option<&Object>,
+        stand_in: bool,
+        error: &ClusterError,
+    ) -> Result<(Proof, Option<Object>), Failure> {
+        let desired = &change.desired;
+        let gvk = desired.object.gvk();
+        let is_own_kind = self.own_kinds.contains_key(&(gvk.group, gvk.kind));
+        match error {
+            ClusterError::NoKind { .. } | ClusterError::Refused { .. } if is_own_kind => Ok((Proof::Schema, None)),
+            ClusterError::Forbidden { .. } if stand_in => Ok((Proof::None, None)),
+            ClusterError::Refused { message, .. } if refuses_dry_runs(message) => Ok((Proof::None, None)),
+            _ if live.is_some() && desired.force && is_immutable(error) && !is_lossy(desired) => {
+                change.action = Action::Replace;
+                Ok((Proof::Server, None))
+            }
+            _ => Err(Failure::refused(At::Prepare, &desired.object, error)),
+        }
+    }
+}
+
+/// Objects that their annotations take out of our hands.
+fn is_left_alone(desired: &Desired, live: Option<&Object>) -> bool {
+    match desired.policy {
+        Policy::Ignore => true,
+        Policy::IfNotPresent => live.is_some(),
+        Policy::Override | Policy::Merge => false,
+    }
+}
+
+/// The object under a name and namespace that cannot meet a real one.
+fn stood_in(object: &Object) -> Object {
+    let mut object = object.clone();
+    let name: String = format!("lockstep-dry-run-{}", object.name()).chars().take(63).collect();
+    object.metadata().insert("name".into(), name.trim_end_matches(['-', '.']).into());
+    object.set_namespace(STAND_IN);
+    object
+}
+
+/// The server's words for a webhook whose side effects forbid dry runs (apiserver `NewDryRunUnsupportedErr`).
+fn refuses_dry_runs(message: &str) -> bool {
+    message.contains("does not support dry run")
+}
+
+/// Flux's rule for errors that `force` answers with a new object (fluxcd/pkg/ssa `IsImmutableError`).
+fn is_immutable(error: &ClusterError) -> bool {
+    match error {
+        ClusterError::Refused { .. } => true,
+        ClusterError::Conflict { message, .. } => message.contains("immutable"),
+        _ => false,
+    }
+}
+
+/// Kinds whose replacement would lose what they hold, `force` or not.
+fn is_lossy(desired: &Desired) -> bool {
+    crate::order::is_irreplaceable(&desired.object.gvk())
+}
+
+/// Whether the live object is what the apply would make of it: same content, and the fields are ours already.
+fn is_same(live: &Object, predicted: &Object, manager: &str) -> bool {
+    is_ours(live, manager) && diff::content(live) == diff::content(predicted)
+}
+
+fn is_ours(live: &Object, manager: &str) -> bool {
+    let entries = live.value().pointer("/metadata/managedFields").and_then(Value::as_array);
+    entries.into_iter().flatten().any(|entry| {
+        entry.get("manager").and_then(Value::as_str) == Some(manager)
+            && entry.get("operation").and_then(Value::as_str) == Some("Apply")
+    })
+}

@@ -1,0 +1,138 @@
+//! Brings the objects of an open landing back to what they were, in the reverse of the commit's order: a workload gets
+//! its old template before its Secret gets its old bytes, so that no template is ever newer than its Secret.
+//!
+//! **Guarantees.** Only what this landing wrote is touched: an object that is there but does not carry our field manager
+//! was made by others and stays. Namespaces, claims, volumes and CRDs are never deleted: they are left in place.
+//! Undoing may be repeated.
+
+use std::time::Duration;
+
+use manifest::{Object, ObjectId};
+use serde_json::Value;
+
+use crate::cluster::{Call, ClusterError, Propagation, Reference};
+use crate::commit;
+use crate::context::{Context, Progress};
+use crate::desired::{Desired, Put};
+use crate::order;
+use crate::plan::{Action, Change, Landing, Prior, Step};
+use crate::report::{Failure, Step as At};
+
+/// What undoing could not or would not undo.
+#[derive(Default)]
+pub(crate) struct Undone {
+    /// Objects that stay although the landing made them.
+    pub(crate) left_in_place: Vec<ObjectId>,
+    /// Objects that could not be brought back.
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// Undoes every step; a step that fails does not keep the others from being undone.
+pub(crate) async fn undo(landing: &Landing, ctx: &Context<'_>) -> Undone {
+    let mut undone = Undone::default();
+    for step in landing.steps.iter().rev() {
+        let deadline = ctx.clock.now() + landing.behaviour.timeout;
+        let result = match step {
+            Step::Apply(change) if change.is_written() => {
+                let result = undo_change(change, ctx, deadline, &mut undone).await;
+                result.map_err(|error| Failure::refused(At::Undo, &change.desired.object, &error))
+            }
+            Step::Put(put) => {
+                let result = undo_record(put, ctx, deadline).await;
+                result.map_err(|error| Failure::refused(At::Undo, &put.object, &error))
+            }
+            // A hook's effects are beyond us; the plan says so.
+            Step::Apply(_) | Step::Hook(_) | Step::Await(..) => Ok(()),
+        };
+        undone.failures.extend(result.err());
+    }
+    undone
+}
+
+async fn undo_change(
+    change: &Change,
+    ctx: &Context<'_>,
+    deadline: Duration,
+    undone: &mut Undone,
+) -> Result<(), ClusterError> {
+    let id = change.desired.object.id();
+    match &change.prior {
+        Prior::Absent => {
+            if !remove(&change.desired, ctx, deadline).await? {
+                undone.left_in_place.push(id);
+                return Ok(());
+            }
+        }
+        Prior::Landed(landed) => restore_landed(change, landed, ctx, deadline).await?,
+        Prior::Adopted(image) => restore_image(image, ctx, deadline).await?,
+    }
+    ctx.tell(Progress::Restored(id));
+    Ok(())
+}
+
+/// Deletes what the landing made; `false` when it must stay.
+async fn remove(desired: &Desired, ctx: &Context<'_>, deadline: Duration) -> Result<bool, ClusterError> {
+    let at = desired.reference();
+    let live = match ctx.read(&at, deadline).await {
+        Ok(live) => live,
+        // Its kind went with the landing, or never came.
+        Err(ClusterError::NoKind { .. } | ClusterError::NotFound { .. }) => None,
+        Err(error) => return Err(error),
+    };
+    let Some(live) = live.filter(|live| is_made_by(live, &desired.manager)) else { return Ok(true) };
+    if order::is_irreplaceable(&live.gvk()) {
+        return Ok(false);
+    }
+    commit::delete(&at, Propagation::Background, ctx, deadline).await?;
+    Ok(true)
+}
+
+fn is_made_by(live: &Object, manager: &str) -> bool {
+    let entries = live.value().pointer("/metadata/managedFields").and_then(Value::as_array);
+    entries.into_iter().flatten().any(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager))
+}
+
+async fn restore_landed(
+    change: &Change,
+    landed: &Desired,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), ClusterError> {
+    match commit::apply(landed, ctx, deadline).await {
+        Err(ClusterError::Refused { .. } | ClusterError::Conflict { .. }) if change.action == Action::Replace => {
+            commit::delete(&landed.reference(), Propagation::Background, ctx, deadline).await?;
+            commit::apply(landed, ctx, deadline).await
+        }
+        other => other,
+    }
+}
+
+/// Puts an adopted object back as it was found, owners of its fields included.
+async fn restore_image(image: &Object, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
+    let at = Reference::of(image);
+    let Some(live) = ctx.read(&at, deadline).await? else {
+        let mut image = image.clone();
+        for field in ["uid", "resourceVersion", "managedFields", "creationTimestamp", "generation"] {
+            image.metadata().remove(field);
+        }
+        return commit::write_whole(&image, "lockstep", ctx, deadline).await;
+    };
+    if live.resource_version() == image.resource_version() {
+        return Ok(());
+    }
+    let mut image = image.clone();
+    image.metadata().insert("resourceVersion".into(), live.resource_version().into());
+    image.metadata().insert("uid".into(), live.uid().into());
+    let call = Call::Update { object: image, manager: "lockstep".into(), dry_run: false, subresource: None };
+    ctx.send(call, deadline).await.map(drop)
+}
+
+async fn undo_record(put: &Put, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
+    for object in &put.undo {
+        commit::write_whole(object, &put.manager, ctx, deadline).await?;
+    }
+    if put.undo_deletes {
+        commit::delete(&Reference::of(&put.object), Propagation::Background, ctx, deadline).await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,171 @@
+//! The stamp that restarts pods when a Secret that they read gets other bytes (landing.md section 7).
+//!
+//! **Guarantees.** A workload's stamp changes exactly when the bytes of a Secret that it read before, and still reads,
+//! change. Adoption restarts nothing: the first bytes that are seen are the baseline, and no stamp is written for them.
+//!
+//! **Caveat.** Only Secrets of the same unit count; those of other units join with parcels across units.
+
+use std::collections::BTreeMap;
+
+use manifest::{Object, ObjectId};
+use serde_json::Value;
+
+use crate::reads::{self, Keys};
+
+/// Annotation on the pod template.
+pub const ANNOTATION: &str = "lockstep.dev/secrets";
+
+/// What was known of a workload's secrets when it landed.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stamp {
+    /// Secret name to the seal of the bytes that the workload reads of it.
+    pub seals: BTreeMap<String, String>,
+    /// The annotation's value; `None` until the first change after adoption.
+    pub value: Option<String>,
+}
+
+/// Makes a short text of bytes that tells nothing about them: an HMAC with a key of the cluster.
+pub type Seal<'a> = &'a (dyn Fn(&[u8]) -> String + Send + Sync);
+
+/// The secrets of a candidate by namespace and name.
+pub struct Secrets<'a> {
+    by_name: BTreeMap<(&'a str, &'a str), &'a Object>,
+    seal: Seal<'a>,
+}
+
+impl<'a> Secrets<'a> {
+    /// Takes the Secrets among `objects`.
+    pub fn of(objects: impl Iterator<Item = &'a Object>, seal: Seal<'a>) -> Self {
+        let by_name = objects.filter(|o| o.is_secret()).map(|o| ((o.namespace(), o.name()), o)).collect();
+        Self { by_name, seal }
+    }
+
+    /// The stamp that `workload` should have, given what was known when it last landed and the annotation that it
+    /// carries in the cluster. `None` for an object that reads no Secret of the candidate.
+    pub fn stamp(&self, workload: &Object, before: Option<&Stamp>, live: Option<&Object>) -> Option<Stamp> {
+        let seals = self.seals(workload);
+        if seals.is_empty() {
+            return None;
+        }
+        let Some(before) = before else {
+            return Some(Stamp { seals, value: live.and_then(current) });
+        };
+        let changed = seals.iter().any(|(name, seal)| before.seals.get(name).is_some_and(|old| old != seal));
+        let value = if changed { Some((self.seal)(joined(&seals).as_bytes())) } else { before.value.clone() };
+        Some(Stamp { seals, value })
+    }
+
+    fn seals(&self, workload: &Object) -> BTreeMap<String, String> {
+        let found = reads::secrets(workload).into_iter().filter_map(|(name, keys)| {
+            let secret = self.by_name.get(&(workload.namespace(), name.as_str()))?;
+            let seal = (self.seal)(&bytes_read(secret, &keys));
+            Some((name, seal))
+        });
+        found.collect()
+    }
+}
+
+/// Writes the annotation into the pod template.
+pub fn write(workload: &mut Object, value: &str) {
+    let Some(template) = reads::pod_template(workload).and_then(|at| workload.value_mut().pointer_mut(at)) else {
+        return;
+    };
+    let mut at = template;
+    for field in ["metadata", "annotations"] {
+        let child = &mut at[field];
+        if !child.is_object() {
+            *child = Value::Object(serde_json::Map::new());
+        }
+        at = child;
+    }
+    at[ANNOTATION] = value.into();
+}
+
+/// The annotation as it stands.
+fn current(workload: &Object) -> Option<String> {
+    let template = workload.value().pointer(reads::pod_template(workload)?)?;
+    Some(template.get("metadata")?.get("annotations")?.get(ANNOTATION)?.as_str()?.to_owned())
+}
+
+fn joined(seals: &BTreeMap<String, String>) -> String {
+    seals.iter().map(|(name, seal)| format!("{name}={seal}\n")).collect()
+}
+
+/// An unambiguous form of the keys and bytes that are read; `stringData` wins over `data`, as in the API server.
+fn bytes_read(secret: &Object, keys: &Keys) -> Vec<u8> {
+    let mut values: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
+    for (field, is_encoded) in [("data", true), ("stringData", false)] {
+        for (key, value) in secret.value().get(field).and_then(Value::as_object).into_iter().flatten() {
+            let text = value.as_str().unwrap_or_default();
+            values.insert(key, if is_encoded { decoded(text) } else { text.as_bytes().to_vec() });
+        }
+    }
+    if let Keys::Some(wanted) = keys {
+        values.retain(|key, _| wanted.contains(*key));
+    }
+    let mut all = Vec::new();
+    for (key, bytes) in values {
+        all.extend_from_slice(format!("{}:{key}{}:", key.len(), bytes.len()).as_bytes());
+        all.extend_from_slice(&bytes);
+    }
+    all
+}
+
+/// Base64 decoded; text that is no base64 counts as it is, since the server will refuse it anyway.
+fn decoded(text: &str) -> Vec<u8> {
+    use base64::Engine as _;
+    base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec())
+}
+
+/// Stamps by workload, as journaled with a landing.
+pub type Stamps = BTreeMap<ObjectId, Stamp>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn secret(value: &str) -> Object {
+        let value = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "n"},
+            "stringData": {"used": value, "unused": "x"}});
+        Object::new(value).unwrap()
+    }
+
+    fn workload() -> Object {
+        let value = json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d", "namespace": "n"},
+            "spec": {"template": {"spec": {"containers": [{"name": "c",
+                "env": [{"name": "X", "valueFrom": {"secretKeyRef": {"name": "s", "key": "used"}}}]}]}}}});
+        Object::new(value).unwrap()
+    }
+
+    fn stamp(secret: &Object, before: Option<&Stamp>, live: Option<&Object>) -> Stamp {
+        let seal = |bytes: &[u8]| format!("<{}>", String::from_utf8_lossy(bytes));
+        Secrets::of(std::iter::once(secret), &seal).stamp(&workload(), before, live).unwrap()
+    }
+
+    #[test]
+    fn adoption_is_the_baseline_and_the_first_change_stamps() {
+        let first = stamp(&secret("one"), None, None);
+        assert_eq!(first.value, None);
+        assert_eq!(stamp(&secret("one"), Some(&first), None).value, None);
+        let second = stamp(&secret("two"), Some(&first), None);
+        assert!(second.value.is_some());
+        assert_eq!(stamp(&secret("two"), Some(&second), None), second);
+    }
+
+    #[test]
+    fn the_same_bytes_in_data_and_string_data_are_the_same() {
+        let first = stamp(&secret("one"), None, None);
+        let mut encoded = secret("other");
+        encoded.value_mut()["data"] = json!({"used": "b25l"});
+        encoded.value_mut()["stringData"] = json!({"unused": "changed, but nobody reads it"});
+        assert_eq!(stamp(&encoded, Some(&first), None), first);
+    }
+
+    #[test]
+    fn a_stamp_that_is_live_stays_when_nothing_is_known_of_before() {
+        let mut live = workload();
+        write(&mut live, "kept");
+        assert_eq!(stamp(&secret("one"), None, Some(&live)).value.as_deref(), Some("kept"));
+    }
+}
