@@ -1,0 +1,50 @@
+#!/usr/bin/env bash
+# The test command: checks, builds and runs everything, on a machine that has Rust, Go, Node, Python and Debian's packages.
+# Goes on after a failure, names all failures at the end, and exits with 1 if there are any.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+target=${CARGO_TARGET_DIR:-$PWD/target}
+work=$target/tmp
+mkdir -p "$work"; rm -rf "$work/corpus"
+failed=()
+
+# step NAME COMMAND...: runs it under a headline, and keeps its name if it fails.
+step() {
+  local name=$1 began=$SECONDS; shift
+  echo; echo "== $name"
+  if "$@"; then echo "== $name passed after $((SECONDS - began)) s"; else failed+=("$name"); echo "== $name FAILED"; return 1; fi
+}
+
+# The components take longest when nothing is cached: they are built beside everything else, and give way to it.
+nice tests/testbed/install.sh >"$work/components.log" 2>&1 && nice tests/testbed/build.sh "$work/tools" cargo-deny testbed tools >>"$work/components.log" 2>&1 &
+components=$!
+built() { wait "$components" || { tail -n 40 "$work/components.log"; return 1; }; }
+
+dependencies() { PATH=$work/tools:$PATH cargo deny --offline --log-level error check --config .deny.toml --hide-inclusion-graph bans licenses sources; }
+
+tests() {
+  coproc testbed { DATA=$work/testbed tests/testbed/up.sh; }
+  local ready
+  if ! read -r _ ready <&"${testbed[0]}"; then echo "the testbed did not start"; return 1; fi
+  export LOCKSTEP_TESTBED=${ready%/env}
+  cargo test --workspace --no-fail-fast -- --include-ignored
+}
+
+corpus() {
+  if [ -d "$work/corpus" ]; then cat "$work"/corpus/* | sort; else echo "no suite ran a case of the corpus"; fi
+  [ -d ../shared/corpus ] || echo "CORPUS MISSING: ../shared/corpus is not there; only the project's own cases ran"
+}
+
+step format cargo fmt --all --check
+step lint cargo clippy --quiet --workspace --all-targets -- -D warnings
+step build cargo test --quiet --workspace --no-run && step components built && {
+  step dependencies dependencies
+  step tests tests
+  step corpus corpus
+}
+
+echo
+[ ${#failed[@]} -eq 0 ] && { echo "everything passed after $SECONDS s"; exit 0; }
+printf 'FAILED after %s s:' "$SECONDS"; printf ' %s' "${failed[@]}"; echo
+echo "logs: $work/components.log, $work/testbed/log"
+exit 1
