@@ -1,1 +1,3 @@
-//! To be written.
+//! ExternalSecret + store -> Secret.
+
+pub mod select;
