@@ -13,6 +13,7 @@
 
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+pub use manifest::kinds::Scope;
 use manifest::{Gvk, Object, ObjectId};
 use serde_json::Value;
 use std::sync::Arc;
@@ -93,15 +94,6 @@ impl Selection {
         self.labels = Some(selector.into());
         self
     }
-}
-
-/// Whether objects of a kind live in namespaces.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Scope {
-    /// In namespaces.
-    Namespaced,
-    /// Once in the cluster.
-    Cluster,
 }
 
 /// What becomes of an object's dependents when it is deleted.

@@ -5,6 +5,7 @@
 
 mod files;
 mod id;
+pub mod kinds;
 mod object;
 
 pub use files::{Content, Entry, EntryKind, Files, FilesError, MemoryFiles, Purpose, normalize};
