@@ -159,8 +159,8 @@ fn short(name: &str) -> &str {
 #[ignore = "needs the testbed: make test"]
 fn kind_facts_are_those_of_the_api_server() {
     let testbed = testbed::Testbed::shared();
-    let get =
-        |path: &str| serde_json::from_str::<Value>(&testbed.kubectl(&["get", "--raw", path])).expect("it is JSON");
+    let parse = |text: String| serde_json::from_str::<Value>(&text).expect("it is JSON");
+    let get = |path: &str| parse(testbed.kubectl(&["get", "--raw", path]));
     let mut api = Api::default();
     for (_, document) in get("/openapi/v3")["paths"].as_object().expect("it has paths") {
         // One that is gone belonged to another test's custom resource.
