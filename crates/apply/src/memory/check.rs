@@ -1,0 +1,382 @@
+//! What the API server knows about single kinds: how they are decoded, what it fills in, what it refuses.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use manifest::ObjectId;
+use serde_json::{Map, Value, json};
+
+use super::kinds::Kind;
+use super::merge;
+use super::store::{finalizers, is_terminating, text};
+use super::words::Fault;
+use super::write::{misfit, set_or_remove};
+use crate::ClusterError;
+
+/// Brings a request's object into the stored form: unknown fields of custom resources go, defaults come.
+///
+/// # Errors
+/// For values of a wrong type, in words that show no value.
+pub(super) fn decode(kind: &Kind, id: ObjectId, value: &mut Value) -> Result<(), ClusterError> {
+    if let Some(schema) = &kind.schema {
+        schema.normalize(value);
+        return Ok(());
+    }
+    for field in ["labels", "annotations"] {
+        texts(kind, &id, value.pointer("/metadata").and_then(|own| own.get(field)), &format!("metadata.{field}"))?;
+    }
+    match kind.gvk.kind.as_str() {
+        "ConfigMap" => texts(kind, &id, value.get("data"), "data"),
+        "Secret" => decode_secret(kind, &id, value),
+        "Namespace" => {
+            let name = value["metadata"]["name"].clone();
+            if !value["metadata"]["labels"].is_object() {
+                value["metadata"]["labels"] = json!({});
+            }
+            value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
+            if value.pointer("/spec/finalizers").is_none() {
+                value["spec"] = json!({ "finalizers": ["kubernetes"] });
+            }
+            Ok(())
+        }
+        _ => Ok(()),
+    }
+}
+
+fn undecodable(kind: &Kind, id: &ObjectId, field: &str, why: &str) -> ClusterError {
+    let (version, name) = (kind.gvk.api_version(), &kind.gvk.kind);
+    let message = format!("{name} in version {version:?} cannot be handled as a {name}: {why}");
+    ClusterError::Refused { id: Some(id.clone()), message, fields: vec![field.into()] }
+}
+
+/// All values of a map must be text.
+fn texts(kind: &Kind, id: &ObjectId, map: Option<&Value>, field: &str) -> Result<(), ClusterError> {
+    for (key, value) in map.and_then(Value::as_object).into_iter().flatten() {
+        let found = match value {
+            Value::String(_) | Value::Null => continue,
+            Value::Bool(_) => "bool",
+            Value::Number(_) => "number",
+            Value::Array(_) => "array",
+            Value::Object(_) => "object",
+        };
+        let why =
+            format!("json: cannot unmarshal {found} into Go struct field {}.{field} of type string", kind.gvk.kind);
+        return Err(undecodable(kind, id, &format!("{field}.{key}"), &why));
+    }
+    Ok(())
+}
+
+/// `stringData` is written into `data`.
+fn decode_secret(kind: &Kind, id: &ObjectId, value: &mut Value) -> Result<(), ClusterError> {
+    texts(kind, id, value.get("data"), "data")?;
+    texts(kind, id, value.get("stringData"), "stringData")?;
+    let plain = value.as_object_mut().and_then(|map| map.remove("stringData"));
+    if let Some(Value::Object(plain)) = plain.filter(|plain| plain.as_object().is_some_and(|map| !map.is_empty())) {
+        if !value["data"].is_object() {
+            value["data"] = json!({});
+        }
+        for (key, text) in plain {
+            value["data"][key] = json!(STANDARD.encode(text.as_str().unwrap_or_default()));
+        }
+    }
+    for (key, text) in value.get("data").and_then(Value::as_object).into_iter().flatten() {
+        if let Err(error) = STANDARD.decode(text.as_str().unwrap_or_default()) {
+            let at = match error {
+                base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+                _ => text.as_str().map_or(0, |text| text.len() / 4 * 4),
+            };
+            return Err(undecodable(
+                kind,
+                id,
+                &format!("data.{key}"),
+                &format!("illegal base64 data at input byte {at}"),
+            ));
+        }
+    }
+    if value.get("type").is_none_or(Value::is_null) {
+        value["type"] = json!("Opaque");
+    }
+    Ok(())
+}
+
+/// Refuses an apply that does not fit the kind's types.
+///
+/// # Errors
+/// With the first misfit.
+pub(super) fn typed(kind: &Kind, id: &ObjectId, config: &Value) -> Result<(), ClusterError> {
+    merge::check(config, &kind.shape).map_err(|found| misfit(kind, id, &found))
+}
+
+/// What the server adds to a new object.
+pub(super) fn at_birth(kind: &Kind, value: &mut Value, number: u64) {
+    if kind.has_status && !kind.is_custom() {
+        set_or_remove(value, "status", first_status(&kind.gvk.kind));
+    } else if kind.has_status {
+        set_or_remove(value, "status", None);
+    }
+    let external = text(value, "/spec/type") == "ExternalName";
+    if kind.is("", "Service") && !external && text(value, "/spec/clusterIP").is_empty() {
+        let address = format!("10.96.{}.{}", (number >> 8) & 0xff, number & 0xff);
+        value["spec"]["clusterIP"] = json!(address);
+        value["spec"]["clusterIPs"] = json!([address]);
+    }
+}
+
+fn first_status(kind: &str) -> Option<Value> {
+    match kind {
+        "Namespace" => Some(json!({ "phase": "Active" })),
+        "Pod" | "PersistentVolumeClaim" => Some(json!({ "phase": "Pending" })),
+        "Service" => Some(json!({ "loadBalancer": {} })),
+        _ => None,
+    }
+}
+
+/// An update without a Service's address keeps the one that it has.
+pub(super) fn carry_over(kind: &Kind, live: &Value, new: &mut Value) {
+    if kind.is("", "Service") && text(new, "/spec/type") != "ExternalName" {
+        for field in ["clusterIP", "clusterIPs"] {
+            let own = live.pointer("/spec").and_then(|spec| spec.get(field));
+            if let Some(own) = own.filter(|_| new["spec"].get(field).is_none_or(Value::is_null)) {
+                new["spec"][field] = own.clone();
+            }
+        }
+    }
+}
+
+/// A namespace is not gone before its content is.
+pub(super) fn holds_content(kind: &Kind, value: &Value) -> bool {
+    let held = value.pointer("/spec/finalizers").and_then(Value::as_array);
+    kind.is("", "Namespace") && held.is_some_and(|held| !held.is_empty())
+}
+
+/// Whether a change counts up the generation.
+pub(super) fn content_differs(kind: &Kind, live: &Value, new: &Value) -> bool {
+    let content = |value: &Value| {
+        let mut map = value.as_object().cloned().unwrap_or_default();
+        for field in ["metadata", "apiVersion", "kind"] {
+            map.remove(field);
+        }
+        if kind.has_status {
+            map.remove("status");
+        }
+        map
+    };
+    let annotations = |value: &Value| value.pointer("/metadata/annotations").cloned().unwrap_or_default();
+    content(live) != content(new) || (kind.is("apps", "Deployment") && annotations(live) != annotations(new))
+}
+
+/// What is wrong with a new object.
+pub(super) fn created(kind: &Kind, value: &Value) -> Vec<Fault> {
+    let mut faults: Vec<Fault> = check_name(kind, text(value, "/metadata/name")).into_iter().collect();
+    faults.extend(content(kind, value));
+    faults
+}
+
+/// What is wrong with a change.
+pub(super) fn updated(kind: &Kind, live: &Value, new: &Value) -> Vec<Fault> {
+    let mut faults = content(kind, new);
+    if is_terminating(live) {
+        let added: Vec<&str> = finalizers(new).filter(|name| finalizers(live).all(|own| own != *name)).collect();
+        if !added.is_empty() {
+            let why = format!(
+                "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+            );
+            faults.push(Fault::forbidden("metadata.finalizers", &why));
+        }
+    }
+    faults.extend(immutable(kind, live, new));
+    faults
+}
+
+fn content(kind: &Kind, value: &Value) -> Vec<Fault> {
+    if let Some(schema) = &kind.schema {
+        return schema.validate(value);
+    }
+    match (kind.gvk.group.as_str(), kind.gvk.kind.as_str()) {
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => workload(value),
+        ("batch", "Job") => pod(value.pointer("/spec/template/spec"), "spec.template.spec"),
+        ("batch", "CronJob") => {
+            pod(value.pointer("/spec/jobTemplate/spec/template/spec"), "spec.jobTemplate.spec.template.spec")
+        }
+        ("", "Pod") => pod(value.get("spec"), "spec"),
+        ("", "Service") => service(value),
+        _ => Vec::new(),
+    }
+}
+
+fn workload(value: &Value) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    let labels = value.pointer("/spec/template/metadata/labels").cloned().unwrap_or_else(|| json!({}));
+    match value.pointer("/spec/selector") {
+        None | Some(Value::Null) => faults.push(Fault::required("spec.selector")),
+        Some(selector) => {
+            let wanted = selector.get("matchLabels").and_then(Value::as_object).cloned().unwrap_or_default();
+            if wanted.iter().any(|(key, value)| labels.get(key) != Some(value)) {
+                let why = "`selector` does not match template `labels`";
+                faults.push(Fault::invalid("spec.template.metadata.labels", &labels, why));
+            }
+        }
+    }
+    faults.extend(pod(value.pointer("/spec/template/spec"), "spec.template.spec"));
+    faults
+}
+
+fn pod(spec: Option<&Value>, path: &str) -> Vec<Fault> {
+    let containers = spec.and_then(|spec| spec.get("containers")).and_then(Value::as_array);
+    let Some(containers) = containers.filter(|list| !list.is_empty()) else {
+        return vec![Fault::required(format!("{path}.containers"))];
+    };
+    let init = spec.and_then(|spec| spec.get("initContainers")).and_then(Value::as_array);
+    let mut faults = Vec::new();
+    let all = containers.iter().enumerate().map(|item| ("containers", item));
+    let init = init.into_iter().flatten().enumerate().map(|item| ("initContainers", item));
+    for (list, (index, container)) in init.chain(all) {
+        for field in ["name", "image"] {
+            if container.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
+                faults.push(Fault::required(format!("{path}.{list}[{index}].{field}")));
+            }
+        }
+    }
+    faults
+}
+
+fn service(value: &Value) -> Vec<Fault> {
+    let (kind, headless) = (text(value, "/spec/type"), text(value, "/spec/clusterIP") == "None");
+    let ports = value.pointer("/spec/ports").and_then(Value::as_array).map_or(0, Vec::len);
+    if ports == 0 && kind != "ExternalName" && !headless {
+        return vec![Fault::required("spec.ports")];
+    }
+    Vec::new()
+}
+
+/// Changes that the server refuses.
+fn immutable(kind: &Kind, live: &Value, new: &Value) -> Vec<Fault> {
+    let same =
+        |pointer: &str| live.pointer(pointer).unwrap_or(&Value::Null) == new.pointer(pointer).unwrap_or(&Value::Null);
+    let fixed = |pointer: &str| (!same(pointer)).then(|| frozen(new, pointer));
+    match (kind.gvk.group.as_str(), kind.gvk.kind.as_str()) {
+        ("apps", "Deployment" | "DaemonSet" | "ReplicaSet") => fixed("/spec/selector").into_iter().collect(),
+        ("apps", "StatefulSet") => stateful_set(live, new).into_iter().collect(),
+        ("batch", "Job") => {
+            ["/spec/completions", "/spec/selector", "/spec/template"].into_iter().filter_map(fixed).collect()
+        }
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") if !same("/roleRef") => {
+            let found = new.get("roleRef").cloned().unwrap_or_default();
+            vec![Fault::invalid("roleRef", &found, "cannot change roleRef")]
+        }
+        ("", "Secret") => {
+            let mut faults: Vec<Fault> = fixed("/type").into_iter().collect();
+            faults.extend(sealed(live, new, &["data"]));
+            faults
+        }
+        ("", "ConfigMap") => sealed(live, new, &["data", "binaryData"]),
+        ("", "PersistentVolumeClaim") => claim(live, new).into_iter().collect(),
+        ("", "Service") => service_address(live, new).into_iter().collect(),
+        ("storage.k8s.io", "StorageClass") => ["/provisioner", "/parameters", "/reclaimPolicy", "/volumeBindingMode"]
+            .into_iter()
+            .filter(|pointer| !same(pointer))
+            .map(|pointer| match pointer {
+                "/parameters" => Fault::forbidden("parameters", "updates to parameters are forbidden."),
+                "/provisioner" => Fault::forbidden("provisioner", "updates to provisioner are forbidden."),
+                _ => frozen(new, pointer),
+            })
+            .collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn frozen(new: &Value, pointer: &str) -> Fault {
+    let found = new.pointer(pointer).cloned().unwrap_or_default();
+    Fault::invalid(pointer.trim_start_matches('/').replace('/', "."), &found, "field is immutable")
+}
+
+/// Immutable ConfigMaps and Secrets.
+fn sealed(live: &Value, new: &Value, fields: &[&str]) -> Vec<Fault> {
+    if live.get("immutable") != Some(&Value::Bool(true)) {
+        return Vec::new();
+    }
+    let why = "field is immutable when `immutable` is set";
+    let changed = |field: &&str| live.get(*field).unwrap_or(&Value::Null) != new.get(*field).unwrap_or(&Value::Null);
+    std::iter::once("immutable")
+        .chain(fields.iter().copied())
+        .filter(changed)
+        .map(|field| Fault::forbidden(field, why))
+        .collect()
+}
+
+fn without(value: Option<&Value>, fields: &[&str]) -> Map<String, Value> {
+    let map = value.and_then(Value::as_object).into_iter().flatten();
+    map.filter(|(name, _)| !fields.contains(&name.as_str()))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect()
+}
+
+fn stateful_set(live: &Value, new: &Value) -> Option<Fault> {
+    const FREE: [&str; 7] = [
+        "replicas",
+        "ordinals",
+        "template",
+        "updateStrategy",
+        "revisionHistoryLimit",
+        "persistentVolumeClaimRetentionPolicy",
+        "minReadySeconds",
+    ];
+    let why = "updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', 'updateStrategy', \
+               'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' are forbidden";
+    (without(live.get("spec"), &FREE) != without(new.get("spec"), &FREE)).then(|| Fault::forbidden("spec", why))
+}
+
+fn claim(live: &Value, new: &Value) -> Option<Fault> {
+    // A claim that was not bound yet gets its volume and its class from the control plane.
+    let fixed = |value: &Value| {
+        let mut map = without(value.get("spec"), &["volumeAttributesClassName", "volumeName", "storageClassName"]);
+        let resources = without(value.pointer("/spec/resources"), &["requests"]);
+        map.insert("resources".into(), Value::Object(resources));
+        map
+    };
+    let why =
+        "spec is immutable after creation except resources.requests and volumeAttributesClassName for bound claims";
+    let class = |value: &Value| text(value, "/spec/storageClassName").to_owned();
+    let reclassed = !class(live).is_empty() && class(live) != class(new);
+    (fixed(live) != fixed(new) || reclassed).then(|| Fault::forbidden("spec", why))
+}
+
+fn service_address(live: &Value, new: &Value) -> Option<Fault> {
+    let address = |value: &Value| text(value, "/spec/clusterIP").to_owned();
+    let external = [live, new].into_iter().any(|value| text(value, "/spec/type") == "ExternalName");
+    if external || address(live).is_empty() || address(live) == address(new) {
+        return None;
+    }
+    let found = new.pointer("/spec/clusterIPs").cloned().unwrap_or_else(|| json!([address(new)]));
+    Some(Fault::invalid("spec.clusterIPs[0]", &found, "may not change once set"))
+}
+
+/// Names as the server wants them: a DNS subdomain, a label for a few kinds, anything without a slash for RBAC.
+fn check_name(kind: &Kind, name: &str) -> Option<Fault> {
+    let label = |part: &str| {
+        let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        !part.is_empty() && part.chars().all(inner) && !part.starts_with('-') && !part.ends_with('-')
+    };
+    let value = Value::from(name);
+    if kind.gvk.group == "rbac.authorization.k8s.io" {
+        let bad = name == "." || name == ".." || name.contains(['/', '%']);
+        return bad.then(|| Fault::invalid("metadata.name", &value, "may not contain '/'"));
+    }
+    let (fits, why) = match kind.gvk.kind.as_str() {
+        "Namespace" => (label(name) && name.len() <= 63, LABEL),
+        "Service" if kind.gvk.group.is_empty() => {
+            (label(name) && name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()), LABEL_1035)
+        }
+        _ => (name.split('.').all(label) && name.len() <= 253, SUBDOMAIN),
+    };
+    (!fits).then(|| Fault::invalid("metadata.name", &value, why))
+}
+
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', \
+                         and must start and end with an alphanumeric character (e.g. 'example.com', regex used for \
+                         validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
+                     and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
+                     '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
+                          alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', \
+                          regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";

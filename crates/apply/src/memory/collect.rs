@@ -1,0 +1,210 @@
+//! What the control plane does by itself: serves new kinds, collects what nobody owns, empties namespaces.
+//!
+//! A real control plane does it a moment later; here it is done when the call returns, so that a test sees one outcome.
+
+use serde_json::{Value, json};
+
+use super::kinds::GroupKind;
+use super::store::{Change, Place, State, finalizers, is_terminating, owners, text, uid};
+use super::write::set_or_remove;
+use crate::cluster::Propagation;
+
+const DEFINITION: (&str, &str) = ("apiextensions.k8s.io", "CustomResourceDefinition");
+const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
+
+impl State {
+    /// Works off all changes that were made since, and those that come of it.
+    pub(super) fn settle(&mut self) {
+        while let Some(change) = self.unseen.pop_front() {
+            self.react(&change);
+            self.simulate_change(&change);
+        }
+    }
+
+    fn react(&mut self, change: &Change) {
+        match (&change.before, &change.after) {
+            (Some(before), None) => {
+                self.collect_dependents(uid(before));
+                self.release_owners(before);
+                self.conclude(&change.place, before);
+            }
+            (_, Some(_)) => self.keep_in_order(&change.place),
+            (None, None) => {}
+        }
+    }
+
+    /// Looks at an object as it is now.
+    fn keep_in_order(&mut self, place: &Place) {
+        let Some(value) = self.get(place).cloned() else { return };
+        if place.is(DEFINITION.0, DEFINITION.1) {
+            self.serve(place, &value);
+        }
+        if is_terminating(&value) {
+            self.let_go(place, &value);
+        } else if owners(&value).next().is_some() && owners(&value).all(|owner| self.by_uid(owner).is_none()) {
+            self.erase_place(place);
+        }
+    }
+
+    fn erase_place(&mut self, place: &Place) {
+        let key: GroupKind = (place.group.clone(), place.kind.clone());
+        if let Some(kind) = self.kinds.any(&key) {
+            self.erase(&kind, place, Propagation::Background);
+        }
+    }
+
+    /// Deletes what nobody owns any more; what somebody else owns too loses the reference.
+    fn collect_dependents(&mut self, gone: &str) {
+        for place in self.owned_by(gone) {
+            let Some(value) = self.get(&place).cloned() else { continue };
+            if owners(&value).any(|owner| self.by_uid(owner).is_some()) {
+                self.drop_reference(&place, &value, gone);
+            } else {
+                self.erase_place(&place);
+            }
+        }
+    }
+
+    fn drop_reference(&mut self, place: &Place, value: &Value, owner: &str) {
+        let mut new = value.clone();
+        let list = new.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
+        if let Some(list) = list {
+            list.retain(|reference| text(reference, "/uid") != owner);
+            if list.is_empty() {
+                set_or_remove(&mut new["metadata"], "ownerReferences", None);
+            }
+        }
+        self.put(place, new);
+    }
+
+    /// Owners that wait for their dependents may go when the last is gone.
+    fn release_owners(&mut self, dependent: &Value) {
+        let waiting: Vec<Place> = owners(dependent).filter_map(|owner| self.by_uid(owner)).cloned().collect();
+        for place in waiting {
+            self.keep_in_order(&place);
+        }
+    }
+
+    /// Goes on with a deletion that has begun.
+    fn let_go(&mut self, place: &Place, value: &Value) {
+        let held: Vec<&str> = finalizers(value).collect();
+        if held.contains(&"orphan") {
+            for dependent in self.owned_by(uid(value)) {
+                if let Some(owned) = self.get(&dependent).cloned() {
+                    self.drop_reference(&dependent, &owned, uid(value));
+                }
+            }
+            self.release(place, "orphan");
+        } else if held.contains(&"foregroundDeletion") {
+            self.delete_dependents_first(place, value);
+        } else if held.contains(&CLEANUP) {
+            self.delete_instances_first(place, value);
+        } else if place.is("", "Namespace") {
+            self.empty_namespace(place);
+        }
+    }
+
+    fn delete_dependents_first(&mut self, place: &Place, value: &Value) {
+        let dependents = self.owned_by(uid(value));
+        for dependent in &dependents {
+            if self.get(dependent).is_some_and(|owned| !is_terminating(owned)) {
+                self.erase_place(dependent);
+            }
+        }
+        if self.owned_by(uid(value)).is_empty() {
+            self.release(place, "foregroundDeletion");
+        }
+    }
+
+    fn delete_instances_first(&mut self, place: &Place, value: &Value) {
+        let (group, kind) = (text(value, "/spec/group"), text(value, "/spec/names/kind"));
+        let instances =
+            |state: &Self| -> Vec<Place> { state.of_kind(group, kind, None).map(|(place, _)| place.clone()).collect() };
+        for instance in instances(self) {
+            self.erase_place(&instance);
+        }
+        if instances(self).is_empty() {
+            self.release(place, CLEANUP);
+        }
+    }
+
+    /// Takes one finalizer away; the object goes with the last.
+    fn release(&mut self, place: &Place, finalizer: &str) {
+        let Some(value) = self.get(place).cloned() else { return };
+        let left: Vec<&str> = finalizers(&value).filter(|name| *name != finalizer).collect();
+        if left.is_empty() && !place.is("", "Namespace") {
+            self.remove(place);
+        } else {
+            let mut new = value.as_ref().clone();
+            set_or_remove(&mut new["metadata"], "finalizers", (!left.is_empty()).then(|| json!(left)));
+            self.put(place, new);
+        }
+    }
+
+    fn empty_namespace(&mut self, place: &Place) {
+        for content in self.within(&place.name) {
+            if self.get(&content).is_some_and(|value| !is_terminating(value)) {
+                self.erase_place(&content);
+            }
+        }
+        let held = self.get(place).is_some_and(|value| finalizers(value).next().is_some());
+        if self.within(&place.name).is_empty() && !held {
+            self.remove(place);
+        }
+    }
+
+    /// After an object is gone: its namespace or its definition may have waited for it.
+    fn conclude(&mut self, place: &Place, value: &Value) {
+        if place.is(DEFINITION.0, DEFINITION.1) {
+            self.kinds.undefine(&(text(value, "/spec/group").into(), text(value, "/spec/names/kind").into()));
+        }
+        if !place.namespace.is_empty() {
+            let namespace = Place::namespace_of(&place.namespace);
+            if self.get(&namespace).is_some_and(|value| is_terminating(value)) {
+                self.keep_in_order(&namespace);
+            }
+        }
+        let definitions: Vec<Place> = self
+            .of_kind(DEFINITION.0, DEFINITION.1, None)
+            .filter(|(_, value)| is_terminating(value) && text(value, "/spec/names/kind") == place.kind)
+            .map(|(place, _)| place.clone())
+            .collect();
+        for definition in definitions {
+            self.keep_in_order(&definition);
+        }
+    }
+
+    /// Serves what a definition defines, and says so in its status.
+    fn serve(&mut self, place: &Place, value: &Value) {
+        self.kinds.define(value);
+        if is_terminating(value) {
+            return;
+        }
+        let mut new = value.clone();
+        let mut names = value.pointer("/spec/names").cloned().unwrap_or_default();
+        let kind = text(value, "/spec/names/kind").to_owned();
+        for (field, name) in [("listKind", format!("{kind}List")), ("singular", kind.to_lowercase())] {
+            if names.get(field).is_none() {
+                names[field] = json!(name);
+            }
+        }
+        let versions = value.pointer("/spec/versions").and_then(Value::as_array).into_iter().flatten();
+        let stored: Vec<&Value> =
+            versions.filter(|version| version["storage"] == true).map(|version| &version["name"]).collect();
+        let time = value.pointer("/metadata/creationTimestamp").cloned();
+        let condition = |name: &str, reason: &str, message: &str| json!({ "type": name, "status": "True", "reason": reason, "message": message, "lastTransitionTime": time });
+        new["status"] = json!({
+            "acceptedNames": names,
+            "conditions": [
+                condition("NamesAccepted", "NoConflicts", "no conflicts found"),
+                condition("Established", "InitialNamesAccepted", "the initial names have been accepted"),
+            ],
+            "storedVersions": stored,
+        });
+        let list: Vec<&str> = finalizers(value).filter(|name| *name != CLEANUP).chain([CLEANUP]).collect();
+        new["metadata"]["finalizers"] = json!(list);
+        if new != *value {
+            self.put(place, new);
+        }
+    }
+}

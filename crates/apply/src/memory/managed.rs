@@ -1,0 +1,315 @@
+//! Field managers: who owns which fields of an object, what an apply takes over, and what it leaves behind.
+
+use serde_json::{Map, Value, json};
+
+use super::fields::{Element, FieldSet};
+use super::merge;
+use super::shape::Shape;
+
+/// Who writes: one entry of `managedFields` per writer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Writer {
+    pub(super) name: String,
+    /// Server-side apply, or every other write.
+    pub(super) applies: bool,
+    pub(super) api_version: String,
+    /// Empty for the main resource.
+    pub(super) subresource: &'static str,
+    /// Now, as the server writes it.
+    pub(super) time: String,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    name: String,
+    applies: bool,
+    api_version: String,
+    subresource: String,
+    time: Option<String>,
+    fields: FieldSet,
+}
+
+impl Entry {
+    /// Appliers keep their entry when they change the version; other writers have one for each.
+    fn is(&self, writer: &Writer) -> bool {
+        self.name == writer.name
+            && self.applies == writer.applies
+            && self.subresource == writer.subresource
+            && (self.applies || self.api_version == writer.api_version)
+    }
+
+    fn of(writer: &Writer, fields: FieldSet) -> Self {
+        Self {
+            name: writer.name.clone(),
+            applies: writer.applies,
+            api_version: writer.api_version.clone(),
+            subresource: writer.subresource.into(),
+            time: None,
+            fields,
+        }
+    }
+
+    fn from_json(entry: &Value) -> Option<Self> {
+        let text = |name: &str| entry.get(name).and_then(Value::as_str).map(ToOwned::to_owned);
+        Some(Self {
+            name: text("manager")?,
+            applies: text("operation")? == "Apply",
+            api_version: text("apiVersion")?,
+            subresource: text("subresource").unwrap_or_default(),
+            time: text("time"),
+            fields: FieldSet::from_json(entry.get("fieldsV1").unwrap_or(&Value::Null)),
+        })
+    }
+
+    fn to_json(&self) -> Value {
+        let mut entry = json!({
+            "manager": self.name,
+            "operation": if self.applies { "Apply" } else { "Update" },
+            "apiVersion": self.api_version,
+            "fieldsType": "FieldsV1",
+            "fieldsV1": self.fields.to_json(),
+        });
+        if let Some(time) = &self.time {
+            entry["time"] = json!(time);
+        }
+        if !self.subresource.is_empty() {
+            entry["subresource"] = json!(self.subresource);
+        }
+        entry
+    }
+
+    /// As the server names a manager in a conflict.
+    fn title(&self) -> String {
+        let mut title = format!("{:?}", self.name);
+        if !self.subresource.is_empty() {
+            title.push_str(&format!(" with subresource {:?}", self.subresource));
+        }
+        if !self.applies {
+            title.push_str(&format!(" using {}", self.api_version));
+        }
+        title
+    }
+}
+
+/// All managers of an object.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Managers {
+    entries: Vec<Entry>,
+}
+
+/// Which fields a write is for: those that a request through this endpoint cannot change are left out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Part {
+    /// A kind without status subresource.
+    Whole,
+    /// Everything but `status`.
+    Main,
+    /// `status` alone.
+    Status,
+}
+
+impl Part {
+    fn of(self, set: &FieldSet) -> FieldSet {
+        match self {
+            Self::Whole => set.clone(),
+            Self::Main => set.without("status"),
+            Self::Status => set.only("status"),
+        }
+    }
+}
+
+/// Fields that others own: the words of the server, and the fields.
+#[derive(Debug)]
+pub(super) struct Conflicts {
+    pub(super) message: String,
+}
+
+impl Managers {
+    /// Reads `metadata.managedFields`.
+    pub(super) fn of(object: &Value) -> Self {
+        let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+        Self { entries: entries.filter_map(Entry::from_json).collect() }
+    }
+
+    /// As `managedFields`: appliers first, then by time and name, as the server sorts them.
+    pub(super) fn to_json(&self) -> Value {
+        let mut entries: Vec<&Entry> = self.entries.iter().collect();
+        entries.sort_by_key(|entry| {
+            (!entry.applies, &entry.time, entry.name.as_str(), &entry.api_version, entry.subresource.as_str())
+        });
+        Value::Array(entries.into_iter().map(Entry::to_json).collect())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Records a write that is no apply: what `new` changes belongs to `writer` from now on.
+    pub(super) fn update(&mut self, live: &Value, new: &Value, shape: &Shape, writer: &Writer, part: Part) {
+        let found = merge::compare(live, new, shape);
+        let changed = part.of(&found.modified.union(&found.added));
+        let removed = part.of(&found.removed);
+        for entry in &mut self.entries {
+            entry.fields = entry.fields.difference(&changed).difference(&removed);
+        }
+        let mine = without_identity(&changed);
+        if !mine.is_empty() {
+            let place = self.entries.iter_mut().find(|entry| entry.is(writer));
+            match place {
+                Some(entry) => {
+                    entry.fields = entry.fields.union(&mine);
+                    entry.time = Some(writer.time.clone());
+                }
+                None => self.entries.push(Entry { time: Some(writer.time.clone()), ..Entry::of(writer, mine) }),
+            }
+        }
+        self.forget_empty();
+    }
+
+    /// Merges `config` into `live` and records the apply.
+    ///
+    /// # Errors
+    /// Unless `force`, when a field that differs belongs to another manager.
+    pub(super) fn apply(
+        &mut self,
+        live: &Value,
+        config: &Value,
+        shape: &Shape,
+        writer: &Writer,
+        part: Part,
+        force: bool,
+    ) -> Result<Value, Conflicts> {
+        let merged = merge::merge(Some(live), Some(config), shape).unwrap_or_else(|| live.clone());
+        let set = part.of(&merge::paths(config, shape));
+        let place = self.entries.iter().position(|entry| entry.is(writer));
+        let last = place.map(|index| std::mem::take(&mut self.entries[index].fields));
+        match place {
+            Some(index) => {
+                let time = self.entries[index].time.take();
+                self.entries[index] = Entry { time, ..Entry::of(writer, set) };
+            }
+            None => self.entries.push(Entry::of(writer, set)),
+        }
+        let merged = self.prune(merged, last.as_ref(), shape);
+        self.take_over(live, &merged, shape, writer, part, force)?;
+        if merged != *live
+            && let Some(entry) = self.entries.iter_mut().find(|entry| entry.is(writer))
+        {
+            entry.time = Some(writer.time.clone());
+        }
+        for entry in &mut self.entries {
+            entry.fields = without_identity(&entry.fields);
+        }
+        self.forget_empty();
+        Ok(merged)
+    }
+
+    /// Removes what the writer applied last time, not this time, and nobody else claims.
+    fn prune(&self, merged: Value, last: Option<&FieldSet>, shape: &Shape) -> Value {
+        let Some(last) = last.filter(|last| !last.is_empty()) else { return merged };
+        let last = merge::with_fields(last, shape);
+        let pruned = merge::remove(&merged, &last, shape);
+        let all = merge::with_fields(&merge::paths(&merged, shape), shape);
+        let owned = self.entries.iter().fold(FieldSet::default(), |owned, entry| owned.union(&entry.fields));
+        let kept = merge::with_fields(&merge::paths(&pruned, shape), shape).union(&merge::with_fields(&owned, shape));
+        let pruned = merge::remove(&merged, &all.difference(&kept), shape);
+        let left = merge::with_fields(&merge::paths(&pruned, shape), shape);
+        merge::remove(&merged, &all.difference(&left).intersection(&last), shape)
+    }
+
+    fn take_over(
+        &mut self,
+        live: &Value,
+        new: &Value,
+        shape: &Shape,
+        writer: &Writer,
+        part: Part,
+        force: bool,
+    ) -> Result<(), Conflicts> {
+        let found = merge::compare(live, new, shape);
+        let changed = part.of(&found.modified.union(&found.added));
+        let removed = part.of(&found.removed);
+        let others = || self.entries.iter().filter(|entry| !entry.is(writer));
+        let disputed: Vec<(String, Vec<String>)> = others()
+            .map(|entry| (entry.title(), entry.fields.intersection(&changed).paths()))
+            .filter(|(_, paths)| !paths.is_empty())
+            .collect();
+        if !force && !disputed.is_empty() {
+            return Err(Conflicts { message: conflict_message(disputed) });
+        }
+        for entry in self.entries.iter_mut().filter(|entry| !entry.is(writer)) {
+            entry.fields = entry.fields.difference(&changed).difference(&removed);
+        }
+        Ok(())
+    }
+
+    fn forget_empty(&mut self) {
+        self.entries.retain(|entry| !entry.fields.is_empty());
+    }
+}
+
+fn conflict_message(mut disputed: Vec<(String, Vec<String>)>) -> String {
+    let count: usize = disputed.iter().map(|(_, paths)| paths.len()).sum();
+    if let [(title, paths)] = &disputed[..]
+        && let [path] = &paths[..]
+    {
+        return format!("Apply failed with 1 conflict: conflict with {title}: {path}");
+    }
+    disputed.sort();
+    let lines = disputed.iter().flat_map(|(title, paths)| {
+        let head = std::iter::once(format!("conflicts with {title}:"));
+        head.chain(paths.iter().map(|path| format!("- {path}")))
+    });
+    format!("Apply failed with {count} conflicts: {}", lines.collect::<Vec<_>>().join("\n"))
+}
+
+/// Fields that say which object it is, or that the server alone writes: nobody owns them.
+fn without_identity(set: &FieldSet) -> FieldSet {
+    const METADATA: [&str; 9] = [
+        "name",
+        "namespace",
+        "creationTimestamp",
+        "selfLink",
+        "uid",
+        "clusterName",
+        "generation",
+        "managedFields",
+        "resourceVersion",
+    ];
+    let mut identity = FieldSet::default();
+    for field in ["apiVersion", "kind", "metadata"] {
+        identity.insert(&[Element::field(field)]);
+    }
+    for field in METADATA {
+        identity.insert(&[Element::field("metadata"), Element::field(field)]);
+    }
+    set.difference(&identity)
+}
+
+/// An object without its `managedFields`.
+pub(super) fn bare(object: &Value) -> Value {
+    let mut object = object.clone();
+    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
+        metadata.remove("managedFields");
+    }
+    object
+}
+
+/// Writes `managedFields` into an object.
+pub(super) fn record(object: &mut Value, managers: &Managers) {
+    let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) else { return };
+    if managers.is_empty() {
+        metadata.remove("managedFields");
+    } else {
+        metadata.insert("managedFields".into(), managers.to_json());
+    }
+}
+
+/// An object of which only apiVersion and kind are known: what a create is compared with.
+pub(super) fn nothing(object: &Value) -> Value {
+    let mut map = Map::new();
+    for field in ["apiVersion", "kind"] {
+        map.insert(field.into(), object.get(field).cloned().unwrap_or_default());
+    }
+    Value::Object(map)
+}

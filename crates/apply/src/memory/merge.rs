@@ -1,0 +1,388 @@
+//! Values under a [`Shape`]: merged, compared, pruned, and listed as paths, as structured-merge-diff does it.
+//!
+//! An absent value and `null` differ: absent takes part in nothing, `null` is a value that fits every rule.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value};
+
+use super::fields::{Element, FieldSet};
+use super::shape::{Items, Shape};
+
+/// A value that does not fit its rule, and where.
+#[derive(Debug)]
+pub(super) struct Misfit {
+    pub(super) path: String,
+    pub(super) message: String,
+}
+
+impl Misfit {
+    fn below(mut self, element: &Element) -> Self {
+        self.path = format!("{element}{}", self.path);
+        self
+    }
+}
+
+/// What distinguishes two values.
+#[derive(Default)]
+pub(super) struct Comparison {
+    pub(super) removed: FieldSet,
+    pub(super) modified: FieldSet,
+    pub(super) added: FieldSet,
+}
+
+fn is_empty(value: Option<&Value>) -> bool {
+    match value {
+        None | Some(Value::Null) => true,
+        Some(Value::Object(map)) => map.is_empty(),
+        Some(Value::Array(items)) => items.is_empty(),
+        Some(_) => false,
+    }
+}
+
+/// Whether two values are maps, lists or scalars alike; `null` and absence fit everything.
+fn alike(left: Option<&Value>, right: &Value) -> bool {
+    match (left, right) {
+        (None | Some(Value::Null), _) | (_, Value::Null) => true,
+        (Some(Value::Object(_)), right) => right.is_object(),
+        (Some(Value::Array(_)), right) => right.is_array(),
+        (Some(_), right) => !right.is_object() && !right.is_array(),
+    }
+}
+
+/// Refuses values whose lists cannot be keyed, or hold two items with one key.
+///
+/// # Errors
+/// With the path of the first misfit.
+pub(super) fn check(value: &Value, shape: &Shape) -> Result<(), Misfit> {
+    match value {
+        Value::Object(map) => map.iter().try_for_each(|(name, below)| {
+            let known = if shape.closed && !shape.names(name) { Err(undeclared()) } else { Ok(()) };
+            known.and_then(|()| check(below, shape.entry(name))).map_err(|misfit| misfit.below(&Element::field(name)))
+        }),
+        Value::Array(items) if shape.items != Items::Atomic && !shape.atomic => check_items(items, shape),
+        Value::Array(_) | Value::Null => Ok(()),
+        other if shape.items != Items::Atomic => {
+            Err(Misfit { path: String::new(), message: format!("expected list, got {}", kind_of(other)) })
+        }
+        _ => Ok(()),
+    }
+}
+
+fn undeclared() -> Misfit {
+    Misfit { path: String::new(), message: "field not declared in schema".into() }
+}
+
+fn check_items(items: &[Value], shape: &Shape) -> Result<(), Misfit> {
+    let mut seen = BTreeSet::new();
+    for (index, item) in items.iter().enumerate() {
+        let element = shape
+            .element(item)
+            .map_err(|message| Misfit { path: String::new(), message: format!("element {index}: {message}") })?;
+        check(item, shape.item()).map_err(|misfit| misfit.below(&element))?;
+        if !seen.insert(element.clone()) {
+            return Err(Misfit { path: String::new(), message: format!("duplicate entries for key {element}") });
+        }
+    }
+    Ok(())
+}
+
+fn kind_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "list",
+        Value::Object(_) => "map",
+    }
+}
+
+/// `right` over `left`. `None` when nothing is left.
+pub(super) fn merge(left: Option<&Value>, right: Option<&Value>, shape: &Shape) -> Option<Value> {
+    let left = left.filter(|_| right.is_none_or(|right| alike(left, right)));
+    let leaf = || right.or(left).cloned();
+    if is_empty(left) && is_empty(right) {
+        return leaf();
+    }
+    match right.filter(|right| !right.is_null()).or(left)? {
+        Value::Object(_) if !shape.atomic => merge_maps(left, right, shape),
+        Value::Array(_) if shape.items != Items::Atomic => merge_lists(left, right, shape),
+        _ => leaf(),
+    }
+}
+
+fn merge_maps(left: Option<&Value>, right: Option<&Value>, shape: &Shape) -> Option<Value> {
+    let (left, right) = (left.and_then(Value::as_object), right.and_then(Value::as_object));
+    let names: BTreeSet<&String> = left.into_iter().chain(right).flat_map(Map::keys).collect();
+    let entries = names.into_iter().filter_map(|name| {
+        let below = merge(left.and_then(|map| map.get(name)), right.and_then(|map| map.get(name)), shape.entry(name))?;
+        Some((name.clone(), below))
+    });
+    let merged: Map<String, Value> = entries.collect();
+    (!merged.is_empty()).then_some(Value::Object(merged))
+}
+
+/// Items with their elements. Items that share an element with an earlier one have no partner to merge with.
+struct Keyed<'a> {
+    items: Vec<(Element, &'a Value)>,
+}
+
+impl<'a> Keyed<'a> {
+    fn new(list: Option<&'a Value>, shape: &Shape) -> Self {
+        let items = list.and_then(Value::as_array).into_iter().flatten();
+        Self { items: items.filter_map(|item| Some((shape.element(item).ok()?, item))).collect() }
+    }
+
+    fn has(&self, element: &Element) -> bool {
+        self.items.iter().any(|(own, _)| own == element)
+    }
+
+    /// All items of one element; more than one only in lists that were not checked.
+    fn all(&self, element: &Element) -> Vec<&'a Value> {
+        self.items.iter().filter(|(own, _)| own == element).map(|(_, item)| *item).collect()
+    }
+
+    /// The partner for a merge. Duplicates give way.
+    fn partner(&self, element: &Element) -> Option<&'a Value> {
+        match self.all(element)[..] {
+            [] => None,
+            [one] => Some(one),
+            _ => Some(&Value::Null),
+        }
+    }
+}
+
+/// Merges keyed lists. Items of both keep the right side's order; items of the left side alone stay where they stood
+/// between the shared ones.
+fn merge_lists(left: Option<&Value>, right: Option<&Value>, shape: &Shape) -> Option<Value> {
+    let (left, right) = (Keyed::new(left, shape), Keyed::new(right, shape));
+    let mut merged: Vec<Value> = Vec::new();
+    let mut shared = right.items.iter().map(|(element, _)| element).filter(|element| left.has(element));
+    let mut next_shared = shared.next();
+    let mut done: BTreeSet<&Element> = BTreeSet::new();
+    let (mut l, mut r) = (0, 0);
+    while l < left.items.len() || r < right.items.len() {
+        if let (Some((mine, _)), Some((theirs, _))) = (left.items.get(l), right.items.get(r)) {
+            if mine == theirs {
+                done.insert(theirs);
+                merged.extend(merge(left.partner(mine), right.partner(theirs), shape.item()));
+                (l, r) = (l + 1, r + 1);
+                next_shared = shared.next();
+                continue;
+            }
+            if right.has(mine) && next_shared.is_some_and(|next| next != mine) {
+                l += 1;
+                continue;
+            }
+        }
+        if let Some((mine, item)) = left.items.get(l) {
+            if !right.has(mine) {
+                merged.extend(merge(Some(item), None, shape.item()));
+                l += 1;
+                continue;
+            }
+            if done.contains(mine) {
+                l += 1;
+            }
+        }
+        if let Some((theirs, _)) = right.items.get(r) {
+            done.insert(theirs);
+            merged.extend(merge(left.partner(theirs), right.partner(theirs), shape.item()));
+            r += 1;
+            if next_shared == Some(theirs) {
+                next_shared = shared.next();
+            }
+        }
+    }
+    (!merged.is_empty()).then_some(Value::Array(merged))
+}
+
+/// Every path that a value sets.
+pub(super) fn paths(value: &Value, shape: &Shape) -> FieldSet {
+    let mut set = FieldSet::default();
+    collect(value, shape, &mut Vec::new(), &mut set);
+    set
+}
+
+fn collect(value: &Value, shape: &Shape, path: &mut Vec<Element>, set: &mut FieldSet) {
+    match value {
+        Value::Object(map) if !shape.atomic => {
+            for (name, below) in map {
+                path.push(Element::field(name));
+                collect(below, shape.entry(name), path, set);
+                if below.is_null() || below.as_object().is_some_and(Map::is_empty) || !shape.names(name) {
+                    set.insert(path);
+                }
+                path.pop();
+            }
+        }
+        Value::Array(_) if shape.items != Items::Atomic => {
+            let keyed = Keyed::new(Some(value), shape);
+            for (element, item) in &keyed.items {
+                path.push(element.clone());
+                if keyed.all(element).len() == 1 {
+                    collect(item, shape.item(), path, set);
+                }
+                set.insert(path);
+                path.pop();
+            }
+        }
+        Value::Null if !shape.atomic => {}
+        _ => set.insert(path),
+    }
+}
+
+/// What must change for `left` to become `right`.
+pub(super) fn compare(left: &Value, right: &Value, shape: &Shape) -> Comparison {
+    let mut found = Comparison::default();
+    compare_at(Some(left), Some(right), shape, &mut Vec::new(), &mut found);
+    found
+}
+
+fn compare_at(
+    left: Option<&Value>,
+    right: Option<&Value>,
+    shape: &Shape,
+    path: &mut Vec<Element>,
+    found: &mut Comparison,
+) {
+    let both_empty = is_empty(left) && is_empty(right);
+    let mixed = matches!((left, right), (Some(_), Some(right)) if !alike(left, right));
+    let shown = right.filter(|right| !right.is_null()).or(left);
+    let into_map = matches!(shown, Some(Value::Object(_))) && !shape.atomic;
+    let into_list = matches!(shown, Some(Value::Array(_))) && shape.items != Items::Atomic;
+    if !both_empty && !mixed && into_map {
+        compare_maps(left, right, shape, path, found);
+    } else if !both_empty && !mixed && into_list {
+        compare_lists(left, right, shape, path, found);
+    } else if left.is_some() && right.is_some() && left != right {
+        found.modified.insert(path);
+    }
+    match (left, right) {
+        (None, _) => found.added.insert(path),
+        (_, None) => found.removed.insert(path),
+        _ => {}
+    }
+}
+
+fn compare_maps(
+    left: Option<&Value>,
+    right: Option<&Value>,
+    shape: &Shape,
+    path: &mut Vec<Element>,
+    found: &mut Comparison,
+) {
+    let (left, right) = (left.and_then(Value::as_object), right.and_then(Value::as_object));
+    let names: BTreeSet<&String> = left.into_iter().chain(right).flat_map(Map::keys).collect();
+    for name in names {
+        path.push(Element::field(name));
+        let (left, right) = (left.and_then(|map| map.get(name)), right.and_then(|map| map.get(name)));
+        compare_at(left, right, shape.entry(name), path, found);
+        path.pop();
+    }
+}
+
+fn compare_lists(
+    left: Option<&Value>,
+    right: Option<&Value>,
+    shape: &Shape,
+    path: &mut Vec<Element>,
+    found: &mut Comparison,
+) {
+    let (left, right) = (Keyed::new(left, shape), Keyed::new(right, shape));
+    let elements: BTreeSet<&Element> = left.items.iter().chain(&right.items).map(|(element, _)| element).collect();
+    for element in elements {
+        let (mine, theirs) = (left.all(element), right.all(element));
+        path.push(element.clone());
+        match (mine.len(), theirs.len()) {
+            (0 | 1, 0 | 1) => {
+                compare_at(mine.first().copied(), theirs.first().copied(), shape.item(), path, found);
+            }
+            (0 | 1, _) => {
+                if let Some(only) = mine.first() {
+                    compare_at(Some(only), None, shape.item(), path, found);
+                }
+                found.added.insert(path);
+            }
+            (_, 0 | 1) => {
+                if let Some(only) = theirs.first() {
+                    compare_at(None, Some(only), shape.item(), path, found);
+                }
+                found.removed.insert(path);
+            }
+            _ if mine != theirs => found.modified.insert(path),
+            _ => {}
+        }
+        path.pop();
+    }
+}
+
+/// `value` without the paths of `set`; `null` when nothing is left of it.
+pub(super) fn remove(value: &Value, set: &FieldSet, shape: &Shape) -> Value {
+    match value {
+        Value::Object(map) if shape.atomic || map.is_empty() => Value::Null,
+        Value::Object(map) => remove_entries(map, set, shape),
+        Value::Array(items) if shape.items == Items::Atomic || items.is_empty() => Value::Null,
+        Value::Array(items) => remove_items(items, set, shape),
+        scalar => scalar.clone(),
+    }
+}
+
+fn remove_entries(map: &Map<String, Value>, set: &FieldSet, shape: &Shape) -> Value {
+    let mut kept = Map::new();
+    let mut touched = false;
+    for (name, value) in map {
+        let element = Element::field(name);
+        if set.has(&element) {
+            continue;
+        }
+        let value = set.below(&element).map_or_else(
+            || value.clone(),
+            |below| {
+                touched = true;
+                keep_container(value, remove(value, below, shape.entry(name)))
+            },
+        );
+        kept.insert(name.clone(), value);
+    }
+    if kept.is_empty() && !touched { Value::Null } else { Value::Object(kept) }
+}
+
+fn remove_items(items: &[Value], set: &FieldSet, shape: &Shape) -> Value {
+    let mut kept = Vec::new();
+    let mut touched = false;
+    for item in items {
+        let Ok(element) = shape.element(item) else { continue };
+        if set.has(&element) {
+            continue;
+        }
+        let item = set.below(&element).map_or_else(
+            || item.clone(),
+            |below| {
+                touched = true;
+                keep_container(item, remove(item, below, shape.item()))
+            },
+        );
+        kept.push(item);
+    }
+    if kept.is_empty() && !touched { Value::Null } else { Value::Array(kept) }
+}
+
+/// A map or list of which parts were removed stays as an empty one.
+fn keep_container(before: &Value, after: Value) -> Value {
+    match (before, after) {
+        (Value::Object(_), Value::Null) => Value::Object(Map::new()),
+        (Value::Array(_), Value::Null) => Value::Array(Vec::new()),
+        (_, after) => after,
+    }
+}
+
+/// `set` with each structure's field a member where something lies below it.
+pub(super) fn with_fields(set: &FieldSet, shape: &Shape) -> FieldSet {
+    set.with_members(
+        shape,
+        &|shape, element| matches!(element, Element::Field(name) if shape.names(name)),
+        &|shape, element| shape.below(element),
+    )
+}

@@ -1,0 +1,74 @@
+//! Refusals in the server's words.
+
+use manifest::ObjectId;
+use serde_json::Value;
+
+use super::kinds::Kind;
+use crate::ClusterError;
+
+/// One field that is refused.
+#[derive(Clone, Debug)]
+pub(super) struct Fault {
+    /// Dotted path.
+    pub(super) field: String,
+    /// Such as `Required value`.
+    pub(super) message: String,
+}
+
+impl Fault {
+    pub(super) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+
+    pub(super) fn required(field: impl Into<String>) -> Self {
+        Self::new(field, "Required value")
+    }
+
+    /// `Invalid value: <value>: <why>`.
+    pub(super) fn invalid(field: impl Into<String>, value: &Value, why: &str) -> Self {
+        Self::new(field, format!("Invalid value: {value}: {why}"))
+    }
+
+    pub(super) fn forbidden(field: impl Into<String>, why: &str) -> Self {
+        Self::new(field, format!("Forbidden: {why}"))
+    }
+}
+
+/// Where an object of a kind is, for errors.
+pub(super) fn id(kind: &Kind, namespace: &str, name: &str) -> ObjectId {
+    ObjectId {
+        namespace: namespace.into(),
+        name: name.into(),
+        group: kind.gvk.group.clone(),
+        kind: kind.gvk.kind.clone(),
+    }
+}
+
+pub(super) fn not_found(kind: &Kind, id: ObjectId) -> ClusterError {
+    let message = format!("{} {:?} not found", kind.resource(), id.name);
+    ClusterError::NotFound { id, message }
+}
+
+pub(super) fn conflict(kind: &Kind, id: ObjectId, why: &str) -> ClusterError {
+    let message = format!("Operation cannot be fulfilled on {} {:?}: {why}", kind.resource(), id.name);
+    ClusterError::Conflict { id, message }
+}
+
+/// The object is not the one that the writer read.
+pub(super) fn modified(kind: &Kind, id: ObjectId) -> ClusterError {
+    conflict(kind, id, "the object has been modified; please apply your changes to the latest version and try again")
+}
+
+/// `Deployment.apps "a" is invalid: spec.x: Required value`.
+pub(super) fn invalid(kind: &Kind, id: ObjectId, faults: &[Fault]) -> ClusterError {
+    let texts: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
+    let texts = if texts.len() == 1 { texts.concat() } else { format!("[{}]", texts.join(", ")) };
+    let message = format!("{} {:?} is invalid: {texts}", kind.title(), id.name);
+    let fields = faults.iter().map(|fault| fault.field.clone()).collect();
+    ClusterError::Refused { id: Some(id), message, fields }
+}
+
+/// A request that makes no sense.
+pub(super) fn bad(id: ObjectId, message: impl Into<String>) -> ClusterError {
+    ClusterError::Refused { id: Some(id), message: message.into(), fields: Vec::new() }
+}
