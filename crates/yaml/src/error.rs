@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+use crate::cursor::Mark;
+use crate::{Node, Resolver};
+
 /// Text that may be a secret: printed by nobody but [`Error::in_go_words`].
 #[derive(Clone, PartialEq, Eq)]
 pub struct Quoted(pub(crate) String);
@@ -68,9 +71,66 @@ pub enum Error {
     },
 }
 
+/// What scanner and parser refuse, before it is known in whose words.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    pub(crate) in_scanner: bool,
+    pub(crate) problem: &'static str,
+    pub(crate) mark: Mark,
+    /// Where that began which the problem is in.
+    pub(crate) context: Option<Mark>,
+}
+
+impl Problem {
+    pub(crate) fn scanner(problem: &'static str, mark: Mark, context: Option<Mark>) -> Box<Self> {
+        Box::new(Problem { in_scanner: true, problem, mark, context })
+    }
+
+    pub(crate) fn into_error(self, resolver: Resolver) -> Error {
+        let Mark { line, column, .. } = self.mark;
+        let go_line = self.go_line(resolver);
+        Error::Syntax { line: line + 1, column: column + 1, problem: self.problem.to_owned(), go_line }
+    }
+
+    /// Go counts lines from 0, adds 1 in the scanner alone, and takes 0 for none. yaml.v2 looks at the place of the
+    /// problem first, yaml.v3 at its context.
+    fn go_line(&self, resolver: Resolver) -> u32 {
+        let here = self.mark.line;
+        let context = self.context.map_or(0, |mark| mark.line);
+        let scanner = u32::from(self.in_scanner);
+        match resolver {
+            Resolver::V2 if here != 0 => here + scanner,
+            Resolver::V2 => context,
+            Resolver::V3 if context != 0 => context + scanner,
+            Resolver::V3 if here != 0 => here + scanner,
+            Resolver::V3 => 0,
+        }
+    }
+}
+
 impl Error {
-    pub(crate) fn syntax(line: u32, column: u32, problem: impl Into<String>) -> Self {
-        Error::Syntax { line, column, problem: problem.into(), go_line: line }
+    /// A problem for which Go tells no line.
+    pub(crate) fn without_place(mark: Mark, problem: String) -> Self {
+        Error::Syntax { line: mark.line + 1, column: mark.column + 1, problem, go_line: 0 }
+    }
+
+    /// A problem behind the bytes that could be read.
+    pub(crate) fn unreadable_text(before: &[u8], problem: &str) -> Self {
+        let line_start = before.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+        let count = |bytes: &[u8], counts: fn(u8) -> bool| {
+            u32::try_from(bytes.iter().filter(|&&byte| counts(byte)).count()).unwrap_or(u32::MAX - 1)
+        };
+        let line = count(before, |byte| byte == b'\n');
+        let column = count(&before[line_start..], |byte| byte & 0xC0 != 0x80);
+        Error::without_place(Mark { index: 0, line, column }, problem.to_owned())
+    }
+
+    /// The same problem, at a node.
+    pub(crate) fn at(mut self, node: &Node) -> Self {
+        if let Error::Unreadable { line, column, .. } = &mut self {
+            (*line, *column) = (node.line, node.column);
+        }
+        self
     }
 
     /// The text that the Go library gives for the same input. May quote a value: not for logs.

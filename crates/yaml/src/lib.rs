@@ -12,8 +12,8 @@
 //! ```
 //!
 //! # Guarantees
-//! - No input panics, hangs or overflows the stack: size, depth, and what aliases expand to are limited by [`Limits`].
-//!   A [`Node`] or [`serde_json::Value`] that was built by a caller deeper than its limits is refused, not followed.
+//! - No text panics, hangs or overflows the stack: size and depth are limited by [`Limits`], and aliases as in Go. Trees
+//!   and values that a caller builds are followed as deep as they are.
 //! - Every step is linear in the size of its input.
 //! - Printing does not depend on the order of keys in a [`serde_json::Map`]: the order is Go's.
 //!
@@ -24,17 +24,25 @@
 pub mod emit;
 pub mod json;
 
+mod cursor;
 mod error;
+mod float;
 mod limits;
 mod node;
+mod parser;
 mod resolve;
+mod scanner;
+mod text;
+mod token;
 mod value;
 
 pub use error::Error;
 pub use limits::Limits;
 pub use node::{Comments, Kind, Node, Style, Tag};
 pub use resolve::{Resolver, Scalar, resolve_plain};
-pub use value::{Strictness, from_str, from_str_strict, to_value};
+pub use value::{Aliases, Strictness, from_str, from_str_strict, to_value};
+
+use parser::Parser;
 
 /// Reads all documents of a stream into trees, with comments, styles and positions as yaml.v3 attaches them. Each tree
 /// is a [`Kind::Document`] whose only child is its root. An empty stream has no documents.
@@ -42,8 +50,13 @@ pub use value::{Strictness, from_str, from_str_strict, to_value};
 /// # Errors
 /// The first syntax error, an alias without its anchor, or a limit exceeded.
 pub fn parse(text: &[u8], limits: &Limits) -> Result<Vec<Node>, Error> {
-    let _ = (text, limits);
-    Err(Error::syntax(0, 0, "not yet written"))
+    let text = text::decode(text, limits)?;
+    let mut parser = Parser::new(&text, Resolver::V3, limits);
+    let mut documents = Vec::new();
+    while let Some(document) = parser.next_document()? {
+        documents.push(document);
+    }
+    Ok(documents)
 }
 
 /// One document of a stream of manifests, as text.
