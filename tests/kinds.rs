@@ -91,7 +91,7 @@ impl Api {
     }
 
     /// The fields of a type; `*` stands for the values of a map.
-    fn fields<'a>(schema: &'a Value) -> impl Iterator<Item = (&'a str, &'a Value)> {
+    fn fields(schema: &Value) -> impl Iterator<Item = (&str, &Value)> {
         let named = schema["properties"].as_object().into_iter().flatten().map(|(name, field)| (name.as_str(), field));
         named.chain(schema.get("additionalProperties").filter(|v| v.is_object()).map(|values| ("*", values)))
     }

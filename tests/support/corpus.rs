@@ -1,5 +1,13 @@
 //! Finds the corpus and reports how much of it a suite ran. Included by path into the tests of every crate.
 
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    reason = "each test binary uses a part of it, and what fails here stops the test"
+)]
+
 use std::path::{Path, PathBuf};
 
 /// A part of the corpus, such as `yaml` or `tables/gotemplate.jsonl`; `None`, said loudly, on a checkout without it.
