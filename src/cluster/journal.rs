@@ -1,0 +1,239 @@
+//! The journal as Secrets of type `lockstep.dev/landing` in Lockstep's own namespace.
+//!
+//! Bodies are compressed and encrypted to the agent's own age identity, which stands with the seal key in one Secret,
+//! made at the first start. Whoever can read Secrets of that namespace can read the journal: it protects backups, logs
+//! of requests and whoever lists Secrets by type, not against the namespace's owner.
+
+use std::io::{Read as _, Write as _};
+use std::sync::Arc;
+
+use age::secrecy::ExposeSecret as _;
+use age::x25519::{Identity, Recipient};
+use apply::journal::{Entry, Store, StoreError};
+use apply::{Call, Cluster, ClusterError, Reference, Selection};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use futures::future::{BoxFuture, FutureExt as _};
+use manifest::Object;
+use serde_json::{Value, json};
+use zeroize::Zeroizing;
+
+/// Type of every Secret that the journal is made of.
+const TYPE: &str = "lockstep.dev/landing";
+/// Name of the Secret that holds the agent's keys.
+const KEYS: &str = "lockstep-keys";
+/// Field manager of everything that is Lockstep's own.
+pub const MANAGER: &str = "lockstep";
+
+/// The agent's own keys.
+pub struct Keys {
+    identity: Identity,
+    recipient: Recipient,
+    seal: Zeroizing<Vec<u8>>,
+}
+
+impl Keys {
+    /// New keys from the system's randomness.
+    ///
+    /// # Errors
+    /// When the system has no randomness.
+    pub fn generate() -> Result<Self, StoreError> {
+        let mut seal = Zeroizing::new(vec![0; 32]);
+        getrandom::fill(&mut seal).map_err(|e| failed(KEYS, &e))?;
+        let identity = Identity::generate();
+        Ok(Self { recipient: identity.to_public(), identity, seal })
+    }
+
+    /// Reads the keys from the agent's namespace, or makes them there.
+    ///
+    /// # Errors
+    /// When they cannot be read or written, or are damaged.
+    pub async fn load(cluster: &Arc<dyn Cluster>, namespace: &str) -> Result<Self, StoreError> {
+        let at = Reference::new("v1", "Secret", namespace, KEYS);
+        if let Some(secret) = cluster.get(&at).await.map_err(|e| failed(KEYS, &e))? {
+            return Self::parse(&secret);
+        }
+        let keys = Self::generate()?;
+        let call = Call::Create {
+            object: keys.to_secret(namespace)?,
+            manager: MANAGER.into(),
+            dry_run: false,
+            subresource: None,
+        };
+        match cluster.write(call).await {
+            Ok(_) => Ok(keys),
+            // Another replica was first: its keys count.
+            Err(ClusterError::AlreadyExists { .. }) => {
+                let secret = cluster.get(&at).await.map_err(|e| failed(KEYS, &e))?;
+                secret.ok_or_else(|| failed(KEYS, &"it is there and not there")).and_then(|s| Self::parse(&s))
+            }
+            Err(error) => Err(failed(KEYS, &error)),
+        }
+    }
+
+    /// Seals bytes: a short text that tells nothing about them, the same for the same bytes in the same cluster.
+    pub fn seal(&self, bytes: &[u8]) -> String {
+        use hmac::{Hmac, Mac as _};
+        let Ok(mut mac) = Hmac::<sha2::Sha256>::new_from_slice(&self.seal) else { return String::new() };
+        mac.update(bytes);
+        mac.finalize().into_bytes().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn to_secret(&self, namespace: &str) -> Result<Object, StoreError> {
+        let identity = self.identity.to_string();
+        let value = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": "Opaque",
+            "metadata": {"name": KEYS, "namespace": namespace, "labels": {"app.kubernetes.io/part-of": "lockstep"}},
+            "data": {"identity": STANDARD.encode(identity.expose_secret()), "seal": STANDARD.encode(&*self.seal)},
+        });
+        Object::new(value).map_err(|e| failed(KEYS, &e))
+    }
+
+    fn parse(secret: &Object) -> Result<Self, StoreError> {
+        let damaged = |message: &str| StoreError::Unreadable { name: KEYS.into(), message: message.into() };
+        let field = |key: &str| {
+            let text = secret.value().get("data")?.get(key)?.as_str()?;
+            STANDARD.decode(text).ok().map(Zeroizing::new)
+        };
+        let identity = field("identity").ok_or_else(|| damaged("key 'identity' is missing"))?;
+        let identity = std::str::from_utf8(&identity).map_err(|_| damaged("key 'identity' is no text"))?;
+        let identity: Identity = identity.parse().map_err(damaged)?;
+        let seal = field("seal").ok_or_else(|| damaged("key 'seal' is missing"))?;
+        Ok(Self { recipient: identity.to_public(), identity, seal })
+    }
+}
+
+/// Journals in a namespace of a cluster.
+pub struct ClusterStore {
+    cluster: Arc<dyn Cluster>,
+    namespace: String,
+    keys: Arc<Keys>,
+}
+
+impl ClusterStore {
+    /// Keeps journals in `namespace`.
+    pub fn new(cluster: Arc<dyn Cluster>, namespace: &str, keys: Arc<Keys>) -> Self {
+        Self { cluster, namespace: namespace.into(), keys }
+    }
+
+    fn at(&self, name: &str) -> Reference {
+        Reference::new("v1", "Secret", &self.namespace, name)
+    }
+
+    async fn write(&self, name: &str, bytes: &[u8], version: Option<&str>) -> Result<String, StoreError> {
+        let mut value = json!({
+            "apiVersion": "v1", "kind": "Secret", "type": TYPE,
+            "metadata": {"name": name, "namespace": self.namespace, "labels": {"app.kubernetes.io/part-of": "lockstep",
+                "lockstep.dev/journal": "true"}},
+            "data": {"entry": STANDARD.encode(bytes)},
+        });
+        if let Some(version) = version {
+            value["metadata"]["resourceVersion"] = version.into();
+        }
+        let object = Object::new(value).map_err(|e| failed(name, &e))?;
+        let manager = MANAGER.to_owned();
+        let call = match version {
+            Some(_) => Call::Update { object, manager, dry_run: false, subresource: None },
+            None => Call::Create { object, manager, dry_run: false, subresource: None },
+        };
+        match self.cluster.write(call).await {
+            Ok(written) => Ok(written.resource_version().to_owned()),
+            Err(error) => self.after_doubt(name, bytes, error).await,
+        }
+    }
+
+    /// A write without an answer may have been done: what stands there tells.
+    async fn after_doubt(&self, name: &str, bytes: &[u8], error: ClusterError) -> Result<String, StoreError> {
+        let is_taken = matches!(error, ClusterError::AlreadyExists { .. } | ClusterError::Conflict { .. });
+        let is_unknown = matches!(error, ClusterError::Unknown { .. });
+        if !is_taken && !is_unknown {
+            return Err(failed(name, &error));
+        }
+        match self.get(name).await? {
+            Some((found, version)) if found == bytes => Ok(version),
+            _ if is_taken => Err(StoreError::Changed { name: name.into() }),
+            _ => Err(failed(name, &error)),
+        }
+    }
+}
+
+impl Store for ClusterStore {
+    fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
+        async move {
+            let found = self.cluster.get(&self.at(name)).await.map_err(|e| failed(name, &e))?;
+            let Some(secret) = found else { return Ok(None) };
+            let text = secret.value().pointer("/data/entry").and_then(Value::as_str);
+            let bytes = text.and_then(|text| STANDARD.decode(text).ok());
+            let bytes = bytes.ok_or_else(|| StoreError::Unreadable {
+                name: name.into(),
+                message: "it is not an entry of a journal".into(),
+            })?;
+            Ok(Some((bytes, secret.resource_version().to_owned())))
+        }
+        .boxed()
+    }
+
+    fn put<'a>(
+        &'a self,
+        name: &'a str,
+        bytes: Vec<u8>,
+        version: Option<&'a str>,
+    ) -> BoxFuture<'a, Result<String, StoreError>> {
+        async move { self.write(name, &bytes, version).await }.boxed()
+    }
+
+    fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
+        let call = Call::Delete {
+            at: self.at(name),
+            uid: None,
+            resource_version: None,
+            propagation: apply::cluster::Propagation::Background,
+            dry_run: false,
+        };
+        async move {
+            match self.cluster.call(call).await {
+                Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(failed(name, &error)),
+            }
+        }
+        .boxed()
+    }
+
+    fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
+        let selection = Selection::all("v1", "Secret").within(&self.namespace).labelled("lockstep.dev/journal=true");
+        async move {
+            let found = self.cluster.list(&selection).await.map_err(|e| failed(prefix, &e))?;
+            let names = found.iter().map(|secret| secret.name().to_owned());
+            Ok(names.filter(|name| name.starts_with(prefix)).collect())
+        }
+        .boxed()
+    }
+
+    fn seal(&self, plain: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let name = "body";
+        let recipients: [&dyn age::Recipient; 1] = [&self.keys.recipient];
+        let encryptor = age::Encryptor::with_recipients(recipients.into_iter()).map_err(|e| failed(name, &e))?;
+        let mut sealed = Vec::new();
+        let encrypted = encryptor.wrap_output(&mut sealed).map_err(|e| failed(name, &e))?;
+        let mut packed = flate2::write::DeflateEncoder::new(encrypted, flate2::Compression::fast());
+        packed.write_all(plain).map_err(|e| failed(name, &e))?;
+        packed.finish().and_then(age::stream::StreamWriter::finish).map_err(|e| failed(name, &e))?;
+        Ok(sealed)
+    }
+
+    fn open(&self, sealed: &[u8]) -> Result<Vec<u8>, StoreError> {
+        let name = "body";
+        let unreadable =
+            |e: &dyn std::fmt::Display| StoreError::Unreadable { name: name.into(), message: e.to_string() };
+        let identity: &dyn age::Identity = &self.keys.identity;
+        let decryptor = age::Decryptor::new(sealed).map_err(|e| unreadable(&e))?;
+        let packed = decryptor.decrypt(std::iter::once(identity)).map_err(|e| unreadable(&e))?;
+        let mut plain = Vec::new();
+        flate2::read::DeflateDecoder::new(packed).read_to_end(&mut plain).map_err(|e| unreadable(&e))?;
+        Ok(plain)
+    }
+}
+
+fn failed(name: &str, error: &dyn std::fmt::Display) -> StoreError {
+    StoreError::Failed { name: name.into(), message: error.to_string() }
+}
