@@ -18,6 +18,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::codec;
 use crate::plan::Landing;
+use crate::report::{Failure, Step};
 
 /// Largest piece that is stored as one: a Secret may hold 1 MiB.
 const CHUNK: usize = 900 * 1024;
@@ -116,12 +117,41 @@ struct OpenHeader {
     hooks: BTreeSet<usize>,
 }
 
+/// A landing that failed and was taken back: not to be tried again before an input changes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Attempt {
+    /// Its revision.
+    pub revision: String,
+    /// What it had read.
+    pub read_set: serde_json::Value,
+    /// The step that failed first.
+    pub step: Step,
+    /// Everything that failed, without values.
+    pub failures: Vec<String>,
+    /// Whether it may pass later although no input changes.
+    pub transient: bool,
+}
+
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct Header {
     unit: String,
     epoch: u64,
     landed: Option<BodyReference>,
     open: Option<OpenHeader>,
+    attempt: Option<Attempt>,
+}
+
+impl Attempt {
+    /// What is kept of a landing that failed.
+    fn of(landing: &Landing, failures: &[Failure]) -> Self {
+        Self {
+            revision: landing.revision.clone(),
+            read_set: landing.read_set.clone(),
+            step: failures.first().map_or(Step::Undo, |failure| failure.step),
+            failures: failures.iter().map(ToString::to_string).collect(),
+            transient: failures.iter().any(|failure| failure.transient),
+        }
+    }
 }
 
 /// A landing that was begun and not ended.
@@ -194,6 +224,11 @@ impl Journal {
         Some(Open { landing: self.open.clone()?, phase: header.phase, hooks: header.hooks.clone() })
     }
 
+    /// The landing that failed last, unless one has succeeded since.
+    pub fn attempt(&self) -> Option<&Attempt> {
+        self.header.attempt.as_ref()
+    }
+
     /// Writes the intent of a landing. One that is still open is superseded by it.
     ///
     /// # Errors
@@ -238,9 +273,25 @@ impl Journal {
     /// When the store fails; then it is still open.
     pub async fn conclude(&mut self) -> Result<(), StoreError> {
         let Some(open) = self.header.open.clone() else { return Ok(()) };
-        self.write(Header { landed: Some(open.body), open: None, ..self.header.clone() }).await?;
+        let header = Header { landed: Some(open.body), open: None, attempt: None, ..self.header.clone() };
+        self.write(header).await?;
         self.landed = self.open.take();
         self.sweep().await
+    }
+
+    /// Turns the open landing back: from here on it is only undone. Keeps why.
+    ///
+    /// # Errors
+    /// When the store fails; then the landing is where it was.
+    pub async fn turn_back(&mut self, failures: &[Failure]) -> Result<(), StoreError> {
+        let Some(landing) = &self.open else { return Ok(()) };
+        let mut header = self.header.clone();
+        match &mut header.open {
+            Some(open) if open.phase != Phase::Undo => open.phase = Phase::Undo,
+            _ => return Ok(()),
+        }
+        header.attempt = Some(Attempt::of(landing, failures));
+        self.write(header).await
     }
 
     /// Drops the open landing, which was undone.

@@ -162,7 +162,7 @@ async fn take_back(
     journal: &mut Journal,
     ctx: &Context<'_>,
 ) -> Result<Outcome, StoreError> {
-    journal.advance(Phase::Undo).await?;
+    journal.turn_back(&failures).await?;
     ctx.tell(Progress::Phase(Phase::Undo));
     let undone = rollback::undo(&landing, ctx).await;
     let is_undone = undone.failures.is_empty();

@@ -3,11 +3,13 @@
 use std::fmt;
 
 use manifest::{Object, ObjectId, Origin};
+use serde::{Deserialize, Serialize};
 
 use crate::cluster::ClusterError;
 
 /// The step of a landing in which something failed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Step {
     /// Comparing with what is live.
     Plan,

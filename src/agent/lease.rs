@@ -1,0 +1,150 @@
+//! The leader lease: of all replicas, one writes.
+//!
+//! A Lease as client-go's leader election keeps it, so that people and tools read it the same way. A holder that was not
+//! seen to renew for the lease's duration, by our own clock, has lost it. The number of transitions is the epoch that the
+//! journal carries.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apply::{Call, Cluster, ClusterError, Reference};
+use manifest::Object;
+use serde_json::json;
+use tokio::time::Instant;
+
+use crate::cluster::journal::MANAGER;
+
+/// Name of the Lease in the agent's namespace.
+const NAME: &str = "lockstep-leader";
+/// How long a lease lasts without renewal; as Flux's controllers have it.
+const DURATION: Duration = Duration::from_secs(35);
+/// How long the holder tries to renew before it gives up.
+const DEADLINE: Duration = Duration::from_secs(30);
+/// Pause between two attempts.
+const RETRY: Duration = Duration::from_secs(5);
+
+/// A lease that is held.
+pub struct Lease {
+    cluster: Arc<dyn Cluster>,
+    at: Reference,
+    identity: String,
+    held: Object,
+}
+
+impl Lease {
+    /// Waits until the lease is ours. `identity` must differ between replicas and restarts.
+    pub async fn acquire(cluster: Arc<dyn Cluster>, namespace: &str, identity: &str) -> Self {
+        let at = Reference::new("coordination.k8s.io/v1", "Lease", namespace, NAME);
+        let mut seen: Option<(String, Instant)> = None;
+        loop {
+            match attempt(&cluster, &at, identity, &mut seen).await {
+                Ok(Some(held)) => return Self { cluster, at, identity: identity.into(), held },
+                Ok(None) => {}
+                Err(error) => tracing::warn!(%error, "the leader lease cannot be read"),
+            }
+            tokio::time::sleep(RETRY).await;
+        }
+    }
+
+    /// How often the lease has changed hands: later holders have higher epochs.
+    pub fn epoch(&self) -> u64 {
+        self.held.value().pointer("/spec/leaseTransitions").and_then(serde_json::Value::as_u64).unwrap_or_default()
+    }
+
+    /// Renews the lease as long as that succeeds; returns when it is lost.
+    pub async fn keep(&mut self) {
+        let mut renewed = Instant::now();
+        while renewed.elapsed() < DEADLINE {
+            tokio::time::sleep(RETRY).await;
+            match self.write(&self.identity.clone()).await {
+                Ok(()) => renewed = Instant::now(),
+                Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) => return,
+                Err(error) => tracing::warn!(%error, "the leader lease cannot be renewed"),
+            }
+        }
+    }
+
+    /// Gives the lease away, so that a successor need not wait for its end.
+    pub async fn release(mut self) {
+        if let Err(error) = self.write("").await {
+            tracing::warn!(%error, "the leader lease cannot be released");
+        }
+    }
+
+    async fn write(&mut self, holder: &str) -> Result<(), ClusterError> {
+        let mut object = self.held.clone();
+        object.value_mut()["spec"]["holderIdentity"] = holder.into();
+        object.value_mut()["spec"]["renewTime"] = now().into();
+        let call = Call::Update { object, manager: MANAGER.into(), dry_run: false, subresource: None };
+        self.held = match self.cluster.write(call).await {
+            // It may have been done: what stands there is ours or another's.
+            Err(ClusterError::Unknown { .. }) => match self.cluster.get(&self.at).await? {
+                Some(live) if holder_of(&live) == Some(holder) => live,
+                _ => return Err(ClusterError::Fenced),
+            },
+            other => other?,
+        };
+        Ok(())
+    }
+}
+
+/// Takes the lease if it is free or has run out.
+async fn attempt(
+    cluster: &Arc<dyn Cluster>,
+    at: &Reference,
+    identity: &str,
+    seen: &mut Option<(String, Instant)>,
+) -> Result<Option<Object>, ClusterError> {
+    let manager = MANAGER.to_owned();
+    let Some(live) = cluster.get(at).await? else {
+        let call = Call::Create { object: fresh(at, identity), manager, dry_run: false, subresource: None };
+        return taken(cluster.write(call).await);
+    };
+    let version = live.resource_version().to_owned();
+    let since = match seen {
+        Some((known, since)) if *known == version => *since,
+        _ => seen.insert((version, Instant::now())).1,
+    };
+    let is_free = holder_of(&live).is_none_or(str::is_empty);
+    if !is_free && holder_of(&live) != Some(identity) && since.elapsed() < DURATION {
+        return Ok(None);
+    }
+    let mut object = live;
+    let transitions = object.value().pointer("/spec/leaseTransitions").and_then(serde_json::Value::as_u64);
+    object.value_mut()["spec"] = spec(identity, transitions.unwrap_or_default() + 1);
+    taken(cluster.write(Call::Update { object, manager, dry_run: false, subresource: None }).await)
+}
+
+/// Another replica may have been faster.
+fn taken(result: Result<Object, ClusterError>) -> Result<Option<Object>, ClusterError> {
+    match result {
+        Ok(held) => Ok(Some(held)),
+        Err(ClusterError::Conflict { .. } | ClusterError::AlreadyExists { .. }) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+fn holder_of(lease: &Object) -> Option<&str> {
+    lease.text("/spec/holderIdentity")
+}
+
+#[expect(clippy::expect_used, reason = "the fields stand in the literal")]
+fn fresh(at: &Reference, identity: &str) -> Object {
+    let value = json!({
+        "apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+        "metadata": {"name": at.name, "namespace": at.namespace}, "spec": spec(identity, 0),
+    });
+    Object::new(value).expect("a literal object is complete")
+}
+
+fn spec(identity: &str, transitions: u64) -> serde_json::Value {
+    json!({
+        "holderIdentity": identity, "leaseDurationSeconds": DURATION.as_secs(), "leaseTransitions": transitions,
+        "acquireTime": now(), "renewTime": now(),
+    })
+}
+
+/// The server takes microseconds, no more.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}

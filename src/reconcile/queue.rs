@@ -1,0 +1,194 @@
+//! The work to do: keys that wait, each worked on by one worker at a time.
+//!
+//! **Guarantees.** A key that is added while it is worked on runs once more afterwards: no event is lost, and many
+//! events are one run. A key has at most one appointment; a later one replaces it.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::sync::Mutex;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use super::Key;
+
+/// Keys that wait for a worker.
+#[derive(Default)]
+pub struct Queue {
+    state: Mutex<State>,
+    changed: Notify,
+}
+
+#[derive(Default)]
+struct State {
+    ready: VecDeque<Key>,
+    waiting: HashSet<Key>,
+    running: HashSet<Key>,
+    again: HashSet<Key>,
+    appointments: BTreeMap<Instant, BTreeSet<Key>>,
+    appointed: HashMap<Key, Instant>,
+    closed: bool,
+}
+
+impl State {
+    fn add(&mut self, key: Key) {
+        if self.running.contains(&key) {
+            self.again.insert(key);
+        } else if self.waiting.insert(key.clone()) {
+            self.ready.push_back(key);
+        }
+    }
+
+    fn cancel(&mut self, key: &Key) {
+        if let Some(at) = self.appointed.remove(key)
+            && let Some(keys) = self.appointments.get_mut(&at)
+        {
+            keys.remove(key);
+            if keys.is_empty() {
+                self.appointments.remove(&at);
+            }
+        }
+    }
+
+    fn take_due(&mut self, now: Instant) {
+        while let Some(entry) = self.appointments.first_entry() {
+            if *entry.key() > now {
+                break;
+            }
+            for key in entry.remove() {
+                self.appointed.remove(&key);
+                self.add(key);
+            }
+        }
+    }
+
+    fn take(&mut self) -> Option<Key> {
+        let key = self.ready.pop_front()?;
+        self.waiting.remove(&key);
+        self.running.insert(key.clone());
+        Some(key)
+    }
+}
+
+impl Queue {
+    /// Adds a key to be worked on now.
+    pub fn add(&self, key: Key) {
+        self.with(|state| state.add(key));
+        self.changed.notify_one();
+    }
+
+    /// Adds a key to be worked on after `delay`, instead of when it was appointed before.
+    pub fn add_after(&self, key: Key, delay: Duration) {
+        self.with(|state| {
+            state.cancel(&key);
+            let at = Instant::now() + delay;
+            state.appointed.insert(key.clone(), at);
+            state.appointments.entry(at).or_default().insert(key);
+        });
+        self.changed.notify_one();
+    }
+
+    /// Forgets the appointment of a key whose object is gone.
+    pub fn forget(&self, key: &Key) {
+        self.with(|state| state.cancel(key));
+    }
+
+    /// The next key; `None` when the queue is closed. [`Queue::done`] must follow.
+    pub async fn next(&self) -> Option<Key> {
+        loop {
+            let changed = self.changed.notified();
+            let (key, closed, due) = self.with(|state| {
+                state.take_due(Instant::now());
+                let key = if state.closed { None } else { state.take() };
+                (key, state.closed, state.appointments.keys().next().copied())
+            });
+            match (key, closed, due) {
+                (_, true, _) => return None,
+                (Some(key), ..) => {
+                    // There may be more for another worker.
+                    self.changed.notify_one();
+                    return Some(key);
+                }
+                (None, _, Some(due)) => {
+                    let _ = tokio::time::timeout_at(due, changed).await;
+                }
+                (None, _, None) => changed.await,
+            }
+        }
+    }
+
+    /// Gives a key back; it runs once more if it was added meanwhile.
+    pub fn done(&self, key: &Key) {
+        self.with(|state| {
+            state.running.remove(key);
+            if state.again.remove(key) {
+                state.add(key.clone());
+            }
+        });
+        self.changed.notify_one();
+    }
+
+    /// Lets every worker end after its present key.
+    pub fn close(&self) {
+        self.with(|state| state.closed = true);
+        self.changed.notify_waiters();
+        self.changed.notify_one();
+    }
+
+    /// Whether nothing waits, runs or is due.
+    pub fn is_idle(&self) -> bool {
+        self.with(|state| state.ready.is_empty() && state.running.is_empty())
+    }
+
+    fn with<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        // A worker that panicked holds no half-done change: every change above is complete.
+        change(&mut self.state.lock().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key(name: &str) -> Key {
+        Key { kind: super::super::Kind::Kustomization, namespace: "n".into(), name: name.into() }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_key_added_while_it_runs_runs_once_more() {
+        let queue = Queue::default();
+        queue.add(key("a"));
+        queue.add(key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        queue.add(key("a"));
+        queue.add(key("a"));
+        let second = tokio::time::timeout(Duration::from_secs(1), queue.next()).await;
+        assert!(second.is_err(), "one worker at a time");
+        queue.done(&key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        queue.done(&key("a"));
+        assert!(queue.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_appointment_replaces_the_earlier_one() {
+        let queue = Queue::default();
+        queue.add_after(key("a"), Duration::from_secs(1));
+        queue.add_after(key("a"), Duration::from_secs(60));
+        let began = Instant::now();
+        assert_eq!(queue.next().await, Some(key("a")));
+        assert_eq!(began.elapsed(), Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_closed_queue_lets_its_workers_go() {
+        let queue = std::sync::Arc::new(Queue::default());
+        let worker = tokio::spawn({
+            let queue = queue.clone();
+            async move { queue.next().await }
+        });
+        tokio::task::yield_now().await;
+        queue.close();
+        assert_eq!(worker.await.unwrap(), None);
+    }
+}
