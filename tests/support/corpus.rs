@@ -5,6 +5,8 @@
     unreachable_pub,
     clippy::disallowed_methods,
     clippy::expect_used,
+    clippy::print_stderr,
+    clippy::print_stdout,
     reason = "each test binary uses a part of it, and what fails here stops the test"
 )]
 

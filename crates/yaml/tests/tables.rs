@@ -1,13 +1,5 @@
 //! The tables of the corpus: what Go's libraries made of each input.
 
-#[expect(
-    clippy::disallowed_methods,
-    clippy::expect_used,
-    clippy::print_stderr,
-    clippy::print_stdout,
-    unreachable_pub,
-    reason = "only the engines are kept from files and the environment, not their tests"
-)]
 #[path = "../../../tests/support/corpus.rs"]
 mod corpus;
 
