@@ -1,8 +1,18 @@
 //! Printing YAML as Go's libraries print it.
 
+mod analysis;
+mod machine;
+mod order;
+mod scalar;
+mod tree;
+mod value;
+mod writer;
+
 use serde_json::Value;
 
 use crate::Node;
+use machine::{Event, Machine};
+use writer::Profile;
 
 /// Whether entries of a sequence stand further right than the key that holds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +23,7 @@ pub enum Sequences {
     Compact,
 }
 
-/// How [`node`] prints.
+/// How [`node`] and [`documents`] print.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EmitOptions {
     /// Spaces a level: SOPS 4, kyaml 2. Below 2 or above 9 means 2, as in Go.
@@ -31,22 +41,34 @@ impl EmitOptions {
 
 /// Prints a value as `sigs.k8s.io/yaml` marshals it, which is also Helm's `toYaml` and what `kustomize build` prints:
 /// keys in yaml.v2's natural order, texts folded at 80 columns, a line break at the end.
+///
+/// Go fails, and Helm then prints nothing, where a string holds a character that YAML refuses unescaped (DEL, C1
+/// controls) or a key is longer than 1,024 characters, because it reads its own JSON as YAML on the way. Here these are
+/// printed, escaped.
 #[must_use]
 pub fn to_yaml(value: &Value) -> String {
-    let _ = value;
-    String::new()
+    value::print(value, Profile::V2)
 }
 
-/// Prints a value as yaml.v3 marshals it with kyaml's options: keys in natural order, nothing folded.
+/// Prints a value as yaml.v3 marshals it with kyaml's options: indent 2, compact sequences, keys in yaml.v3's natural
+/// order, nothing folded.
 #[must_use]
 pub fn to_kyaml(value: &Value) -> String {
-    let _ = value;
-    String::new()
+    value::print(value, Profile::v3(EmitOptions::KYAML))
 }
 
 /// Prints a document or node as yaml.v3 encodes it, comments, styles, anchors and tags kept.
 #[must_use]
 pub fn node(node: &Node, options: EmitOptions) -> String {
-    let _ = (node, options);
-    String::new()
+    documents(std::slice::from_ref(node), options)
+}
+
+/// Prints documents as yaml.v3 encodes them one after the other, `---` between them.
+#[must_use]
+pub fn documents(documents: &[Node], options: EmitOptions) -> String {
+    let mut machine = Machine::new(Profile::v3(options));
+    for document in documents {
+        tree::print(&mut machine, document);
+    }
+    machine.finish()
 }

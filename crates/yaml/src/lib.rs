@@ -40,7 +40,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use node::{Comments, Kind, Node, Style, Tag};
 pub use resolve::{Resolver, Scalar, resolve_plain};
-pub use value::{Aliases, Strictness, from_str, from_str_strict, to_value};
+pub use value::{Aliases, Strictness, from_str, from_str_strict, quote, to_value};
 
 use parser::Parser;
 

@@ -76,6 +76,12 @@ fn resolve(text: &str, resolver: Resolver, with_times: bool) -> Scalar<'_> {
     }
 }
 
+/// Whether a plain scalar would be a string. Dates are none, in v2 as well, which reads them back as strings all the
+/// same; `<<` is one.
+pub(crate) fn is_string(text: &str, resolver: Resolver) -> bool {
+    matches!(resolve(text, resolver, true), Scalar::Str(_) | Scalar::Merge)
+}
+
 fn word(text: &str, resolver: Resolver) -> Option<Scalar<'static>> {
     Some(match text {
         "~" | "null" | "Null" | "NULL" => Scalar::Null,

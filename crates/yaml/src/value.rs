@@ -11,6 +11,7 @@ use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use serde_json::{Number, Value};
 
 pub use alias::Aliases;
+pub use go_syntax::quote;
 
 use crate::error::{Error, Quoted};
 use crate::limits::Limits;

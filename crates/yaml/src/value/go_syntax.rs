@@ -4,7 +4,7 @@ use super::Decoder;
 use crate::error::Error;
 use crate::float;
 use crate::node::{Kind, Node, Tag};
-use crate::resolve::Scalar;
+use crate::resolve::{Resolver, Scalar};
 
 impl<'n> Decoder<'n> {
     /// The node as a Go value that was decoded without a type.
@@ -41,14 +41,17 @@ impl<'n> Decoder<'n> {
                     entries.push(format!("{key}:{}", self.print(value, "interface {}(nil)")?));
                 }
                 entries.sort();
-                Ok(format!("map[interface {{}}]interface {{}}{{{}}}", entries.join(", ")))
+                let is_of_strings = self.resolver == Resolver::V3 && self.has_string_keys(node)?;
+                let kind = if is_of_strings { "string" } else { "interface {}" };
+                Ok(format!("map[{kind}]interface {{}}{{{}}}", entries.join(", ")))
             }
         }
     }
 }
 
-/// As `strconv.Quote`.
-pub(crate) fn quote(text: &str) -> String {
+/// A text in quotes, as Go's `strconv.Quote` and its verb `%q` write it, and with them the error texts of Go's tools.
+#[must_use]
+pub fn quote(text: &str) -> String {
     let mut quoted = String::with_capacity(text.len() + 2);
     quoted.push('"');
     for character in text.chars() {

@@ -23,9 +23,24 @@ impl<'n> Decoder<'n> {
             return Ok(self.value_v3(node)?.unwrap_or_default());
         }
         self.count(root)?;
+        self.require_scalar_keys(root)?;
         let mut map = Map::new();
         self.mapping_v3(root, &mut map, &mut None)?;
         Ok(Value::Object(map))
+    }
+
+    fn require_scalar_keys(&mut self, root: &'n Node) -> Result<(), Error> {
+        for (key, _) in root.pairs() {
+            let kind = if key.kind == Kind::Alias { self.aliased(key)?.kind } else { key.kind };
+            let tag = match kind {
+                Kind::Mapping => "!!map",
+                Kind::Sequence => "!!seq",
+                _ => continue,
+            };
+            let go_words = format!("yaml: unmarshal errors:\n  line {}: cannot unmarshal {tag} into string", key.line);
+            return Err(unreadable_in("a mapping or sequence is no key", go_words, key));
+        }
+        Ok(())
     }
 
     /// Nothing for a mapping with a key found twice, which Go leaves out and reports at the end.
@@ -134,6 +149,7 @@ impl<'n> Decoder<'n> {
                 Ok((scalar != Scalar::Null).then(|| key.value.clone()))
             }
             _ => {
+                self.value_v3(key)?;
                 let go_words = format!("yaml: invalid map key: {}", self.go_syntax(key)?);
                 Err(unreadable_in("a mapping or sequence is no key", go_words, key))
             }
@@ -142,14 +158,21 @@ impl<'n> Decoder<'n> {
 
     /// Go makes another type of map where a key is no string, and JSON refuses that type.
     fn require_string_keys(&mut self, node: &'n Node) -> Result<(), Error> {
-        for (key, _) in node.pairs() {
-            let key = if key.kind == Kind::Alias { self.aliased(key)? } else { key };
-            if key.kind == Kind::Scalar && !matches!(short_tag(key), Tag::Str | Tag::Merge) {
-                let go_words = "json: unsupported type: map[interface {}]interface {}".to_owned();
-                self.unfit.get_or_insert(unreadable_in("a key is no string", go_words, key));
-            }
+        if !self.has_string_keys(node)? {
+            let go_words = "json: unsupported type: map[interface {}]interface {}".to_owned();
+            self.unfit.get_or_insert(unreadable_in("a key is no string", go_words, node));
         }
         Ok(())
+    }
+
+    pub(super) fn has_string_keys(&mut self, node: &'n Node) -> Result<bool, Error> {
+        for (key, _) in node.pairs() {
+            let key = if key.kind == Kind::Alias { self.aliased(key)? } else { key };
+            if !matches!(short_tag(key), Tag::Str | Tag::Merge) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn has_unique_keys(&mut self, node: &Node) -> bool {
