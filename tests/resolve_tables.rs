@@ -1,5 +1,7 @@
 //! The original's own answers: property paths.
 
+#![expect(clippy::expect_used, reason = "what fails here stops the test")]
+
 #[path = "support/corpus.rs"]
 mod corpus;
 
