@@ -47,6 +47,7 @@ pub(crate) struct Parser<'a> {
     stem: String,
     tag_directives: Vec<(String, String)>,
     anchors: HashSet<&'a str>,
+    has_aliases: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -62,7 +63,13 @@ impl<'a> Parser<'a> {
             stem: String::new(),
             tag_directives: Vec::new(),
             anchors: HashSet::new(),
+            has_aliases: false,
         }
+    }
+
+    /// Whether any alias was read so far.
+    pub(crate) fn has_aliases(&self) -> bool {
+        self.has_aliases
     }
 
     /// The next document of the stream, or nothing at its end.
@@ -185,11 +192,15 @@ impl<'a> Parser<'a> {
     }
 
     fn node(&mut self, position: Position) -> Parse<Node> {
-        let first = self.peek()?.start;
-        if let TokenKind::Alias(name) = self.peek()?.kind {
-            return self.alias(name, first);
-        }
-        let properties = self.properties()?;
+        let token = self.peek()?;
+        let properties = match token.kind {
+            TokenKind::Alias(name) => {
+                let start = token.start;
+                return self.alias(name, start);
+            }
+            TokenKind::Anchor(_) | TokenKind::Tag { .. } => self.properties()?,
+            _ => Properties::default(),
+        };
         let token = self.peek()?;
         let start = properties.start.unwrap_or(token.start);
         let in_block = position != Position::Flow;
@@ -227,6 +238,7 @@ impl<'a> Parser<'a> {
         if !self.anchors.contains(name) {
             return Err(Error::without_place(start, format!("unknown anchor '{name}' referenced")));
         }
+        self.has_aliases = true;
         let mut node = new_node(Kind::Alias, start);
         node.value = name.to_owned();
         node.comments = boxed(self.take_comments());
@@ -308,11 +320,11 @@ impl<'a> Parser<'a> {
 impl<'a> Parser<'a> {
     fn peek(&mut self) -> Parse<&Token<'a>> {
         let resolver = self.resolver;
-        self.scanner.peek().map_err(|problem| problem.into_error(resolver))?;
+        self.scanner.advance().map_err(|problem| problem.into_error(resolver))?;
         if !self.scanner.comments.is_empty() {
             self.collect_comments();
         }
-        self.scanner.peek().map_err(|problem| problem.into_error(resolver))
+        self.scanner.head().ok_or_else(|| Error::without_place(Mark::default(), "no token is left".to_owned()))
     }
 
     fn take(&mut self) -> Option<Token<'a>> {
@@ -321,7 +333,7 @@ impl<'a> Parser<'a> {
 
     /// Moves the comments that the next token takes to those that wait.
     fn collect_comments(&mut self) {
-        let Ok(token) = self.scanner.peek() else { return };
+        let Some(token) = self.scanner.head() else { return };
         let (at, is_block_end) = (token.start.index, token.kind == TokenKind::BlockEnd);
         while let Some(comment) = self.scanner.comments.front() {
             // The end of a block has no head: it waits for what follows.

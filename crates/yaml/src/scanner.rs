@@ -76,8 +76,8 @@ impl<'a> Scanner<'a> {
         }
     }
 
-    /// The next token, which stays the next one until [`Scanner::take`].
-    pub(crate) fn peek(&mut self) -> Scan<&Token<'a>> {
+    /// Makes sure that the next token is known. It stays the next one until [`Scanner::take`].
+    pub(crate) fn advance(&mut self) -> Scan<()> {
         while !self.ready {
             if self.is_head_certain()? {
                 self.ready = true;
@@ -85,10 +85,15 @@ impl<'a> Scanner<'a> {
                 self.fetch()?;
             }
         }
-        self.queue.front().ok_or_else(|| Problem::scanner("unexpected end of tokens", self.cursor.mark, None))
+        Ok(())
     }
 
-    /// Gives out the token that was seen by [`Scanner::peek`].
+    /// The next token, behind [`Scanner::advance`].
+    pub(crate) fn head(&self) -> Option<&Token<'a>> {
+        self.queue.front()
+    }
+
+    /// Gives out the next token.
     pub(crate) fn take(&mut self) -> Option<Token<'a>> {
         self.ready = false;
         self.given += 1;

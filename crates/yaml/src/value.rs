@@ -42,7 +42,7 @@ pub enum Strictness {
 /// A scalar that is not what its tag says, a key that cannot be a string, a key found twice, a number that JSON does
 /// not have, an alias within its own anchor, or aliases that expand to too much.
 pub fn to_value(node: &Node, resolver: Resolver, strictness: Strictness) -> Result<Value, Error> {
-    let mut decoder = Decoder::new(node, resolver, strictness);
+    let mut decoder = Decoder::new(Some(node), resolver, strictness);
     let value = match resolver {
         Resolver::V2 => decoder.value_v2(node)?,
         Resolver::V3 => decoder.root_v3(node)?,
@@ -69,20 +69,61 @@ pub fn from_str_strict(text: &str) -> Result<Value, Error> {
 fn first_document(text: &str, strictness: Strictness) -> Result<Value, Error> {
     let limits = Limits::default();
     let text = text::decode(text.as_bytes(), &limits)?;
-    match Parser::new(&text, Resolver::V2, &limits).next_document()? {
-        Some(document) => to_value(&document, Resolver::V2, strictness),
-        None => Ok(Value::Null),
+    let mut parser = Parser::new(&text, Resolver::V2, &limits);
+    let Some(document) = parser.next_document()? else { return Ok(Value::Null) };
+    if parser.has_aliases() {
+        return to_value(&document, Resolver::V2, strictness);
+    }
+    // Without aliases every text is needed once, and can be moved.
+    let mut decoder = Decoder::new(None, Resolver::V2, strictness);
+    let value = decoder.value_v2(document)?;
+    decoder.conclude(value)
+}
+
+/// A node to decode: one that stays, or one that is used up.
+trait Source: Sized {
+    fn node(&self) -> &Node;
+    fn text(self) -> String;
+    fn children(self) -> impl Iterator<Item = Self>;
+}
+
+impl Source for &Node {
+    fn node(&self) -> &Node {
+        self
+    }
+
+    fn text(self) -> String {
+        self.value.clone()
+    }
+
+    fn children(self) -> impl Iterator<Item = Self> {
+        self.children.iter()
+    }
+}
+
+impl Source for Node {
+    fn node(&self) -> &Node {
+        self
+    }
+
+    fn text(self) -> String {
+        self.value
+    }
+
+    fn children(self) -> impl Iterator<Item = Self> {
+        self.children.into_iter()
     }
 }
 
 /// Decodes one tree.
 struct Decoder<'n> {
-    root: &'n Node,
+    /// Where aliases have their targets.
+    root: Option<&'n Node>,
     resolver: Resolver,
     strictness: Strictness,
     aliases: Option<Aliases<'n>>,
     /// Aliases being followed, outermost first.
-    following: Vec<&'n Node>,
+    following: Vec<*const Node>,
     depth: usize,
     decoded: usize,
     decoded_in_aliases: usize,
@@ -94,7 +135,7 @@ struct Decoder<'n> {
 }
 
 impl<'n> Decoder<'n> {
-    fn new(root: &'n Node, resolver: Resolver, strictness: Strictness) -> Self {
+    fn new(root: Option<&'n Node>, resolver: Resolver, strictness: Strictness) -> Self {
         Decoder {
             root,
             resolver,
@@ -146,8 +187,8 @@ impl<'n> Decoder<'n> {
     }
 
     /// Steps into the node that an alias stands for. [`Decoder::leave`] steps out.
-    fn follow(&mut self, alias: &'n Node) -> Result<&'n Node, Error> {
-        if self.following.iter().any(|other| std::ptr::eq(*other, alias)) {
+    fn follow(&mut self, alias: &Node) -> Result<&'n Node, Error> {
+        if self.following.contains(&std::ptr::from_ref(alias)) {
             let go_words = format!("yaml: anchor '{}' value contains itself", alias.value);
             return Err(unreadable_in("the value of an anchor contains itself", go_words, alias));
         }
@@ -163,8 +204,10 @@ impl<'n> Decoder<'n> {
     }
 
     fn aliased(&mut self, alias: &Node) -> Result<&'n Node, Error> {
-        let root = self.root;
-        let target = self.aliases.get_or_insert_with(|| Aliases::of(root)).target(alias);
+        if self.aliases.is_none() {
+            self.aliases = self.root.map(Aliases::of);
+        }
+        let target = self.aliases.as_ref().and_then(|aliases| aliases.target(alias));
         target.ok_or_else(|| {
             let go_words = format!("yaml: unknown anchor '{}' referenced", alias.value);
             unreadable_in("an alias of an unknown anchor", go_words, alias)
@@ -179,21 +222,16 @@ impl<'n> Decoder<'n> {
         })
     }
 
-    /// The mappings that a merge key's value names, in the order of the file.
-    fn merged(&mut self, value: &'n Node) -> Result<&'n [Node], Error> {
-        let sources = match value.kind {
-            Kind::Sequence => &value.children,
-            _ => std::slice::from_ref(value),
-        };
-        for source in sources {
-            if !self.is_mapping(source)? {
-                return Err(unreadable(source, "map merge requires map or sequence of maps as the value"));
-            }
+    /// Refuses what is no mapping and does not stand for one.
+    fn require_mapping(&mut self, node: &Node) -> Result<(), Error> {
+        if self.is_mapping(node)? {
+            return Ok(());
         }
-        Ok(sources)
+        Err(unreadable(node, "map merge requires map or sequence of maps as the value"))
     }
 
-    fn scalar(&mut self, node: &Node) -> Result<Value, Error> {
+    fn scalar(&mut self, source: impl Source) -> Result<Value, Error> {
+        let node = source.node();
         if node.tag == Tag::Binary {
             return Ok(Value::String(decode_binary(node)?));
         }
@@ -204,7 +242,7 @@ impl<'n> Decoder<'n> {
             Scalar::Uint(value) => Value::from(value),
             Scalar::Float(value) => self.float(value),
             Scalar::Timestamp(text) => Value::String(text),
-            Scalar::Merge | Scalar::Str(_) => Value::String(node.value.clone()),
+            Scalar::Merge | Scalar::Str(_) => Value::String(source.text()),
         })
     }
 

@@ -6,13 +6,13 @@ use crate::float;
 use crate::node::{Kind, Node, Tag};
 use crate::resolve::{Resolver, Scalar};
 
-impl<'n> Decoder<'n> {
+impl Decoder<'_> {
     /// The node as a Go value that was decoded without a type.
-    pub(super) fn go_syntax(&mut self, node: &'n Node) -> Result<String, Error> {
+    pub(super) fn go_syntax(&mut self, node: &Node) -> Result<String, Error> {
         self.print(node, "<nil>")
     }
 
-    fn print(&mut self, node: &'n Node, nil: &str) -> Result<String, Error> {
+    fn print(&mut self, node: &Node, nil: &str) -> Result<String, Error> {
         self.count(node)?;
         match node.kind {
             Kind::Scalar if node.tag == Tag::Binary => Ok(quote(&super::decode_binary(node)?)),

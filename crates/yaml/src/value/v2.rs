@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use serde_json::{Map, Value};
 
-use super::{Decoder, Strictness, go_syntax, unreadable_in};
+use super::{Decoder, Source, Strictness, decode_binary, go_syntax, unreadable_in};
 use crate::error::Error;
 use crate::float;
 use crate::node::{Kind, Node, Style, Tag};
@@ -13,12 +13,13 @@ use crate::resolve::{Resolver, Scalar};
 /// Keys of a mapping with their types, since `1` and `"1"` are two keys to yaml.v2; kept where duplicates matter.
 type Seen = Option<HashSet<(Tag, String)>>;
 
-impl<'n> Decoder<'n> {
-    pub(super) fn value_v2(&mut self, node: &'n Node) -> Result<Value, Error> {
+impl Decoder<'_> {
+    pub(super) fn value_v2(&mut self, source: impl Source) -> Result<Value, Error> {
+        let node = source.node();
         self.count(node)?;
         match node.kind {
-            Kind::Scalar => self.scalar(node),
-            Kind::Document => node.children.first().map_or(Ok(Value::Null), |root| self.value_v2(root)),
+            Kind::Scalar => self.scalar(source),
+            Kind::Document => source.children().next().map_or(Ok(Value::Null), |root| self.value_v2(root)),
             Kind::Alias => {
                 let target = self.follow(node)?;
                 let value = self.value_v2(target)?;
@@ -27,36 +28,36 @@ impl<'n> Decoder<'n> {
             }
             Kind::Sequence => {
                 self.deeper(node)?;
-                let entries = node.children.iter().map(|child| self.value_v2(child)).collect::<Result<_, _>>()?;
+                let entries = source.children().map(|child| self.value_v2(child)).collect::<Result<_, _>>()?;
                 self.depth -= 1;
                 Ok(Value::Array(entries))
             }
             Kind::Mapping => {
                 let mut map = Map::new();
                 let mut seen = (self.strictness == Strictness::Strict).then(HashSet::new);
-                self.mapping_v2(node, &mut map, &mut seen)?;
+                self.mapping_v2(source, &mut map, &mut seen)?;
                 Ok(Value::Object(map))
             }
         }
     }
 
-    fn mapping_v2(&mut self, node: &'n Node, map: &mut Map<String, Value>, seen: &mut Seen) -> Result<(), Error> {
-        self.deeper(node)?;
-        for (key, value) in node.pairs() {
-            if is_merge(key) {
+    fn mapping_v2(&mut self, source: impl Source, map: &mut Map<String, Value>, seen: &mut Seen) -> Result<(), Error> {
+        self.deeper(source.node())?;
+        let mut children = source.children();
+        while let (Some(key), Some(value)) = (children.next(), children.next()) {
+            if is_merge(key.node()) {
                 self.merge_v2(value, map, seen)?;
                 continue;
             }
-            let Some((tag, text)) = self.key_v2(key, value)? else {
-                self.value_v2(value)?;
-                continue;
-            };
+            let line = value.node().line;
+            let key = self.key_v2(key, value.node())?;
             let decoded = self.value_v2(value)?;
+            let Some((tag, text)) = key else { continue };
             if let Some(seen) = seen
                 && !seen.insert((tag.clone(), text.clone()))
             {
                 let shown = if tag == Tag::Str { go_syntax::quote(&text) } else { text.clone() };
-                self.find(value.line, &text, format!("line {}: key {shown} already set in map", value.line));
+                self.find(line, &text, format!("line {line}: key {shown} already set in map"));
                 continue;
             }
             map.insert(text, decoded);
@@ -66,23 +67,39 @@ impl<'n> Decoder<'n> {
     }
 
     /// Merged keys go in at the place of the merge key, over those before it; of a sequence, the first one wins.
-    fn merge_v2(&mut self, value: &'n Node, map: &mut Map<String, Value>, seen: &mut Seen) -> Result<(), Error> {
-        for source in self.merged(value)?.iter().rev() {
-            self.count(source)?;
-            if source.kind == Kind::Alias {
-                let target = self.follow(source)?;
-                self.count(target)?;
-                self.mapping_v2(target, map, seen)?;
-                self.leave();
-            } else {
-                self.mapping_v2(source, map, seen)?;
-            }
+    fn merge_v2(&mut self, value: impl Source, map: &mut Map<String, Value>, seen: &mut Seen) -> Result<(), Error> {
+        if value.node().kind != Kind::Sequence {
+            return self.merge_one_v2(value, map, seen);
         }
+        let sources: Vec<_> = value.children().collect();
+        for source in &sources {
+            self.require_mapping(source.node())?;
+        }
+        sources.into_iter().rev().try_for_each(|source| self.merge_one_v2(source, map, seen))
+    }
+
+    fn merge_one_v2(
+        &mut self,
+        source: impl Source,
+        map: &mut Map<String, Value>,
+        seen: &mut Seen,
+    ) -> Result<(), Error> {
+        let node = source.node();
+        self.require_mapping(node)?;
+        self.count(node)?;
+        if node.kind != Kind::Alias {
+            return self.mapping_v2(source, map, seen);
+        }
+        let target = self.follow(node)?;
+        self.count(target)?;
+        self.mapping_v2(target, map, seen)?;
+        self.leave();
         Ok(())
     }
 
     /// The key as a string, with its type; nothing for one that cannot be a string, which is remembered.
-    fn key_v2(&mut self, key: &'n Node, value: &'n Node) -> Result<Option<(Tag, String)>, Error> {
+    fn key_v2(&mut self, source: impl Source, value: &Node) -> Result<Option<(Tag, String)>, Error> {
+        let key = source.node();
         self.count(key)?;
         match key.kind {
             Kind::Alias => {
@@ -91,7 +108,7 @@ impl<'n> Decoder<'n> {
                 self.leave();
                 found
             }
-            Kind::Scalar if key.tag == Tag::Binary => Ok(Some((Tag::Str, super::decode_binary(key)?))),
+            Kind::Scalar if key.tag == Tag::Binary => Ok(Some((Tag::Str, decode_binary(key)?))),
             Kind::Scalar => {
                 let scalar = Resolver::V2.scalar(key)?;
                 let tag = scalar.tag();
@@ -102,7 +119,7 @@ impl<'n> Decoder<'n> {
                     Scalar::Int(value) => value.to_string(),
                     Scalar::Float(value) => float_key(value),
                     Scalar::Timestamp(_) | Scalar::Merge | Scalar::Str(_) => {
-                        return Ok(Some((Tag::Str, key.value.clone())));
+                        return Ok(Some((Tag::Str, source.text())));
                     }
                 };
                 Ok(Some((tag, text)))
@@ -119,7 +136,7 @@ impl<'n> Decoder<'n> {
         &mut self,
         (kind, shown): (&str, String),
         key: &Node,
-        value: &'n Node,
+        value: &Node,
     ) -> Result<Option<(Tag, String)>, Error> {
         if self.unfit.is_none() {
             let value = self.go_syntax(value)?;

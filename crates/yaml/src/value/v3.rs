@@ -116,7 +116,9 @@ impl<'n> Decoder<'n> {
             }
             *merged = Some(keys);
         }
-        for source in self.merged(value)? {
+        let sources = if value.kind == Kind::Sequence { &value.children } else { std::slice::from_ref(value) };
+        for source in sources {
+            self.require_mapping(source)?;
             self.count(source)?;
             if source.kind == Kind::Alias {
                 let target = self.follow(source)?;
@@ -165,9 +167,9 @@ impl<'n> Decoder<'n> {
         Ok(())
     }
 
-    pub(super) fn has_string_keys(&mut self, node: &'n Node) -> Result<bool, Error> {
+    pub(super) fn has_string_keys(&mut self, node: &Node) -> Result<bool, Error> {
         for (key, _) in node.pairs() {
-            let key = if key.kind == Kind::Alias { self.aliased(key)? } else { key };
+            let key: &Node = if key.kind == Kind::Alias { self.aliased(key)? } else { key };
             if !matches!(short_tag(key), Tag::Str | Tag::Merge) {
                 return Ok(false);
             }
