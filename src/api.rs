@@ -2,7 +2,7 @@
 //!
 //! A [`Kind`] names an API and has typed structs for its `spec` and `status`, in which every field of the schema stands,
 //! supported or not. What Lockstep does not act on yet is named by [`Kind::unsupported`], so that nothing is ignored in
-//! silence. Their doc comments are the descriptions in `crds/`.
+//! silence. The schemas themselves are in [`schema`]; the doc comments here are their descriptions.
 //!
 //! # Caveats
 //! - Reading checks types only; the rest of the schema is checked by the API server.
@@ -19,6 +19,7 @@ pub mod field;
 pub mod helm;
 pub mod kustomization;
 pub mod reference;
+pub mod schema;
 pub mod secret;
 pub mod source;
 pub mod store;
@@ -53,6 +54,15 @@ pub trait Kind {
     /// When a field has another type than the schema says.
     fn status(object: &Object) -> Result<Self::Status, ReadError> {
         part(object, "status")
+    }
+
+    /// The description of every field of spec and status, by path: `[]` stands for the items of a list, `*` for those of
+    /// a map.
+    fn descriptions() -> Vec<(String, String)> {
+        let mut descriptions = Vec::new();
+        <Self::Spec as field::Field>::describe("spec", &mut descriptions);
+        <Self::Status as field::Field>::describe("status", &mut descriptions);
+        descriptions
     }
 
     /// The fields of the raw object that are set and not supported now, as dotted paths such as

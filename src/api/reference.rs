@@ -25,6 +25,17 @@ structs! {
         pub namespace: Option<String>,
     }
 
+    /// A reference to a source of the same namespace.
+    #[derive(Debug)]
+    pub struct LocalSourceReference {
+        /// API group and version of the source; that of its kind when unset.
+        pub api_version: Option<String>,
+        /// Kind of the source.
+        pub kind: String,
+        /// Name of the source.
+        pub name: String,
+    }
+
     /// An object that must be ready first.
     #[derive(Debug)]
     pub struct Dependency {

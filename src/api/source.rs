@@ -6,7 +6,7 @@ use super::Kind;
 use super::condition::Conditions;
 use super::duration::{Duration, Time};
 use super::field::{choices, structs};
-use super::reference::{LocalReference, SourceReference};
+use super::reference::{LocalReference, LocalSourceReference};
 use super::support::{Supported, any, only, starts};
 
 choices! {
@@ -139,7 +139,7 @@ structs! {
         pub last_update_time: Time,
         /// What the upstream says about the revision, such as the annotations of an OCI image.
         pub metadata: BTreeMap<String, String>,
-        /// Path of the file below the root of the artifact storage.
+        /// Path of the file within the artifact storage.
         pub path: String,
         /// Revision in readable form, such as main@sha1:0123abcd.
         pub revision: String,
@@ -237,7 +237,7 @@ structs! {
         /// Version or range of versions; not for a chart from a source of files.
         pub version: Option<String>,
         /// Source that holds the chart.
-        pub source_ref: SourceReference,
+        pub source_ref: LocalSourceReference,
         /// How often the source is asked for a new version.
         pub interval: Duration,
         /// When the chart counts as new: with its version, or with each revision of the source.
