@@ -589,6 +589,7 @@ impl Kind for HelmRelease {
         any("driftDetection.ignore[].target.name"),
         any("driftDetection.ignore[].target.labelSelector"),
         any("driftDetection.ignore[].target.annotationSelector"),
+        only("waitStrategy.name", &["poller"]),
         any("commonMetadata.labels"),
         any("commonMetadata.annotations"),
     ];
