@@ -1,8 +1,9 @@
 //! The schemas of `crds/` are those that Flux and External Secrets publish, our structs know every field of them, and
 //! every field is either acted on or reported.
 //!
-//! `cargo crds` writes `crds/` anew from the corpus. With `UPSTREAM_CRDS`, a folder of the published definitions with their
-//! descriptions, it also notes the digests of upstream's sentences, so that none of them is ever taken over.
+//! `cargo crds` writes `crds/` anew from the corpus. The digests of upstream's sentences, which we never take over, come
+//! from a folder of the published definitions with their descriptions:
+//! `GOLDEN=write UPSTREAM_CRDS=<folder> cargo test --test crds no_sentence`.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
