@@ -5,10 +5,12 @@
 #[path = "support/testbed.rs"]
 mod testbed;
 
-use std::io::{BufRead as _, BufReader};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use hmac::{Hmac, Mac as _};
+use sha2::Sha256;
 use testbed::azure::{Cut, Fault, Identity, TENANT, TOKEN_AUDIENCE, Vault};
 use testbed::{Part, Testbed, attempt, command, run};
 
@@ -192,6 +194,34 @@ fn git_takes_pushes_and_gives_clones_over_https_and_ssh() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
+fn a_push_sends_an_event_that_its_secret_signs() {
+    let testbed = Testbed::shared();
+    let receiver = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let git = testbed.git("fleet");
+    git.notify(&format!("http://{}/hook", receiver.local_addr().unwrap()), "sesame");
+    // The push waits for its hook, so the hook's call is answered beside it.
+    let event = std::thread::spawn(move || {
+        let mut call = BufReader::new(receiver.accept().unwrap().0);
+        let head: Vec<String> = (&mut call).lines().map(Result::unwrap).take_while(|line| !line.is_empty()).collect();
+        let header =
+            |name: &str| head.iter().find_map(|line| line.strip_prefix(name)).unwrap_or_default().trim().to_owned();
+        let mut body = vec![0; header("Content-Length:").parse().unwrap()];
+        call.read_exact(&mut body).unwrap();
+        call.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").unwrap();
+        (header("X-GitHub-Event:"), header("X-Hub-Signature-256:"), body)
+    });
+    let commit = git.push("first");
+    let (kind, signature, body) = event.join().unwrap();
+    let mut mac = Hmac::<Sha256>::new_from_slice(b"sesame").unwrap();
+    mac.update(&body);
+    let expected: String = mac.finalize().into_bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!((kind.as_str(), signature), ("push", format!("sha256={expected}")));
+    let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+    assert_eq!((body["ref"].as_str(), body["after"].as_str()), (Some("refs/heads/main"), Some(commit.as_str())));
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
 fn helm_finds_charts_in_the_repository_and_the_registry() {
     let testbed = Testbed::shared();
     let archive = chart(testbed, "judged");
@@ -233,6 +263,57 @@ fn flux_pulls_from_the_registry_what_it_pushed() {
     pull.args(["pull", "artifact", "oci://ghcr.io/manifests/app:v1", "--creds=flux:secret", "--output"]).arg(&into);
     let said = attempt(&mut pull);
     assert_eq!(std::fs::read_to_string(into.join("a.yaml")).ok().as_deref(), Some("kind: A\n"), "{digest}: {said:?}");
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn flux_source_controller_fetches_from_every_server() {
+    // Its own testbed, because a controller would take up the objects of other tests.
+    let testbed = Testbed::own();
+    let peers = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/bench/peers");
+    for script in ["crds.sh", "start.sh"] {
+        run(command(&peers.join(script)).arg(testbed.data()).arg("source-controller"));
+    }
+    let git = testbed.git("fleet");
+    git.write("a.yaml", "kind: A\n");
+    let commit = git.push("first");
+    let archive = chart(&testbed, "judged");
+    let charts = testbed.charts();
+    charts.publish(&archive);
+    testbed.push_chart(&archive, "charts");
+    let artifact = testbed.push_artifact(git.work(), "manifests/app", "v1");
+    let ca = std::fs::read_to_string(testbed.ca()).unwrap().replace('\n', "\n    ");
+    let registry = r#"{"auths": {"ghcr.io": {"username": "flux", "password": "secret"}}}"#;
+    testbed.apply(&format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: user, namespace: flux-system}}\n\
+         stringData:\n  username: flux\n  password: secret\n  ca.crt: |\n    {ca}\n---\n\
+         apiVersion: v1\nkind: Secret\nmetadata: {{name: registry, namespace: flux-system}}\n\
+         type: kubernetes.io/dockerconfigjson\nstringData: {{.dockerconfigjson: '{registry}'}}\n"
+    ));
+    let source = |kind: &str, name: &str, spec: &str| {
+        testbed.apply(&format!(
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: flux-system}}\n\
+             spec: {{interval: 1h, {spec}}}\n"
+        ));
+    };
+    let by_user = "secretRef: {name: user}, certSecretRef: {name: user}";
+    source(
+        "GitRepository",
+        "fleet",
+        &format!("url: '{}', ref: {{branch: main}}, secretRef: {{name: user}}", git.github_url()),
+    );
+    source("HelmRepository", "charts", &format!("url: '{}', {by_user}", charts.private_url()));
+    source("HelmChart", "judged", "chart: judged, sourceRef: {kind: HelmRepository, name: charts}");
+    let oci =
+        "url: 'oci://ghcr.io/manifests/app', ref: {tag: v1}, secretRef: {name: registry}, certSecretRef: {name: user}";
+    source("OCIRepository", "app", oci);
+    let revision = |of: &str| {
+        testbed.kubectl(&["-n", "flux-system", "wait", of, "--for=condition=Ready", "--timeout=60s"]);
+        testbed.kubectl(&["-n", "flux-system", "get", of, "-o", "jsonpath={.status.artifact.revision}"])
+    };
+    assert_eq!(revision("gitrepository/fleet"), format!("main@sha1:{commit}"));
+    assert_eq!(revision("helmchart/judged"), "1.0.0");
+    assert_eq!(revision("ocirepository/app"), format!("v1@{artifact}"));
 }
 
 #[test]

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds each component once, keeps it under ~/.cache/lockstep/testbed/<name>-<hash>, and links what it holds into a folder.
-# usage: build.sh FOLDER NAME...    NAME: see the table at the end; `testbed` = all that `up.sh` needs, `tools` = what tests run
+# usage: build.sh FOLDER NAME...    NAME: see the table at the end; `testbed` = all that `up.sh` needs, `tools` = what tests run,
+# `peers` = what benchmarks compare with
 #
 # The hash is over the toolchain and all that the component is made from: a stale one is never used, a missing one is built.
 # `.complete` is written last and a lock guards the build, so several checkouts and test runs may share the cache.
@@ -23,9 +24,11 @@ once() {
       echo "building $name into $folder" >&2
       (export OUT=$folder; "$@" 9>&-) >&2
       touch "$folder/.complete"
+      find "$cache" -mindepth 1 -maxdepth 1 -name "$name-*" -mtime +30 -exec rm -rf {} + # nobody has used these for a month
     fi
     exec 9>&-
   fi
+  touch "$folder"
   for file in "$folder"/*; do ln -sfn "$file" "$linked/${file##*/}"; done
 }
 
@@ -37,6 +40,18 @@ ours() {
   once "$1" "$(go_key "$folder"/*.go "$folder"/go.{mod,sum}; echo "${3:-}")" compile "$folder" "$2" "${3:-}"
 }
 compile() { (cd "$1" && go build -trimpath -ldflags "-s -w $3" -o "$OUT/$2" .); }
+# peer PACKAGE: one of the originals that we are compared with; ../bench/peers pins what it is made from.
+peer() {
+  local folder=$here/../bench/peers/${1##*/}
+  once "${1##*/}" "$(go_key "$folder"/go.{mod,sum})" compile_peer "$folder" "$1"
+}
+compile_peer() {
+  cd "$1"
+  go build -trimpath -ldflags '-s -w' -o "$OUT/" "$2"
+  local crds; crds=$(go list -m -f '{{.Dir}}' "$2")/config
+  mkdir "$OUT/${2##*/}-crds"
+  cp "$crds"/crd{,s}/bases/*_*.yaml "$OUT/${2##*/}-crds/" 2>/dev/null || [ -n "$(ls "$OUT/${2##*/}-crds")" ]
+}
 # published NAME PACKAGE...: commands of a published Go module.
 published() { local name=$1; shift; once "$name" "$toolchain $*" install_all "$@"; }
 install_all() { for package in "$@"; do GOBIN=$OUT go install -trimpath -ldflags '-s -w' "$package"; done; }
@@ -60,7 +75,8 @@ install_cargo_deny() {
 for name in "$@"; do
   case $name in
     testbed) "$0" "$linked" keyvault registry azure control-plane kwok ;;
-    tools) "$0" "$linked" judges helm age kustomize flux sops ;;
+    tools) "$0" "$linked" judges helm age kustomize flux sops source-controller ;;
+    peers) "$0" "$linked" source-controller kustomize-controller helm-controller external-secrets ;;
     control-plane) control_plane ;;
     kwok) published kwok "sigs.k8s.io/kwok/cmd/kwok@$kwok" ;;
     keyvault) ours keyvault keyvault ;;
@@ -73,6 +89,8 @@ for name in "$@"; do
     age) published age "filippo.io/age/cmd/age@$age" "filippo.io/age/cmd/age-keygen@$age" ;;
     flux) once flux "$(go_key "$here/flux-cli/build.sh"; echo "$flux")" "$here/flux-cli/build.sh" "$flux" ;;
     cargo-deny) cargo_deny ;;
+    *-controller) peer "github.com/fluxcd/$name" ;;
+    external-secrets) peer github.com/external-secrets/external-secrets ;;
     *) echo "unknown component $name" >&2; exit 2 ;;
   esac
 done
