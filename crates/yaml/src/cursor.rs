@@ -1,6 +1,6 @@
 //! A place in the text, and the classes of characters that YAML knows.
 
-use crate::error::Error;
+use std::cell::Cell;
 
 /// A place: offset in bytes, line and column from 0, the column in characters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -17,6 +17,8 @@ pub(crate) struct Cursor<'a> {
     pub(crate) mark: Mark,
     /// Line breaks since the last character that is not blank; tells whether a comment stands on a line of its own.
     pub(crate) newlines: u32,
+    /// Whether the end was seen.
+    at_end: Cell<bool>,
 }
 
 const STOP_LINE: u8 = 1;
@@ -47,7 +49,7 @@ const CLASSES: [u8; 256] = {
 
 impl<'a> Cursor<'a> {
     pub(crate) fn new(text: &'a str) -> Self {
-        Cursor { text, mark: Mark::default(), newlines: 0 }
+        Cursor { text, mark: Mark::default(), newlines: 0, at_end: Cell::new(false) }
     }
 
     pub(crate) fn text(&self) -> &'a str {
@@ -56,7 +58,18 @@ impl<'a> Cursor<'a> {
 
     /// The byte `ahead` of the place.
     pub(crate) fn at(&self, ahead: usize) -> u8 {
-        self.text.as_bytes().get(self.mark.index + ahead).copied().unwrap_or(0)
+        match self.text.as_bytes().get(self.mark.index + ahead) {
+            Some(byte) => *byte,
+            None => {
+                self.at_end.set(true);
+                0
+            }
+        }
+    }
+
+    /// Whether anything looked at the end so far.
+    pub(crate) fn has_seen_end(&self) -> bool {
+        self.at_end.get()
     }
 
     pub(crate) fn slice(&self, from: usize, to: usize) -> &'a str {
@@ -215,36 +228,6 @@ pub(crate) fn is_word(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-')
 }
 
-/// Refuses characters that YAML has no place for: control characters, and code points that mean nothing.
-pub(crate) fn check_characters(text: &str) -> Result<(), Error> {
-    const CHUNK: usize = 64;
-    for (at, chunk) in text.as_bytes().chunks(CHUNK).enumerate() {
-        // Without a branch for each byte, which compiles to a few instructions for all of them.
-        if chunk.iter().fold(false, |found, &byte| found | is_suspect(byte)) {
-            check_chunk(text, at * CHUNK, chunk.len())?;
-        }
-    }
-    Ok(())
-}
-
-/// Whether a character that is refused may begin with the byte.
-fn is_suspect(byte: u8) -> bool {
-    (byte < 0x20 && byte != b'\n') || byte == 0x7F || byte == 0xC2 || byte == 0xEF
-}
-
-fn check_chunk(text: &str, from: usize, bytes: usize) -> Result<(), Error> {
-    let bytes_of = text.as_bytes();
-    let refused = |at: usize| match bytes_of.get(at..).unwrap_or_default() {
-        [b'\t' | b'\n' | b'\r', ..] => false,
-        [0..0x20 | 0x7F, ..] | [0xC2, 0x80..=0x84 | 0x86..=0x9F, ..] | [0xEF, 0xBF, 0xBE | 0xBF, ..] => true,
-        _ => false,
-    };
-    match (from..from + bytes).find(|&at| refused(at)) {
-        Some(at) => Err(Error::unreadable_text(&bytes_of[..at], "control characters are not allowed")),
-        None => Ok(()),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -258,13 +241,5 @@ mod tests {
         cursor.skip();
         assert_eq!(cursor.read_break(), "\n");
         assert_eq!(cursor.mark, Mark { index: 10, line: 1, column: 0 });
-    }
-
-    #[test]
-    fn control_characters_are_refused_and_line_ends_are_not() {
-        assert!(check_characters("a\tb\r\nc\u{85}d\u{FEFF}e\u{FFFD}").is_ok());
-        for bad in ["\0", "\u{1B}", "\u{7F}", "\u{80}", "\u{9F}", "\u{FFFE}", "\u{FFFF}"] {
-            assert!(check_characters(bad).is_err(), "{bad:?}");
-        }
     }
 }

@@ -45,7 +45,9 @@ pub use value::{Aliases, Strictness, from_str, from_str_strict, quote, to_value}
 use parser::Parser;
 
 /// Reads all documents of a stream into trees, with comments, styles and positions as yaml.v3 attaches them. Each tree
-/// is a [`Kind::Document`] whose only child is its root. An empty stream has no documents.
+/// is a [`Kind::Document`] whose only child is its root. An empty stream has no documents. As in
+/// yaml.v3 a later document may name an anchor of an earlier one; [`to_value`] and [`Aliases`] then do not find it, since
+/// they see one document.
 ///
 /// # Errors
 /// The first syntax error, an alias without its anchor, or a limit exceeded.
@@ -68,9 +70,37 @@ pub struct Document<'a> {
     pub line: u32,
 }
 
-/// Splits a stream at its `---` lines, as kubectl, Helm and kustomize do before they parse each part alone. Parts of
-/// blanks and comments alone are kept: whether they count is the caller's rule.
+/// Splits a stream where a line begins with `---`, as Kubernetes' own decoder does before it parses each part alone; what
+/// else stands on such a line is dropped with it. At the beginning of the stream it stays, for the parser. Parts of
+/// blanks and comments alone are kept: whether they count is the caller's rule. kustomize and Helm split by rules of
+/// their own.
 #[must_use]
 pub fn documents(stream: &str) -> Vec<Document<'_>> {
-    vec![Document { text: stream, line: 1 }]
+    let mut documents = Vec::new();
+    let (mut rest, mut line) = (stream, 1);
+    while let Some((text, after)) = rest.split_once("\n---") {
+        documents.push(Document { text, line });
+        let (_, next) = after.split_once('\n').unwrap_or((after, ""));
+        line = line.saturating_add(count_lines(text) + 2);
+        rest = next;
+    }
+    documents.push(Document { text: rest, line });
+    documents
+}
+
+fn count_lines(text: &str) -> u32 {
+    u32::try_from(text.matches('\n').count()).unwrap_or(u32::MAX / 2)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_split_at_lines_that_begin_with_three_dashes() {
+        let split = |stream| documents(stream).iter().map(|part| (part.text, part.line)).collect::<Vec<_>>();
+        assert_eq!(split("---\na: 1\n\n--- # next\nb: 2\n---"), [("---\na: 1\n", 1), ("b: 2", 5), ("", 7)]);
+        assert_eq!(split("a: x---\n"), [("a: x---\n", 1)]);
+        assert_eq!(split(""), [("", 1)]);
+    }
 }

@@ -13,6 +13,7 @@ use crate::limits::Limits;
 use crate::node::{Comments, Kind, Node, Style, Tag};
 use crate::resolve::{Resolver, resolve_plain};
 use crate::scanner::{Place, Scanner};
+use crate::text::Text;
 use crate::token::{Token, TokenKind};
 
 type Parse<T> = Result<T, Error>;
@@ -38,6 +39,8 @@ struct Properties<'a> {
 #[derive(Debug)]
 pub(crate) struct Parser<'a> {
     scanner: Scanner<'a>,
+    /// Why the text ends where it does, if not because it is read.
+    fault: Option<Error>,
     resolver: Resolver,
     limits: Limits,
     depth: usize,
@@ -52,9 +55,10 @@ pub(crate) struct Parser<'a> {
 
 impl<'a> Parser<'a> {
     /// Comments are kept, and plain scalars get their types, for v3 alone.
-    pub(crate) fn new(text: &'a str, resolver: Resolver, limits: &Limits) -> Self {
+    pub(crate) fn new(text: &'a Text<'_>, resolver: Resolver, limits: &Limits) -> Self {
         Parser {
-            scanner: Scanner::new(text, resolver == Resolver::V3),
+            scanner: Scanner::new(&text.text, resolver == Resolver::V3),
+            fault: text.fault.clone(),
             resolver,
             limits: *limits,
             depth: 0,
@@ -133,7 +137,9 @@ impl<'a> Parser<'a> {
             self.take();
         }
         self.tag_directives.clear();
-        self.anchors.clear();
+        if self.resolver == Resolver::V2 {
+            self.anchors.clear();
+        }
         let Comments { head, foot, .. } = self.take_comments();
         let foot = if foot.is_empty() { head } else { foot };
         if !foot.is_empty() {
@@ -319,8 +325,14 @@ impl<'a> Parser<'a> {
 // Tokens and comments.
 impl<'a> Parser<'a> {
     fn peek(&mut self) -> Parse<&Token<'a>> {
+        let found = self.scanner.advance();
+        if let Some(fault) = &self.fault
+            && self.scanner.has_seen_end()
+        {
+            return Err(fault.clone());
+        }
         let resolver = self.resolver;
-        self.scanner.advance().map_err(|problem| problem.into_error(resolver))?;
+        found.map_err(|problem| problem.into_error(resolver))?;
         if !self.scanner.comments.is_empty() {
             self.collect_comments();
         }

@@ -88,6 +88,11 @@ impl<'a> Scanner<'a> {
         Ok(())
     }
 
+    /// Whether the scanner looked at the end of the text, so that what follows there could have mattered.
+    pub(crate) fn has_seen_end(&self) -> bool {
+        self.cursor.has_seen_end()
+    }
+
     /// The next token, behind [`Scanner::advance`].
     pub(crate) fn head(&self) -> Option<&Token<'a>> {
         self.queue.front()

@@ -73,6 +73,35 @@ fn the_yaml_test_suite_becomes_the_json_that_sigs_makes() {
     check("yaml/suite", "tables/yaml-suite.jsonl", "yaml-to-json", to_json);
 }
 
+/// The marks by which the suite shows blanks and ends of lines.
+fn without_marks(text: &str) -> String {
+    let mut text = text.to_owned();
+    while text.contains("—»") {
+        text = text.replace("—»", "»");
+    }
+    let marks = [("»", "\t"), ("␣", " "), ("←", "\r"), ("⇔", "\u{FEFF}"), ("↵", ""), ("∎\n", "")];
+    marks.iter().fold(text, |text, (mark, meaning)| text.replace(mark, meaning))
+}
+
+/// The files of the suite are YAML themselves, and hold the texts of the table.
+#[test]
+#[expect(clippy::disallowed_methods, reason = "a test reads its cases")]
+fn the_files_of_the_yaml_test_suite_are_read() {
+    let (Some(rows), Some(folder)) = (rows("tables/yaml-suite.jsonl"), corpus("yaml")) else { return };
+    let mut failed = Vec::new();
+    for row in &rows {
+        let id = text(row, "id");
+        let (file, place) = id.rsplit_once('-').expect("an id has a place");
+        let path = folder.join(format!("{file}.yaml"));
+        let cases = yaml::from_str(&std::fs::read_to_string(path).expect("the file can be read")).expect("it is YAML");
+        let case = &cases[place.parse::<usize>().expect("a place is a number")];
+        if without_marks(text(case, "yaml")) != text(row, "text") {
+            failed.push(id.to_owned());
+        }
+    }
+    report("yaml/suite-files", rows.len(), &failed);
+}
+
 /// Plain numbers of the data are Go's float64, unless the row says that they keep their text or are integers.
 fn to_yaml(row: &Value) -> Result<String, String> {
     let mut data = row["data"].clone();

@@ -2,8 +2,9 @@
 
 use super::writer::Version;
 
-/// Sorts by Go's comparison, which is no total order for every set of keys: the sorts of the standard library may
-/// panic on such a one, and this one does not.
+/// Sorts by Go's comparison, which is no order for every set of keys: in v2 `a1x` < `a2` < `a10` < `a1x`. Go prints such
+/// keys in another order each time, as its maps have none; this prints them in one. The sorts of the standard library
+/// may panic here.
 pub(super) fn sort<T>(entries: &mut Vec<(&str, T)>, version: Version) {
     if entries.is_sorted_by(|(a, _), (b, _)| !is_less(b, a, version)) {
         return;

@@ -109,7 +109,7 @@ fn written_tag(node: &Node) -> (String, bool) {
     };
     match &node.tag {
         tag if *tag == found => (String::new(), false),
-        Tag::Str => (String::new(), true),
+        Tag::Str if node.kind == Kind::Scalar => (String::new(), true),
         _ => (text, false),
     }
 }

@@ -75,12 +75,23 @@ impl<'a> Parser<'a> {
     fn take_entry(&mut self) -> Parse<()> {
         let waiting = self.pending.head.len();
         self.take();
-        if waiting == 0 || !matches!(self.peek()?.kind, TokenKind::BlockSequenceStart | TokenKind::BlockMappingStart) {
+        if waiting == 0 {
             return Ok(());
         }
-        let rest = self.pending.head.split_off(waiting);
-        self.stem = std::mem::replace(&mut self.pending.head, rest.get(1..).unwrap_or_default().to_owned());
-        Ok(())
+        match self
+            .peek()
+            .map(|token| matches!(token.kind, TokenKind::BlockSequenceStart | TokenKind::BlockMappingStart))
+        {
+            Ok(true) => {
+                let rest = self.pending.head.split_off(waiting);
+                let rest = rest.get(1..).unwrap_or_default().to_owned();
+                self.stem = std::mem::replace(&mut self.pending.head, rest);
+                Ok(())
+            }
+            Ok(false) => Ok(()),
+            // Go scans on behind the error, and reports the one it finds there if there is one.
+            Err(error) => self.peek().and(Err(error)),
+        }
     }
 
     pub(super) fn block_mapping(&mut self, mut node: Node) -> Parse<Node> {

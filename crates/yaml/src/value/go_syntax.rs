@@ -31,15 +31,20 @@ impl Decoder<'_> {
                 text
             }
             Kind::Sequence | Kind::Document => {
+                self.deeper(node)?;
                 let entries = node.children.iter().map(|child| self.print(child, "interface {}(nil)"));
-                Ok(format!("[]interface {{}}{{{}}}", entries.collect::<Result<Vec<_>, _>>()?.join(", ")))
+                let entries = entries.collect::<Result<Vec<_>, _>>()?;
+                self.depth -= 1;
+                Ok(format!("[]interface {{}}{{{}}}", entries.join(", ")))
             }
             Kind::Mapping => {
+                self.deeper(node)?;
                 let mut entries = Vec::new();
                 for (key, value) in node.pairs() {
                     let key = self.print(key, "interface {}(nil)")?;
                     entries.push(format!("{key}:{}", self.print(value, "interface {}(nil)")?));
                 }
+                self.depth -= 1;
                 entries.sort();
                 let is_of_strings = self.resolver == Resolver::V3 && self.has_string_keys(node)?;
                 let kind = if is_of_strings { "string" } else { "interface {}" };

@@ -52,15 +52,16 @@ impl Decoder<'_> {
             let line = value.node().line;
             let key = self.key_v2(key, value.node())?;
             let decoded = self.value_v2(value)?;
-            let Some((tag, text)) = key else { continue };
-            if let Some(seen) = seen
-                && !seen.insert((tag.clone(), text.clone()))
+            // Not a number is another key each time.
+            let can_repeat = key.tag != Tag::Float || key.text != ".nan";
+            if can_repeat
+                && let Some(seen) = seen
+                && !seen.insert((key.tag.clone(), key.text.clone()))
             {
-                let shown = if tag == Tag::Str { go_syntax::quote(&text) } else { text.clone() };
-                self.find(line, &text, format!("line {line}: key {shown} already set in map"));
-                continue;
+                self.find(line, &key.text, format!("line {line}: key {} already set in map", key.shown()));
+            } else if key.fits {
+                map.insert(key.text, decoded);
             }
-            map.insert(text, decoded);
         }
         self.depth -= 1;
         Ok(())
@@ -97,8 +98,7 @@ impl Decoder<'_> {
         Ok(())
     }
 
-    /// The key as a string, with its type; nothing for one that cannot be a string, which is remembered.
-    fn key_v2(&mut self, source: impl Source, value: &Node) -> Result<Option<(Tag, String)>, Error> {
+    fn key_v2(&mut self, source: impl Source, value: &Node) -> Result<Key, Error> {
         let key = source.node();
         self.count(key)?;
         match key.kind {
@@ -108,21 +108,24 @@ impl Decoder<'_> {
                 self.leave();
                 found
             }
-            Kind::Scalar if key.tag == Tag::Binary => Ok(Some((Tag::Str, decode_binary(key)?))),
+            Kind::Scalar if key.tag == Tag::Binary => Ok(Key { tag: Tag::Str, text: decode_binary(key)?, fits: true }),
             Kind::Scalar => {
                 let scalar = Resolver::V2.scalar(key)?;
                 let tag = scalar.tag();
-                let text = match scalar {
-                    Scalar::Null => return self.unfit_key(("%!s(<nil>)", "<nil>".to_owned()), key, value),
-                    Scalar::Uint(number) => return self.unfit_key(("uint64", format!("{number:#x}")), key, value),
-                    Scalar::Bool(value) => value.to_string(),
-                    Scalar::Int(value) => value.to_string(),
-                    Scalar::Float(value) => float_key(value),
+                let (text, fits) = match scalar {
+                    Scalar::Null => ("<nil>".to_owned(), false),
+                    Scalar::Uint(value) => (format!("{value:#x}"), false),
+                    Scalar::Bool(value) => (value.to_string(), true),
+                    Scalar::Int(value) => (value.to_string(), true),
+                    Scalar::Float(value) => (float_key(value), true),
                     Scalar::Timestamp(_) | Scalar::Merge | Scalar::Str(_) => {
-                        return Ok(Some((Tag::Str, source.text())));
+                        return Ok(Key { tag: Tag::Str, text: source.text(), fits: true });
                     }
                 };
-                Ok(Some((tag, text)))
+                if !fits {
+                    self.refuse_key(&tag, &text, key, value)?;
+                }
+                Ok(Key { tag, text, fits })
             }
             _ => {
                 self.value_v2(key)?;
@@ -132,18 +135,35 @@ impl Decoder<'_> {
         }
     }
 
-    fn unfit_key(
-        &mut self,
-        (kind, shown): (&str, String),
-        key: &Node,
-        value: &Node,
-    ) -> Result<Option<(Tag, String)>, Error> {
+    /// Remembers a key that `sigs.k8s.io/yaml` does not make a string of. It does so only behind yaml.v2's own errors.
+    fn refuse_key(&mut self, tag: &Tag, shown: &str, key: &Node, value: &Node) -> Result<(), Error> {
         if self.unfit.is_none() {
+            let kind = if *tag == Tag::Null { "%!s(<nil>)" } else { "uint64" };
             let value = self.go_syntax(value)?;
             let go_words = format!("unsupported map key of type: {kind}, key: {shown}, value: {value}");
             self.unfit = Some(unreadable_in("a key of this type cannot be a string", go_words, key));
         }
-        Ok(None)
+        Ok(())
+    }
+}
+
+/// A key as a string.
+struct Key {
+    tag: Tag,
+    text: String,
+    /// Whether `sigs.k8s.io/yaml` takes a key of this type.
+    fits: bool,
+}
+
+impl Key {
+    /// As Go shows the key that it was before it became a string.
+    fn shown(&self) -> String {
+        match (&self.tag, self.text.as_str()) {
+            (Tag::Str, text) => go_syntax::quote(text),
+            (_, ".inf") => "+Inf".to_owned(),
+            (_, "-.inf") => "-Inf".to_owned(),
+            (_, text) => text.to_owned(),
+        }
     }
 }
 

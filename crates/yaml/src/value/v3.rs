@@ -23,6 +23,9 @@ impl<'n> Decoder<'n> {
             return Ok(self.value_v3(node)?.unwrap_or_default());
         }
         self.count(root)?;
+        if !self.has_unique_keys(root) {
+            return Ok(Value::Null);
+        }
         self.require_scalar_keys(root)?;
         let mut map = Map::new();
         self.mapping_v3(root, &mut map, &mut None)?;
