@@ -41,7 +41,9 @@ pub(crate) async fn commit(
         let failed = match &landing.steps[index] {
             Step::Apply(_) => apply_all(&landing.steps[index..index + batch], ctx, deadline).await,
             Step::Put(put) => write_record(put, ctx, deadline).await.err().into_iter().collect(),
-            Step::Hook(_) if open.hooks.contains(&index) => Vec::new(),
+            Step::Hook(hook) if open.hooks.contains(&index) => {
+                clear_hook(hook, index, &landing.input, ctx, deadline).await.err().into_iter().collect()
+            }
             Step::Hook(hook) => {
                 run_hook(hook, index, &landing.input, journal, ctx, deadline).await.err().into_iter().collect()
             }
@@ -189,8 +191,7 @@ async fn run_hook(
 ) -> Result<(), Failure> {
     let refused = |error: ClusterError| Failure::refused(At::Commit, &hook.object, &error);
     let at = Reference::of(&hook.object);
-    let mark = format!("{landing}/{index}");
-    start_hook(hook, &at, &mark, ctx, deadline).await.map_err(refused)?;
+    start_hook(hook, &at, &mark(landing, index), ctx, deadline).await.map_err(refused)?;
     let waited = ctx.health.wait(std::slice::from_ref(&at), hook.timeout).await;
     let deletes = match waited {
         Waited::Healthy => hook.delete_succeeded,
@@ -213,6 +214,29 @@ async fn run_hook(
             Err(Failure::about(At::Commit, &hook.object, format!("hook failed: {why}")))
         }
     }
+}
+
+/// Deletes the object of a hook that has run: a crash may have come between the journal's note and the deletion.
+async fn clear_hook(
+    hook: &Hook,
+    index: usize,
+    landing: &str,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), Failure> {
+    let at = Reference::of(&hook.object);
+    let refused = |error: ClusterError| Failure::refused(At::Commit, &hook.object, &error);
+    let live = ctx.read(&at, deadline).await.map_err(refused)?;
+    let is_ours = live.is_some_and(|live| live.annotation(LANDING) == Some(mark(landing, index).as_str()));
+    if is_ours && hook.delete_succeeded {
+        delete(&at, Propagation::Background, ctx, deadline).await.map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// Value of the annotation by which a hook's object is known as this landing's.
+fn mark(landing: &str, index: usize) -> String {
+    format!("{landing}/{index}")
 }
 
 /// Sees to it that the hook's object of this landing exists.

@@ -1,0 +1,132 @@
+//! A crash at every gap between two calls: what starts next finishes the landing or undoes it, and never leaves a third
+//! state. The journal is kept in the same cluster, so its calls are gaps like all others.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here fails the test")]
+
+#[path = "support/stage.rs"]
+mod stage;
+
+use apply::fault::{self, Fault};
+use apply::{Behaviour, HealthScope, Verdict};
+use futures::executor::block_on;
+use serde_json::Value;
+use stage::{Revision, Stage, differences};
+
+/// Runs `revision` on a cluster where `before` has landed, with a crash at every call in turn, before and after it is
+/// done. After the restart the cluster must show the old state or the new one, and landing again must give the new one:
+/// what an undisturbed landing ends with.
+fn check(before: Option<Revision>, revision: &Revision, least_gaps: u64) -> (Value, Value) {
+    let begin = || {
+        let stage = Stage::new(7);
+        if let Some(before) = &before {
+            block_on(stage.land(before)).expect("lands");
+        }
+        stage
+    };
+    let calm = begin();
+    let old = calm.picture();
+    calm.cluster.restart(fault::none());
+    block_on(calm.land(revision)).expect("lands");
+    let calls = calm.cluster.calls();
+    let new = calm.picture();
+    assert!(calls * 2 >= least_gaps, "{calls} calls are too few to prove much");
+    for number in 1..=calls {
+        for crash in [Fault::CrashBefore, Fault::CrashAfter] {
+            let stage = begin();
+            stage.cluster.restart(fault::at_call(number, crash.clone()));
+            block_on(stage.cluster.until_crash(stage.land(revision)));
+            stage.cluster.restart(fault::none());
+            let place = format!("{crash:?} at call {number} of {calls}");
+            block_on(stage.resume()).expect("resumes");
+            let now = stage.picture();
+            let is_mix = now != old && now != new;
+            assert!(!is_mix, "{place}: a third state\n{}\n{}", differences(&now, &old), differences(&now, &new));
+            block_on(stage.land(revision)).unwrap_or_else(|e| panic!("{place}: {e}"));
+            assert_same(&stage.picture(), &new, &format!("{place}: does not converge"));
+            stage.assert_no_consumer_was_newer_than_its_secret(&place);
+            stage.assert_hooks_ran_once(&place);
+            assert_eq!(stage.leftovers(), Vec::<String>::new(), "{place}: journal entries are left behind");
+        }
+    }
+    (old, new)
+}
+
+fn assert_same(left: &Value, right: &Value, place: &str) {
+    let differences = differences(left, right);
+    assert!(differences.is_empty(), "{place}\n{differences}");
+}
+
+fn waiting() -> Behaviour {
+    Behaviour { health: HealthScope::All, prune: true, ..Behaviour::default() }
+}
+
+/// Whether the picture shows all of a revision.
+fn assert_shows(picture: &Value, number: &str) {
+    assert_eq!(picture["ConfigMap settings"]["data"]["revision"], number);
+    assert_eq!(picture["Deployment web"]["spec"]["template"]["metadata"]["annotations"]["revision"], number);
+    assert!(picture.get(format!("ConfigMap only-{number}")).is_some());
+}
+
+#[test]
+fn a_first_landing_is_whole_or_absent() {
+    let (old, new) = check(None, &Revision::new(1, waiting()), 60);
+    assert!(old.get("Deployment web").is_none());
+    assert_shows(&new, "1");
+}
+
+#[test]
+fn an_update_with_prune_is_the_old_or_the_new_revision() {
+    let (old, new) = check(Some(Revision::new(1, waiting())), &Revision::new(2, waiting()), 60);
+    assert_shows(&old, "1");
+    assert_shows(&new, "2");
+    assert!(new.get("ConfigMap only-1").is_none(), "it was pruned");
+    let stamp = &new["Deployment web"]["spec"]["template"]["metadata"]["annotations"][apply::stamp::ANNOTATION];
+    assert!(stamp.is_string(), "the secret changed");
+}
+
+#[test]
+fn an_update_that_fails_health_ends_as_the_old_revision() {
+    let bad = Revision { is_bad: true, ..Revision::new(2, waiting()) };
+    let (old, new) = check(Some(Revision::new(1, waiting())), &bad, 60);
+    assert_same(&new, &old, "it was taken back");
+}
+
+#[test]
+fn a_first_landing_that_fails_health_leaves_only_its_namespace() {
+    let bad = Revision { is_bad: true, ..Revision::new(1, waiting()) };
+    let (_, new) = check(None, &bad, 60);
+    assert!(new.get("Namespace app").is_some() && new.get("Deployment web").is_none(), "{new}");
+}
+
+#[test]
+fn a_release_with_a_hook_runs_the_hook_once() {
+    let (_, new) = check(Some(Revision::new(1, waiting())), &Revision::new(2, waiting()).with_release(), 80);
+    assert_eq!(new["Secret sh.helm.release.v1.chart.v1"]["metadata"]["labels"]["status"], "deployed");
+    assert!(new.get("Job migrate").is_none(), "the hook is deleted after success");
+}
+
+#[test]
+fn a_landing_that_is_refused_writes_nothing() {
+    let stage = Stage::new(3);
+    block_on(stage.land(&Revision::new(1, waiting()))).expect("lands");
+    let old = stage.picture();
+    stage.cluster.restart(fault::none());
+    let refused = Revision { is_invalid: true, ..Revision::new(2, waiting()) };
+    let failures = block_on(stage.land(&refused)).expect_err("is refused");
+    assert!(failures.contains("Deployment/app/web"), "{failures}");
+    assert!(failures.contains("Service/app/web"), "all failures in one pass: {failures}");
+    assert_eq!(stage.cluster.writes(), 0);
+    assert_eq!(stage.picture(), old);
+}
+
+#[test]
+fn the_same_revision_again_writes_no_object() {
+    let stage = Stage::new(3);
+    let first = Revision::new(1, waiting());
+    block_on(stage.land(&first)).expect("lands");
+    let versions = stage.versions();
+    let outcome = block_on(stage.land(&first)).expect("lands");
+    assert_eq!(outcome.verdict, Verdict::Landed);
+    assert_eq!(outcome.changed().count(), 0);
+    assert_eq!(stage.versions(), versions);
+}
