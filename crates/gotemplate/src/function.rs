@@ -105,6 +105,7 @@ fn parse_type(name: &'static str) -> Type {
         "[]any" => ANY_LIST,
         "[]string" => Type::List(&Type::String),
         "map[string]any" => ANY_MAP,
+        "[][]interface {}" => Type::List(&ANY_LIST),
         "map[string]string" => Type::Map(&Type::String),
         "time.Time" => Type::Time,
         "time.Duration" => Type::Duration,

@@ -1,8 +1,14 @@
 //! What Go's standard library and its neighbours decide: formats, numbers, durations, times, versions, expressions.
 
+pub mod base64;
 pub mod duration;
 pub mod float;
 pub mod fmt;
+pub mod json;
 pub mod number;
+pub mod path;
 pub mod quote;
+pub mod regex;
+pub mod semver;
 pub mod time;
+pub mod url;

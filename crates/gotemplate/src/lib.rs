@@ -27,6 +27,7 @@ mod limits;
 mod methods;
 mod parse;
 mod session;
+mod sprig;
 mod template;
 mod value;
 
@@ -36,5 +37,6 @@ pub use exec::Call;
 pub use function::{Body, Entry, Function, Functions};
 pub use limits::Limits;
 pub use session::Session;
+pub use sprig::SemanticVersion;
 pub use template::{Failed, MissingKey, Templates};
 pub use value::{Entries, Float, Host, Int, List, MAX_DEPTH, Map, Member, Text, Type, Uint, Value};

@@ -1,5 +1,7 @@
 //! The corpus' tables of Go's template language and of what Go's libraries decide.
 
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a case that cannot be read stops the test")]
+
 #[path = "../../../tests/support/corpus.rs"]
 mod corpus;
 #[path = "tables/values.rs"]
@@ -8,8 +10,9 @@ mod values;
 use std::io::Read as _;
 
 use base64::Engine as _;
+use go::semver::{self, Version};
 use gotemplate::{Functions, Limits, MissingKey, Session, Still, Templates, Value, go};
-use serde_json::Value as Json;
+use serde_json::{Value as Json, json};
 
 /// A case that differs on purpose, and why.
 type Difference = (&'static str, &'static str);
@@ -140,5 +143,165 @@ fn verbs_print_values_as_in_go() {
             }
         }
         Ok(())
+    });
+}
+
+fn same(wanted: &Json, got: &Json) -> Result<(), String> {
+    if wanted == got { Ok(()) } else { Err(format!("wanted {wanted}, got {got}")) }
+}
+
+/// What a case should give, its error included.
+fn expected(case: &Json) -> Json {
+    if case["error"].is_null() { case["out"].clone() } else { case["error"].clone() }
+}
+
+fn constraint(case: &Json) -> Json {
+    let parsed = semver::Constraint::parse(text(case, "constraint")).map_err(|error| error.to_string());
+    let version = Version::parse(text(case, "version")).map_err(|error| error.to_string());
+    match (parsed, version) {
+        (Err(error), _) | (_, Err(error)) => error.into(),
+        (Ok(parsed), Ok(version)) => {
+            let why = parsed.validate(&version);
+            json!({
+                "check": parsed.matches(&version),
+                "constraint": parsed.to_string(),
+                "ok": why.is_ok(),
+                "why": why.err().unwrap_or_default(),
+            })
+        }
+    }
+}
+
+fn version(case: &Json) -> Json {
+    let read = if case["strict"] == true { Version::parse_strict } else { Version::parse };
+    match read(text(case, "version")) {
+        Err(error) => error.to_string().into(),
+        Ok(version) => json!({
+            "major": version.major,
+            "minor": version.minor,
+            "patch": version.patch,
+            "pre": version.prerelease,
+            "meta": version.metadata,
+            "original": version.original(),
+            "string": version.to_string(),
+        }),
+    }
+}
+
+fn latest(case: &Json) -> Json {
+    let parsed = semver::Constraint::parse(text(case, "constraint")).unwrap();
+    let (mut matching, mut unparsable) = (Vec::new(), Vec::new());
+    for tag in case["expr"].as_array().unwrap() {
+        match Version::parse(tag.as_str().unwrap()) {
+            Ok(version) if parsed.matches(&version) => matching.push(version),
+            Ok(_) => {}
+            Err(_) => unparsable.push(tag.clone()),
+        }
+    }
+    matching.sort_by(|left, right| right.precedence(left));
+    let matching: Vec<&str> = matching.iter().map(Version::original).collect();
+    json!({"matching": matching, "unparsable": unparsable})
+}
+
+/// Versions of equal precedence in order of their text: Go's sort is not stable.
+fn tied(mut lists: Json) -> Json {
+    if let Some(matching) = lists.get_mut("matching").and_then(Json::as_array_mut) {
+        let version = |tag: &Json| Version::parse(tag.as_str().unwrap()).unwrap();
+        matching.sort_by(|a, b| version(b).precedence(&version(a)).then(a.as_str().cmp(&b.as_str())));
+    }
+    lists
+}
+
+#[test]
+fn versions_and_constraints_are_read_as_masterminds_semver_reads_them() {
+    check("semver", "semver.jsonl", &[], |case| {
+        let got = match text(case, "fn") {
+            "semver-constraint" => constraint(case),
+            "semver-version" => {
+                let mut got = version(case);
+                if let (Some(other), Some(map)) = (case["other"].as_str(), got.as_object_mut()) {
+                    let order =
+                        Version::parse(text(case, "version")).unwrap().precedence(&Version::parse(other).unwrap());
+                    map.insert("compare".into(), (order as i8).into());
+                }
+                got
+            }
+            _ => latest(case),
+        };
+        same(&tied(expected(case)), &tied(got))
+    });
+}
+
+fn zone(case: &Json) -> go::time::Zone {
+    go::time::Zone::load(text(case, "tz")).unwrap()
+}
+
+fn time(case: &Json) -> Json {
+    match text(case, "fn") {
+        "time-format" => {
+            let nanoseconds = u32::try_from(case["n"].as_u64().unwrap()).unwrap();
+            let time = go::time::Time::new(case["unix"].as_i64().unwrap(), nanoseconds, zone(case));
+            time.format(text(case, "layout")).into()
+        }
+        "time-parse" => match go::time::parse(text(case, "layout"), text(case, "value"), &zone(case)) {
+            Ok(time) => json!({
+                "rfc3339": time.format("2006-01-02T15:04:05.999999999Z07:00"),
+                "string": time.to_string(),
+                "unix": time.unix(),
+            }),
+            Err(error) => error.to_string().into(),
+        },
+        _ => match go::duration::parse(text(case, "value")) {
+            Err(error) => error.to_string().into(),
+            Ok(duration) => {
+                let mut got = json!({"ns": duration, "string": go::duration::to_string(duration)});
+                if let Ok(other) = go::duration::parse(text(case, "other")) {
+                    got["round"] = go::duration::to_string(go::duration::round(duration, other)).into();
+                    got["truncate"] = go::duration::to_string(go::duration::truncate(duration, other)).into();
+                }
+                got
+            }
+        },
+    }
+}
+
+#[test]
+fn times_and_durations_read_and_print_as_in_go() {
+    const PACKRAT: &str = "before 1970 the database that is compiled in has Amsterdam share the clock of Brussels";
+    const DIFFERENCES: &[Difference] =
+        &[("format-004", PACKRAT), ("format-029", PACKRAT), ("format-054", PACKRAT), ("format-104", PACKRAT)];
+    check("time", "time.jsonl", DIFFERENCES, |case| {
+        let (mut wanted, mut got) = (expected(case), time(case));
+        for side in [&mut wanted, &mut got] {
+            if let Some(map) = side.as_object_mut() {
+                map.remove("seconds");
+            }
+        }
+        same(&wanted, &got)
+    });
+}
+
+fn expression(case: &Json) -> Json {
+    let (input, limit) = (text(case, "s"), case["n"].as_i64().unwrap_or(-1));
+    let regex = match go::regex::Regex::new(text(case, "re")) {
+        Ok(regex) => regex,
+        Err(error) => return error.to_string().into(),
+    };
+    let all = regex.find_all(input, limit);
+    match text(case, "op") {
+        "findall" if all.is_empty() => Json::Null,
+        "findall" => all.iter().map(|(start, end)| &input[*start..*end]).collect::<Vec<_>>().into(),
+        "index" if all.is_empty() => Json::Null,
+        "index" => json!(all),
+        "split" => json!(regex.split(input, limit)),
+        "replace" => regex.replace_all(input, text(case, "repl")).into(),
+        _ => json!({"names": regex.names(), "sub": regex.groups(input)}),
+    }
+}
+
+#[test]
+fn expressions_match_as_in_go() {
+    check("regex", "regex.jsonl", &[], |case| {
+        same(&expected(case), &expression(case)).map_err(|message| format!("{} {message}", case["re"]))
     });
 }

@@ -19,11 +19,6 @@ impl Item {
         Self { value, is_boxed: false }
     }
 
-    /// A value inside an `interface {}`.
-    pub(crate) fn boxed(value: Value) -> Self {
-        Self { value, is_boxed: true }
-    }
-
     /// An element of a container of `element`s.
     pub(crate) fn element(value: Value, element: Type) -> Self {
         Self { value, is_boxed: element == Type::Any }

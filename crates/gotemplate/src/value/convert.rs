@@ -34,6 +34,34 @@ impl Value {
     }
 }
 
+impl Value {
+    /// A copy that shares no map with the original; `None` when it is nested deeper than [`MAX_DEPTH`].
+    pub fn deep_copy(&self) -> Option<Self> {
+        copy(self, 0)
+    }
+}
+
+fn copy(value: &Value, depth: usize) -> Option<Value> {
+    if depth > MAX_DEPTH {
+        return None;
+    }
+    Some(match value {
+        Value::List(list) if !list.is_nil() => {
+            let items = list.items().iter().map(|item| copy(item, depth + 1)).collect::<Option<_>>()?;
+            Value::List(List::of(list.element(), items))
+        }
+        Value::Map(map) if !map.is_nil() => Value::Map(
+            map.rebuilt(
+                map.entries()
+                    .iter()
+                    .map(|(key, value)| Some((key.clone(), copy(value, depth + 1)?)))
+                    .collect::<Option<_>>()?,
+            ),
+        ),
+        other => other.clone(),
+    })
+}
+
 fn read(json: &Json, number: &dyn Fn(&Number) -> Value) -> Value {
     match json {
         Json::Null => Value::Nil,
@@ -80,7 +108,7 @@ fn object(host: &dyn Host, depth: usize) -> Result<Json, String> {
     if host.is_nil() {
         return Ok(Json::Null);
     }
-    if let Some(value) = host.underlying() {
+    if let Some(value) = host.json().or_else(|| host.underlying()) {
         return write(&value, depth + 1);
     }
     let fields = host.fields().into_iter().filter(|(_, json, _)| !json.is_empty());

@@ -37,6 +37,11 @@ pub trait Host: Send + Sync {
         None
     }
 
+    /// What `MarshalJSON` or `MarshalText` gives, when there is such a method.
+    fn json(&self) -> Option<Value> {
+        None
+    }
+
     /// Whether it is a nil pointer.
     fn is_nil(&self) -> bool {
         false

@@ -43,6 +43,11 @@ impl Map {
         Self { name, ..self.clone() }
     }
 
+    /// Another map of the same type.
+    pub(super) fn rebuilt(&self, entries: Entries) -> Self {
+        Self { name: self.name, ..Self::of(self.element, entries) }
+    }
+
     /// Type of the map itself.
     pub fn go_type(&self) -> Type {
         match (self.name, self.element) {

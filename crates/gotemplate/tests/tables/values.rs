@@ -6,7 +6,7 @@ use gotemplate::{Entries, Float, Function, Host, Int, List, Map, Member, Type, U
 use serde_json::Value as Json;
 
 /// What plain numbers are: `int`, `int64`, `number`, or nothing for `float64`.
-pub fn decode(json: &Json, numbers: &str) -> Value {
+pub(crate) fn decode(json: &Json, numbers: &str) -> Value {
     match json {
         Json::Number(number) => match (numbers, number.as_i64()) {
             ("number", _) => Value::Number(number.to_string().as_str().into()),

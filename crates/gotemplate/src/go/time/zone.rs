@@ -7,6 +7,9 @@ use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 static DATABASE: LazyLock<TimeZoneDatabase> = LazyLock::new(TimeZoneDatabase::bundled);
 
+/// A time by which every zone has its present rules: the first of January 2025.
+const TODAY: i64 = 1_735_689_600;
+
 /// A time zone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Zone {
@@ -72,8 +75,10 @@ impl Zone {
         if *self == Self::Utc {
             return (name == "UTC").then_some(0);
         }
-        let months = (0..12).map(|month| local - month * 30 * super::civil::DAY);
-        let rules: Vec<Rule> = months.map(|at| self.at(at)).filter(|rule| rule.name == name).collect();
+        // The database does not list its abbreviations: look at the months before, and at those of today's rules.
+        let months = |from: i64| (0..12).map(move |month| from - month * 30 * super::civil::DAY);
+        let times = months(local).chain(months(TODAY));
+        let rules: Vec<Rule> = times.map(|at| self.at(at)).filter(|rule| rule.name == name).collect();
         let fits = |rule: &&Rule| self.at(local - i64::from(rule.offset)).name == name;
         rules.iter().find(fits).or(rules.first()).map(|rule| rule.offset)
     }
