@@ -103,7 +103,7 @@ fn decode_secret(kind: &Kind, id: &ObjectId, value: &mut Value) -> Result<(), Cl
 /// # Errors
 /// With the first misfit.
 pub(super) fn typed(kind: &Kind, id: &ObjectId, config: &Value) -> Result<(), ClusterError> {
-    merge::check(config, &kind.shape).map_err(|found| misfit(kind, id, &found))
+    merge::check(config, kind.shape()).map_err(|found| misfit(kind, id, &found))
 }
 
 /// What the server adds to a new object.

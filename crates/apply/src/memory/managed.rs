@@ -145,7 +145,7 @@ impl Managers {
     }
 
     /// Records a write that is no apply: what `new` changes belongs to `writer` from now on.
-    pub(super) fn update(&mut self, live: &Value, new: &Value, shape: &Shape, writer: &Writer, part: Part) {
+    pub(super) fn update(&mut self, live: &Value, new: &Value, shape: Shape<'_>, writer: &Writer, part: Part) {
         let found = merge::compare(live, new, shape);
         let changed = part.of(&found.modified.union(&found.added));
         let removed = part.of(&found.removed);
@@ -174,7 +174,7 @@ impl Managers {
         &mut self,
         live: &Value,
         config: &Value,
-        shape: &Shape,
+        shape: Shape<'_>,
         writer: &Writer,
         part: Part,
         force: bool,
@@ -205,7 +205,7 @@ impl Managers {
     }
 
     /// Removes what the writer applied last time, not this time, and nobody else claims.
-    fn prune(&self, merged: Value, last: Option<&FieldSet>, shape: &Shape) -> Value {
+    fn prune(&self, merged: Value, last: Option<&FieldSet>, shape: Shape<'_>) -> Value {
         let Some(last) = last.filter(|last| !last.is_empty()) else { return merged };
         let last = merge::with_fields(last, shape);
         let pruned = merge::remove(&merged, &last, shape);
@@ -221,7 +221,7 @@ impl Managers {
         &mut self,
         live: &Value,
         new: &Value,
-        shape: &Shape,
+        shape: Shape<'_>,
         writer: &Writer,
         part: Part,
         force: bool,

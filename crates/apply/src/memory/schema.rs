@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::shape::{Shape, child};
 use super::words::Fault;
 
 /// Deeper than any real schema; below it nothing is checked.
@@ -20,6 +21,11 @@ pub(super) struct Schema {
 impl Schema {
     pub(super) fn new(root: Value) -> Self {
         Self { root, patterns: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// How objects merge.
+    pub(super) fn shape(&self) -> Shape<'_> {
+        Shape::Custom(&self.root)
     }
 
     /// Drops fields that the schema does not know, and fills in defaults. `apiVersion`, `kind` and `metadata` stay.
@@ -128,12 +134,6 @@ fn flag(schema: &Value, name: &str) -> bool {
 
 fn number(schema: &Value, name: &str) -> Option<f64> {
     schema.get(name).and_then(Value::as_f64)
-}
-
-/// The schema of a map's entry.
-fn child<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
-    let property = schema.get("properties").and_then(|properties| properties.get(name));
-    property.or_else(|| schema.get("additionalProperties").filter(|schema| schema.is_object()))
 }
 
 fn normalize(value: &mut Value, schema: &Value, depth: usize) {

@@ -172,7 +172,7 @@ impl State {
         check::decode(&write.kind, write.id(), &mut value)?;
         let mut managers = Managers::default();
         let writer = self.writer(write, false);
-        managers.update(&managed::nothing(&value), &managed::bare(&value), &write.kind.shape, &writer, write.part);
+        managers.update(&managed::nothing(&value), &managed::bare(&value), write.kind.shape(), &writer, write.part);
         self.begin(write, value, &managers)
     }
 
@@ -181,7 +181,7 @@ impl State {
     }
 
     fn apply(&mut self, write: &Write<'_>, given: &Object, force: bool) -> Written {
-        let shape = write.kind.shape.clone();
+        let shape = write.kind.shape();
         if let Some(Value::Array(_)) = given.value().pointer("/metadata/managedFields") {
             return Err(words::bad(write.id(), "metadata.managedFields must be nil"));
         }
@@ -197,9 +197,9 @@ impl State {
         let bare = managed::bare(&live);
         if managers.is_empty() {
             let first = Writer { name: "before-first-apply".into(), applies: false, ..writer.clone() };
-            managers.update(&managed::nothing(&live), &bare, &shape, &first, write.part);
+            managers.update(&managed::nothing(&live), &bare, shape, &first, write.part);
         }
-        let merged = managers.apply(&bare, &config, &shape, &writer, write.part, force);
+        let merged = managers.apply(&bare, &config, shape, &writer, write.part, force);
         let mut merged =
             merged.map_err(|conflicts| ClusterError::Conflict { id: write.id(), message: conflicts.message })?;
         check::decode(&write.kind, write.id(), &mut merged)?;
@@ -220,7 +220,7 @@ impl State {
         self.admit(write)?;
         let mut managers = Managers::default();
         let nothing = managed::nothing(config);
-        let merged = managers.apply(&nothing, config, &write.kind.shape, writer, write.part, true);
+        let merged = managers.apply(&nothing, config, write.kind.shape(), writer, write.part, true);
         let mut merged =
             merged.map_err(|conflicts| ClusterError::Conflict { id: write.id(), message: conflicts.message })?;
         check::decode(&write.kind, write.id(), &mut merged)?;
@@ -275,7 +275,7 @@ impl State {
         if !managers.is_empty() {
             let writer = self.writer(write, false);
             let (before, after) = (managed::bare(live), managed::bare(&new));
-            managers.update(&before, &after, &write.kind.shape, &writer, write.part);
+            managers.update(&before, &after, write.kind.shape(), &writer, write.part);
         }
         self.finish(write, live, new, &managers)
     }
