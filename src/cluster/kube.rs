@@ -127,10 +127,8 @@ impl KubeCluster {
         if matches!(call, Call::Get(_)) && status.is_missing_object() {
             return Ok(Answer::Object(None));
         }
-        if status.is_missing_endpoint() {
-            self.catalogue.refresh().await?;
-        }
-        Err(failure::refused(call, &status))
+        let served = !status.is_missing_endpoint() || self.catalogue.refresh().await?.contains_key(&at.gvk);
+        Err(failure::refused(call, &status, served))
     }
 
     /// Reads a list page by page; a continuation that is too old starts the list anew, unpaged.
@@ -149,7 +147,7 @@ impl KubeCluster {
                 continue;
             }
             if !status.is_success() {
-                return Err(failure::refused(&call, &failure::Status::read(status, &body)));
+                return Err(failure::refused(&call, &failure::Status::read(status, &body), false));
             }
             let mut page = failure::parse(&body).ok_or_else(|| failure::unreadable(&call))?;
             objects.extend(items(&mut page, &resource));
@@ -166,7 +164,7 @@ impl KubeCluster {
         let request = request::token(&at, object, self.timeout).map_err(|why| unsendable(&at, &why))?;
         let (status, body) = self.exchange(request).await.map_err(|error| failure::unanswered(&call, &error))?;
         if !status.is_success() {
-            return Err(failure::refused(&call, &failure::Status::read(status, &body)));
+            return Err(failure::refused(&call, &failure::Status::read(status, &body), false));
         }
         let value = failure::parse(&body).ok_or_else(|| failure::unreadable(&call))?;
         Ok(Answer::Object(Object::new(value).ok()))

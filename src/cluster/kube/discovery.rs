@@ -104,7 +104,8 @@ fn collect(list: &Value, kinds: &mut Kinds) {
         for version in each(&group, "versions") {
             for resource in each(&version, "resources") {
                 let gvk = Gvk {
-                    group: text(&resource, "/responseKind/group"),
+                    // Definitions' own `responseKind` has no group.
+                    group: text(&group, "/metadata/name"),
                     version: text(&version, "/version"),
                     kind: text(&resource, "/responseKind/kind"),
                 };

@@ -109,7 +109,7 @@ impl Status {
             reason: text("/reason").unwrap_or_default(),
             message: text("/message").unwrap_or_default(),
             name: text("/details/name"),
-            fields: causes.filter_map(|cause| cause.get("field")?.as_str().map(ToOwned::to_owned)).collect(),
+            fields: distinct(causes.filter_map(|cause| cause.get("field")?.as_str())),
             retry_after: seconds.map(Duration::from_secs),
         }
     }
@@ -125,12 +125,12 @@ impl Status {
     }
 }
 
-/// The error for a call that the server did not do.
-pub(super) fn refused(call: &Call, status: &Status) -> ClusterError {
+/// The error for a call that the server did not do. `served`: the kind is, although the URL may not be.
+pub(super) fn refused(call: &Call, status: &Status, served: bool) -> ClusterError {
     let status = &discreet(call, status);
     let (id, message) = (identity(call), status.message.clone());
     let known = || id.clone().unwrap_or_else(nobody);
-    match verdict(call, status) {
+    match verdict(call, status, served) {
         Verdict::NoKind => match call.reference() {
             Some(at) => ClusterError::NoKind { gvk: at.gvk },
             None => ClusterError::NotFound { id: nobody(), message },
@@ -169,10 +169,10 @@ enum Verdict {
     Unknown,
 }
 
-fn verdict(call: &Call, status: &Status) -> Verdict {
+fn verdict(call: &Call, status: &Status, served: bool) -> Verdict {
     let says = |words: &str| status.message.contains(words);
     match status.code {
-        404 if status.is_missing_endpoint() => Verdict::NoKind,
+        404 if !served && status.is_missing_endpoint() => Verdict::NoKind,
         404 => Verdict::NotFound,
         409 if status.reason == "AlreadyExists" && matches!(call, Call::Create { .. }) => Verdict::AlreadyExists,
         409 => Verdict::Conflict,
@@ -186,11 +186,22 @@ fn verdict(call: &Call, status: &Status) -> Verdict {
         500..=599 if says("failed calling webhook") || says("failed to call webhook") => Verdict::Unavailable,
         // structured-merge-diff's refusals come as internal errors.
         500 if says("failed to create typed patch object") || says("error decoding from json") => Verdict::Refused,
+        500 if says("resourceVersion should not be set") => Verdict::Refused,
         500..=599 if status.reason == "ServerTimeout" => Verdict::Unavailable,
         500..=599 if call.is_write() => Verdict::Unknown,
         500..=599 => Verdict::Unavailable,
         _ => Verdict::Refused,
     }
+}
+
+fn distinct<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
+    let mut all: Vec<String> = Vec::new();
+    for name in names {
+        if !all.iter().any(|known| known == name) {
+            all.push(name.into());
+        }
+    }
+    all
 }
 
 /// The fields that the server named as such, or the path that a failed apply names in its text.

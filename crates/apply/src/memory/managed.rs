@@ -305,11 +305,43 @@ pub(super) fn record(object: &mut Value, managers: &Managers) {
     }
 }
 
-/// An object of which only apiVersion and kind are known: what a create is compared with.
-pub(super) fn nothing(object: &Value) -> Value {
+/// What a create is compared with: apiVersion and kind, and in built-in kinds the structures that are always there, so
+/// that nobody owns them as such.
+pub(super) fn nothing(object: &Value, shape: Shape<'_>) -> Value {
+    const STRUCTURES: [&str; 9] = [
+        "/spec",
+        "/spec/names",
+        "/spec/strategy",
+        "/spec/updateStrategy",
+        "/spec/jobTemplate",
+        "/spec/template",
+        "/template",
+        "/status",
+        "/status/loadBalancer",
+    ];
     let mut map = Map::new();
     for field in ["apiVersion", "kind"] {
         map.insert(field.into(), object.get(field).cloned().unwrap_or_default());
     }
-    Value::Object(map)
+    let mut nothing = Value::Object(map);
+    if let Shape::BuiltIn { .. } = shape {
+        for pointer in STRUCTURES.iter().filter(|pointer| object.pointer(pointer).is_some_and(Value::is_object)) {
+            empty(&mut nothing, pointer);
+            for part in ["metadata", "spec", "spec/template", "spec/template/metadata", "spec/template/spec"] {
+                let below = format!("{pointer}/{part}");
+                if pointer.ends_with("emplate") && object.pointer(&below).is_some_and(Value::is_object) {
+                    empty(&mut nothing, &below);
+                }
+            }
+        }
+    }
+    nothing
+}
+
+/// Puts an empty map at a pointer.
+fn empty(value: &mut Value, pointer: &str) {
+    let place = pointer.split('/').skip(1).fold(value, |place, name| &mut place[name]);
+    if !place.is_object() {
+        *place = Value::Object(Map::new());
+    }
 }

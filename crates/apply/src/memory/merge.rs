@@ -55,17 +55,32 @@ fn alike(left: Option<&Value>, right: &Value) -> bool {
 /// # Errors
 /// With the path of the first misfit.
 pub(super) fn check(value: &Value, shape: Shape<'_>) -> Result<(), Misfit> {
+    let keyed = !shape.items().are_atomic();
     match value {
+        Value::Null => Ok(()),
+        Value::Array(items) if keyed => check_items(items, shape),
+        other if keyed => {
+            Err(Misfit { path: String::new(), message: format!("expected list, got &{{{}}}", go_text(other)) })
+        }
         Value::Object(map) => map.iter().try_for_each(|(name, below)| {
-            let known = if !shape.admits(name) { Err(undeclared()) } else { Ok(()) };
+            let known = if shape.admits(name) { Ok(()) } else { Err(undeclared()) };
             known.and_then(|()| check(below, shape.entry(name))).map_err(|misfit| misfit.below(&Element::field(name)))
         }),
-        Value::Array(items) if !shape.items().are_atomic() && !shape.is_atomic() => check_items(items, shape),
-        Value::Array(_) | Value::Null => Ok(()),
-        other if !shape.items().are_atomic() => {
-            Err(Misfit { path: String::new(), message: format!("expected list, got {}", kind_of(other)) })
-        }
         _ => Ok(()),
+    }
+}
+
+/// A value as Go prints it (`%v`).
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let entries: Vec<String> = map.iter().map(|(name, value)| format!("{name}:{}", go_text(value))).collect();
+            format!("map[{}]", entries.join(" "))
+        }
+        scalar => scalar.to_string(),
     }
 }
 
@@ -85,17 +100,6 @@ fn check_items(items: &[Value], shape: Shape<'_>) -> Result<(), Misfit> {
         }
     }
     Ok(())
-}
-
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "list",
-        Value::Object(_) => "map",
-    }
 }
 
 /// `right` over `left`. `None` when nothing is left.

@@ -116,13 +116,21 @@ impl<'a> Shape<'a> {
                 kinds::List::Atomic => Items::Atomic,
                 kinds::List::Set => Items::Set,
                 kinds::List::Map(keys) => {
-                    let default = |key: &kinds::Key| key.default.map(|text| Scalar::Text(text.into()));
-                    Items::Keyed(keys.iter().map(|key| (key.name, default(key))).collect())
+                    Items::Keyed(keys.iter().map(|key| (key.name, Some(zero_or_default(key)))).collect())
                 }
             },
             Self::Custom(schema) | Self::Part(schema) => custom_items(schema),
             Self::BuiltIn { .. } | Self::Untyped => Items::Atomic,
         }
+    }
+}
+
+/// Built-in kinds are Go structures: a field that is absent has a value all the same.
+fn zero_or_default(key: &kinds::Key) -> Scalar {
+    match (key.default, key.name) {
+        (Some(text), _) => Scalar::Text(text.into()),
+        (None, "containerPort" | "port") => Scalar::Int(0),
+        (None, _) => Scalar::Text(String::new()),
     }
 }
 
