@@ -1,3 +1,9 @@
-//! To be written.
+//! The clusters that Lockstep talks to, all behind [`apply::Cluster`].
+//!
+//! - [`kube`]: a real API server. Nothing outside that file knows the client crate.
+//! - [`local`]: the cluster in memory, kept in a folder when asked for: the quickstart.
+//! - [`journal`]: where a landing's journal is kept.
 
 pub mod journal;
+pub mod kube;
+pub mod local;

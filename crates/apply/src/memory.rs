@@ -10,12 +10,13 @@
 //! - Memory is bounded by what is stored, and a log of some thousand changes that all watches share.
 //!
 //! # Differences from a real server
-//! - Built-in kinds get none of their defaults, bar what other behaviour rests on, and only the validation in `check`.
+//! - Built-in kinds get the defaults in `defaults` and the validation in `check`; a real server has more of both.
 //! - Garbage collection, namespaces and definitions settle before the call returns.
 //! - CEL rules, admission webhooks, quota, authorization, and conversion between versions are not there.
 
 mod check;
 mod collect;
+mod defaults;
 mod fields;
 mod kinds;
 mod managed;

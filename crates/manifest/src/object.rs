@@ -37,17 +37,31 @@ impl Object {
     /// # Errors
     /// When it is not a map, or `apiVersion`, `kind` or `metadata.name` is missing or no string.
     pub fn new(value: Value) -> Result<Self, ObjectError> {
-        let map = value.as_object().ok_or(ObjectError::NotAMap)?;
+        let object = Self::unchecked(value);
+        object.check()?;
+        Ok(object)
+    }
+
+    /// Takes what a tool printed, which may not be an object of Kubernetes: [`Object::check`] tells.
+    pub fn unchecked(value: Value) -> Self {
+        Self { value, origin: None }
+    }
+
+    /// Whether this is an object of Kubernetes.
+    ///
+    /// # Errors
+    /// As [`Object::new`].
+    pub fn check(&self) -> Result<(), ObjectError> {
+        let map = self.value.as_object().ok_or(ObjectError::NotAMap)?;
         for field in ["apiVersion", "kind"] {
             if map.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
                 return Err(ObjectError::Missing { field });
             }
         }
-        let object = Self { value, origin: None };
-        if object.name().is_empty() && object.text("/metadata/generateName").is_none() {
+        if self.name().is_empty() && self.text("/metadata/generateName").is_none() {
             return Err(ObjectError::Missing { field: "metadata.name" });
         }
-        Ok(object)
+        Ok(())
     }
 
     /// The same object, known to come from `origin`.

@@ -5,7 +5,9 @@ use base64::engine::general_purpose::STANDARD;
 use manifest::ObjectId;
 use serde_json::{Map, Value, json};
 
+use super::defaults;
 use super::kinds::Kind;
+use super::managed::Part;
 use super::merge;
 use super::store::{finalizers, is_terminating, text};
 use super::words::Fault;
@@ -24,6 +26,8 @@ pub(super) fn decode(kind: &Kind, id: ObjectId, value: &mut Value) -> Result<(),
     for field in ["labels", "annotations"] {
         texts(kind, &id, value.pointer("/metadata").and_then(|own| own.get(field)), &format!("metadata.{field}"))?;
     }
+    omit_empty(value, "");
+    defaults::fill(kind, value);
     match kind.gvk.kind.as_str() {
         "ConfigMap" => texts(kind, &id, value.get("data"), "data"),
         "Secret" => decode_secret(kind, &id, value),
@@ -42,15 +46,51 @@ pub(super) fn decode(kind: &Kind, id: ObjectId, value: &mut Value) -> Result<(),
     }
 }
 
-fn undecodable(kind: &Kind, id: &ObjectId, field: &str, why: &str) -> ClusterError {
+/// Built-in kinds are Go structures: null is absence, and so are empty lists and maps (not empty structures).
+fn omit_empty(value: &mut Value, name: &str) {
+    const MAPS: [&str; 12] = [
+        "data",
+        "binaryData",
+        "stringData",
+        "labels",
+        "annotations",
+        "matchLabels",
+        "nodeSelector",
+        "selector",
+        "limits",
+        "requests",
+        "capacity",
+        "parameters",
+    ];
+    // Kept as they are: opaque, or their emptiness says something.
+    if matches!(name, "openAPIV3Schema" | "raw" | "managedFields" | "podSelector" | "namespaceSelector") {
+        return;
+    }
+    match value {
+        Value::Object(map) => {
+            map.iter_mut().for_each(|(name, below)| omit_empty(below, name));
+            map.retain(|name, below| match below {
+                Value::Null => name == "rules",
+                Value::Array(items) => !items.is_empty() || matches!(name.as_str(), "rules" | "managedFields"),
+                Value::Object(entries) => !entries.is_empty() || !MAPS.contains(&name.as_str()),
+                _ => true,
+            });
+        }
+        Value::Array(items) => items.iter_mut().for_each(|item| omit_empty(item, "")),
+        _ => {}
+    }
+}
+
+/// The server does not say which key it was.
+fn undecodable(kind: &Kind, id: &ObjectId, why: &str) -> ClusterError {
     let (version, name) = (kind.gvk.api_version(), &kind.gvk.kind);
     let message = format!("{name} in version {version:?} cannot be handled as a {name}: {why}");
-    ClusterError::Refused { id: Some(id.clone()), message, fields: vec![field.into()] }
+    ClusterError::Refused { id: Some(id.clone()), message, fields: Vec::new() }
 }
 
 /// All values of a map must be text.
 fn texts(kind: &Kind, id: &ObjectId, map: Option<&Value>, field: &str) -> Result<(), ClusterError> {
-    for (key, value) in map.and_then(Value::as_object).into_iter().flatten() {
+    for (_, value) in map.and_then(Value::as_object).into_iter().flatten() {
         let found = match value {
             Value::String(_) | Value::Null => continue,
             Value::Bool(_) => "bool",
@@ -60,7 +100,7 @@ fn texts(kind: &Kind, id: &ObjectId, map: Option<&Value>, field: &str) -> Result
         };
         let why =
             format!("json: cannot unmarshal {found} into Go struct field {}.{field} of type string", kind.gvk.kind);
-        return Err(undecodable(kind, id, &format!("{field}.{key}"), &why));
+        return Err(undecodable(kind, id, &why));
     }
     Ok(())
 }
@@ -78,18 +118,13 @@ fn decode_secret(kind: &Kind, id: &ObjectId, value: &mut Value) -> Result<(), Cl
             value["data"][key] = json!(STANDARD.encode(text.as_str().unwrap_or_default()));
         }
     }
-    for (key, text) in value.get("data").and_then(Value::as_object).into_iter().flatten() {
+    for (_, text) in value.get("data").and_then(Value::as_object).into_iter().flatten() {
         if let Err(error) = STANDARD.decode(text.as_str().unwrap_or_default()) {
             let at = match error {
                 base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
                 _ => text.as_str().map_or(0, |text| text.len() / 4 * 4),
             };
-            return Err(undecodable(
-                kind,
-                id,
-                &format!("data.{key}"),
-                &format!("illegal base64 data at input byte {at}"),
-            ));
+            return Err(undecodable(kind, id, &format!("illegal base64 data at input byte {at}")));
         }
     }
     if value.get("type").is_none_or(Value::is_null) {
@@ -103,7 +138,7 @@ fn decode_secret(kind: &Kind, id: &ObjectId, value: &mut Value) -> Result<(), Cl
 /// # Errors
 /// With the first misfit.
 pub(super) fn typed(kind: &Kind, id: &ObjectId, config: &Value) -> Result<(), ClusterError> {
-    merge::check(config, &kind.shape).map_err(|found| misfit(kind, id, &found))
+    merge::check(config, kind.shape()).map_err(|found| misfit(kind, id, &found))
 }
 
 /// What the server adds to a new object.
@@ -172,13 +207,21 @@ pub(super) fn created(kind: &Kind, value: &Value) -> Vec<Fault> {
 }
 
 /// What is wrong with a change.
-pub(super) fn updated(kind: &Kind, live: &Value, new: &Value) -> Vec<Fault> {
+pub(super) fn updated(kind: &Kind, live: &Value, new: &Value, part: Part) -> Vec<Fault> {
     let mut faults = content(kind, new);
+    if part == Part::Status {
+        // The status is held against its own schema there.
+        for fault in &mut faults {
+            fault.message = fault.message.replace(": status.", ": ");
+        }
+    }
     if is_terminating(live) {
-        let added: Vec<&str> = finalizers(new).filter(|name| finalizers(live).all(|own| own != *name)).collect();
+        let added = finalizers(new).filter(|name| finalizers(live).all(|own| own != *name));
+        let added: Vec<String> = added.map(|name| format!("{name:?}")).collect();
         if !added.is_empty() {
             let why = format!(
-                "no new finalizers can be added if the object is being deleted, found new finalizers {added:?}"
+                "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{}}}",
+                added.join(", ")
             );
             faults.push(Fault::forbidden("metadata.finalizers", &why));
         }
@@ -197,6 +240,7 @@ fn content(kind: &Kind, value: &Value) -> Vec<Fault> {
         ("batch", "CronJob") => {
             pod(value.pointer("/spec/jobTemplate/spec/template/spec"), "spec.jobTemplate.spec.template.spec")
         }
+        ("", "PodTemplate") => pod(value.pointer("/template/spec"), "template.spec"),
         ("", "Pod") => pod(value.get("spec"), "spec"),
         ("", "Service") => service(value),
         _ => Vec::new(),
@@ -235,6 +279,14 @@ fn pod(spec: Option<&Value>, path: &str) -> Vec<Fault> {
                 faults.push(Fault::required(format!("{path}.{list}[{index}].{field}")));
             }
         }
+        let variables = container.get("env").and_then(Value::as_array).into_iter().flatten();
+        for (at, variable) in variables.enumerate() {
+            let both = variable.get("valueFrom").is_some() && !text(variable, "/value").is_empty();
+            if both {
+                let field = format!("{path}.{list}[{index}].env[{at}].valueFrom");
+                faults.push(Fault::invalid(field, &json!(""), "may not be specified when `value` is not empty"));
+            }
+        }
     }
     faults
 }
@@ -256,11 +308,13 @@ fn immutable(kind: &Kind, live: &Value, new: &Value) -> Vec<Fault> {
     match (kind.gvk.group.as_str(), kind.gvk.kind.as_str()) {
         ("apps", "Deployment" | "DaemonSet" | "ReplicaSet") => fixed("/spec/selector").into_iter().collect(),
         ("apps", "StatefulSet") => stateful_set(live, new).into_iter().collect(),
-        ("batch", "Job") => {
-            ["/spec/completions", "/spec/selector", "/spec/template"].into_iter().filter_map(fixed).collect()
-        }
+        ("batch", "Job") => ["/spec/completions", "/spec/selector", "/spec/template/metadata", "/spec/template/spec"]
+            .into_iter()
+            .filter_map(fixed)
+            .collect(),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") if !same("/roleRef") => {
-            let found = new.get("roleRef").cloned().unwrap_or_default();
+            let part = |name: &str| new.get("roleRef").and_then(|role| role.get(name)).cloned();
+            let found = json!({ "APIGroup": part("apiGroup"), "Kind": part("kind"), "Name": part("name") });
             vec![Fault::invalid("roleRef", &found, "cannot change roleRef")]
         }
         ("", "Secret") => {
@@ -362,10 +416,7 @@ fn check_name(kind: &Kind, name: &str) -> Option<Fault> {
         return bad.then(|| Fault::invalid("metadata.name", &value, "may not contain '/'"));
     }
     let (fits, why) = match kind.gvk.kind.as_str() {
-        "Namespace" => (label(name) && name.len() <= 63, LABEL),
-        "Service" if kind.gvk.group.is_empty() => {
-            (label(name) && name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()), LABEL_1035)
-        }
+        "Namespace" | "Service" => (label(name) && name.len() <= 63, LABEL),
         _ => (name.split('.').all(label) && name.len() <= 253, SUBDOMAIN),
     };
     (!fits).then(|| Fault::invalid("metadata.name", &value, why))
@@ -377,6 +428,3 @@ const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower ca
 const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start \
                      and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is \
                      '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an \
-                          alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', \
-                          regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";

@@ -7,7 +7,7 @@ use manifest::Gvk;
 use serde_json::Value;
 
 use super::schema::Schema;
-use super::shape::{self, Shape};
+use super::shape::Shape;
 use crate::Scope;
 
 /// The version without content: kinds are stored once, whichever version wrote them.
@@ -23,7 +23,6 @@ pub(super) struct Kind {
     pub(super) has_status: bool,
     /// Changes of content count up `metadata.generation`.
     pub(super) counts: bool,
-    pub(super) shape: Arc<Shape>,
     /// For custom resources.
     pub(super) schema: Option<Schema>,
 }
@@ -41,6 +40,11 @@ impl Kind {
 
     pub(super) fn is(&self, group: &str, kind: &str) -> bool {
         self.gvk.group == group && self.gvk.kind == kind
+    }
+
+    /// How its objects merge.
+    pub(super) fn shape(&self) -> Shape<'_> {
+        self.schema.as_ref().map_or_else(|| Shape::built_in(&self.gvk), Schema::shape)
     }
 
     pub(super) fn is_custom(&self) -> bool {
@@ -127,7 +131,6 @@ fn built_in(line: &str) -> Option<Kind> {
         scope,
         has_status: traits.contains('s'),
         counts: traits.contains('g'),
-        shape: shape::built_in(kind),
         schema: None,
     })
 }
@@ -180,7 +183,6 @@ impl Kinds {
                 scope,
                 has_status: version.pointer("/subresources/status").is_some(),
                 counts: true,
-                shape: Shape::of_schema(&schema),
                 schema: Some(Schema::new(schema)),
             };
             self.custom.insert(gvk, Arc::new(kind));

@@ -145,7 +145,7 @@ impl Managers {
     }
 
     /// Records a write that is no apply: what `new` changes belongs to `writer` from now on.
-    pub(super) fn update(&mut self, live: &Value, new: &Value, shape: &Shape, writer: &Writer, part: Part) {
+    pub(super) fn update(&mut self, live: &Value, new: &Value, shape: Shape<'_>, writer: &Writer, part: Part) {
         let found = merge::compare(live, new, shape);
         let changed = part.of(&found.modified.union(&found.added));
         let removed = part.of(&found.removed);
@@ -174,7 +174,7 @@ impl Managers {
         &mut self,
         live: &Value,
         config: &Value,
-        shape: &Shape,
+        shape: Shape<'_>,
         writer: &Writer,
         part: Part,
         force: bool,
@@ -205,7 +205,7 @@ impl Managers {
     }
 
     /// Removes what the writer applied last time, not this time, and nobody else claims.
-    fn prune(&self, merged: Value, last: Option<&FieldSet>, shape: &Shape) -> Value {
+    fn prune(&self, merged: Value, last: Option<&FieldSet>, shape: Shape<'_>) -> Value {
         let Some(last) = last.filter(|last| !last.is_empty()) else { return merged };
         let last = merge::with_fields(last, shape);
         let pruned = merge::remove(&merged, &last, shape);
@@ -221,7 +221,7 @@ impl Managers {
         &mut self,
         live: &Value,
         new: &Value,
-        shape: &Shape,
+        shape: Shape<'_>,
         writer: &Writer,
         part: Part,
         force: bool,
@@ -305,11 +305,43 @@ pub(super) fn record(object: &mut Value, managers: &Managers) {
     }
 }
 
-/// An object of which only apiVersion and kind are known: what a create is compared with.
-pub(super) fn nothing(object: &Value) -> Value {
+/// What a create is compared with: apiVersion and kind, and in built-in kinds the structures that are always there, so
+/// that nobody owns them as such.
+pub(super) fn nothing(object: &Value, shape: Shape<'_>) -> Value {
+    const STRUCTURES: [&str; 9] = [
+        "/spec",
+        "/spec/names",
+        "/spec/strategy",
+        "/spec/updateStrategy",
+        "/spec/jobTemplate",
+        "/spec/template",
+        "/template",
+        "/status",
+        "/status/loadBalancer",
+    ];
     let mut map = Map::new();
     for field in ["apiVersion", "kind"] {
         map.insert(field.into(), object.get(field).cloned().unwrap_or_default());
     }
-    Value::Object(map)
+    let mut nothing = Value::Object(map);
+    if let Shape::BuiltIn { .. } = shape {
+        for pointer in STRUCTURES.iter().filter(|pointer| object.pointer(pointer).is_some_and(Value::is_object)) {
+            empty(&mut nothing, pointer);
+            for part in ["metadata", "spec", "spec/template", "spec/template/metadata", "spec/template/spec"] {
+                let below = format!("{pointer}/{part}");
+                if pointer.ends_with("emplate") && object.pointer(&below).is_some_and(Value::is_object) {
+                    empty(&mut nothing, &below);
+                }
+            }
+        }
+    }
+    nothing
+}
+
+/// Puts an empty map at a pointer.
+fn empty(value: &mut Value, pointer: &str) {
+    let place = pointer.split('/').skip(1).fold(value, |place, name| &mut place[name]);
+    if !place.is_object() {
+        *place = Value::Object(Map::new());
+    }
 }

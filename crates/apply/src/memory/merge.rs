@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value};
 
 use super::fields::{Element, FieldSet};
-use super::shape::{Items, Shape};
+use super::shape::Shape;
 
 /// A value that does not fit its rule, and where.
 #[derive(Debug)]
@@ -54,18 +54,33 @@ fn alike(left: Option<&Value>, right: &Value) -> bool {
 ///
 /// # Errors
 /// With the path of the first misfit.
-pub(super) fn check(value: &Value, shape: &Shape) -> Result<(), Misfit> {
+pub(super) fn check(value: &Value, shape: Shape<'_>) -> Result<(), Misfit> {
+    let keyed = !shape.items().are_atomic();
     match value {
+        Value::Null => Ok(()),
+        Value::Array(items) if keyed => check_items(items, shape),
+        other if keyed => {
+            Err(Misfit { path: String::new(), message: format!("expected list, got &{{{}}}", go_text(other)) })
+        }
         Value::Object(map) => map.iter().try_for_each(|(name, below)| {
-            let known = if shape.closed && !shape.names(name) { Err(undeclared()) } else { Ok(()) };
+            let known = if shape.admits(name) { Ok(()) } else { Err(undeclared()) };
             known.and_then(|()| check(below, shape.entry(name))).map_err(|misfit| misfit.below(&Element::field(name)))
         }),
-        Value::Array(items) if shape.items != Items::Atomic && !shape.atomic => check_items(items, shape),
-        Value::Array(_) | Value::Null => Ok(()),
-        other if shape.items != Items::Atomic => {
-            Err(Misfit { path: String::new(), message: format!("expected list, got {}", kind_of(other)) })
-        }
         _ => Ok(()),
+    }
+}
+
+/// A value as Go prints it (`%v`).
+fn go_text(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".into(),
+        Value::String(text) => text.clone(),
+        Value::Array(items) => format!("[{}]", items.iter().map(go_text).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let entries: Vec<String> = map.iter().map(|(name, value)| format!("{name}:{}", go_text(value))).collect();
+            format!("map[{}]", entries.join(" "))
+        }
+        scalar => scalar.to_string(),
     }
 }
 
@@ -73,10 +88,10 @@ fn undeclared() -> Misfit {
     Misfit { path: String::new(), message: "field not declared in schema".into() }
 }
 
-fn check_items(items: &[Value], shape: &Shape) -> Result<(), Misfit> {
-    let mut seen = BTreeSet::new();
+fn check_items(items: &[Value], shape: Shape<'_>) -> Result<(), Misfit> {
+    let (mut seen, keys) = (BTreeSet::new(), shape.items());
     for (index, item) in items.iter().enumerate() {
-        let element = shape
+        let element = keys
             .element(item)
             .map_err(|message| Misfit { path: String::new(), message: format!("element {index}: {message}") })?;
         check(item, shape.item()).map_err(|misfit| misfit.below(&element))?;
@@ -87,32 +102,21 @@ fn check_items(items: &[Value], shape: &Shape) -> Result<(), Misfit> {
     Ok(())
 }
 
-fn kind_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "list",
-        Value::Object(_) => "map",
-    }
-}
-
 /// `right` over `left`. `None` when nothing is left.
-pub(super) fn merge(left: Option<&Value>, right: Option<&Value>, shape: &Shape) -> Option<Value> {
+pub(super) fn merge(left: Option<&Value>, right: Option<&Value>, shape: Shape<'_>) -> Option<Value> {
     let left = left.filter(|_| right.is_none_or(|right| alike(left, right)));
     let leaf = || right.or(left).cloned();
     if is_empty(left) && is_empty(right) {
         return leaf();
     }
     match right.filter(|right| !right.is_null()).or(left)? {
-        Value::Object(_) if !shape.atomic => merge_maps(left, right, shape),
-        Value::Array(_) if shape.items != Items::Atomic => merge_lists(left, right, shape),
+        Value::Object(_) if !shape.is_atomic() => merge_maps(left, right, shape),
+        Value::Array(_) if !shape.items().are_atomic() => merge_lists(left, right, shape),
         _ => leaf(),
     }
 }
 
-fn merge_maps(left: Option<&Value>, right: Option<&Value>, shape: &Shape) -> Option<Value> {
+fn merge_maps(left: Option<&Value>, right: Option<&Value>, shape: Shape<'_>) -> Option<Value> {
     let (left, right) = (left.and_then(Value::as_object), right.and_then(Value::as_object));
     let names: BTreeSet<&String> = left.into_iter().chain(right).flat_map(Map::keys).collect();
     let entries = names.into_iter().filter_map(|name| {
@@ -129,9 +133,9 @@ struct Keyed<'a> {
 }
 
 impl<'a> Keyed<'a> {
-    fn new(list: Option<&'a Value>, shape: &Shape) -> Self {
-        let items = list.and_then(Value::as_array).into_iter().flatten();
-        Self { items: items.filter_map(|item| Some((shape.element(item).ok()?, item))).collect() }
+    fn new(list: Option<&'a Value>, shape: Shape<'_>) -> Self {
+        let (keys, items) = (shape.items(), list.and_then(Value::as_array).into_iter().flatten());
+        Self { items: items.filter_map(|item| Some((keys.element(item).ok()?, item))).collect() }
     }
 
     fn has(&self, element: &Element) -> bool {
@@ -155,7 +159,7 @@ impl<'a> Keyed<'a> {
 
 /// Merges keyed lists. Items of both keep the right side's order; items of the left side alone stay where they stood
 /// between the shared ones.
-fn merge_lists(left: Option<&Value>, right: Option<&Value>, shape: &Shape) -> Option<Value> {
+fn merge_lists(left: Option<&Value>, right: Option<&Value>, shape: Shape<'_>) -> Option<Value> {
     let (left, right) = (Keyed::new(left, shape), Keyed::new(right, shape));
     let mut merged: Vec<Value> = Vec::new();
     let mut shared = right.items.iter().map(|(element, _)| element).filter(|element| left.has(element));
@@ -199,15 +203,15 @@ fn merge_lists(left: Option<&Value>, right: Option<&Value>, shape: &Shape) -> Op
 }
 
 /// Every path that a value sets.
-pub(super) fn paths(value: &Value, shape: &Shape) -> FieldSet {
+pub(super) fn paths(value: &Value, shape: Shape<'_>) -> FieldSet {
     let mut set = FieldSet::default();
     collect(value, shape, &mut Vec::new(), &mut set);
     set
 }
 
-fn collect(value: &Value, shape: &Shape, path: &mut Vec<Element>, set: &mut FieldSet) {
+fn collect(value: &Value, shape: Shape<'_>, path: &mut Vec<Element>, set: &mut FieldSet) {
     match value {
-        Value::Object(map) if !shape.atomic => {
+        Value::Object(map) if !shape.is_atomic() => {
             for (name, below) in map {
                 path.push(Element::field(name));
                 collect(below, shape.entry(name), path, set);
@@ -217,7 +221,7 @@ fn collect(value: &Value, shape: &Shape, path: &mut Vec<Element>, set: &mut Fiel
                 path.pop();
             }
         }
-        Value::Array(_) if shape.items != Items::Atomic => {
+        Value::Array(_) if !shape.items().are_atomic() => {
             let keyed = Keyed::new(Some(value), shape);
             for (element, item) in &keyed.items {
                 path.push(element.clone());
@@ -228,13 +232,13 @@ fn collect(value: &Value, shape: &Shape, path: &mut Vec<Element>, set: &mut Fiel
                 path.pop();
             }
         }
-        Value::Null if !shape.atomic => {}
+        Value::Null if !shape.is_atomic() => {}
         _ => set.insert(path),
     }
 }
 
 /// What must change for `left` to become `right`.
-pub(super) fn compare(left: &Value, right: &Value, shape: &Shape) -> Comparison {
+pub(super) fn compare(left: &Value, right: &Value, shape: Shape<'_>) -> Comparison {
     let mut found = Comparison::default();
     compare_at(Some(left), Some(right), shape, &mut Vec::new(), &mut found);
     found
@@ -243,15 +247,15 @@ pub(super) fn compare(left: &Value, right: &Value, shape: &Shape) -> Comparison 
 fn compare_at(
     left: Option<&Value>,
     right: Option<&Value>,
-    shape: &Shape,
+    shape: Shape<'_>,
     path: &mut Vec<Element>,
     found: &mut Comparison,
 ) {
     let both_empty = is_empty(left) && is_empty(right);
     let mixed = matches!((left, right), (Some(_), Some(right)) if !alike(left, right));
     let shown = right.filter(|right| !right.is_null()).or(left);
-    let into_map = matches!(shown, Some(Value::Object(_))) && !shape.atomic;
-    let into_list = matches!(shown, Some(Value::Array(_))) && shape.items != Items::Atomic;
+    let into_map = matches!(shown, Some(Value::Object(_))) && !shape.is_atomic();
+    let into_list = matches!(shown, Some(Value::Array(_))) && !shape.items().are_atomic();
     if !both_empty && !mixed && into_map {
         compare_maps(left, right, shape, path, found);
     } else if !both_empty && !mixed && into_list {
@@ -269,7 +273,7 @@ fn compare_at(
 fn compare_maps(
     left: Option<&Value>,
     right: Option<&Value>,
-    shape: &Shape,
+    shape: Shape<'_>,
     path: &mut Vec<Element>,
     found: &mut Comparison,
 ) {
@@ -286,7 +290,7 @@ fn compare_maps(
 fn compare_lists(
     left: Option<&Value>,
     right: Option<&Value>,
-    shape: &Shape,
+    shape: Shape<'_>,
     path: &mut Vec<Element>,
     found: &mut Comparison,
 ) {
@@ -319,17 +323,17 @@ fn compare_lists(
 }
 
 /// `value` without the paths of `set`; `null` when nothing is left of it.
-pub(super) fn remove(value: &Value, set: &FieldSet, shape: &Shape) -> Value {
+pub(super) fn remove(value: &Value, set: &FieldSet, shape: Shape<'_>) -> Value {
     match value {
-        Value::Object(map) if shape.atomic || map.is_empty() => Value::Null,
+        Value::Object(map) if shape.is_atomic() || map.is_empty() => Value::Null,
         Value::Object(map) => remove_entries(map, set, shape),
-        Value::Array(items) if shape.items == Items::Atomic || items.is_empty() => Value::Null,
+        Value::Array(items) if shape.items().are_atomic() || items.is_empty() => Value::Null,
         Value::Array(items) => remove_items(items, set, shape),
         scalar => scalar.clone(),
     }
 }
 
-fn remove_entries(map: &Map<String, Value>, set: &FieldSet, shape: &Shape) -> Value {
+fn remove_entries(map: &Map<String, Value>, set: &FieldSet, shape: Shape<'_>) -> Value {
     let mut kept = Map::new();
     let mut touched = false;
     for (name, value) in map {
@@ -349,11 +353,11 @@ fn remove_entries(map: &Map<String, Value>, set: &FieldSet, shape: &Shape) -> Va
     if kept.is_empty() && !touched { Value::Null } else { Value::Object(kept) }
 }
 
-fn remove_items(items: &[Value], set: &FieldSet, shape: &Shape) -> Value {
-    let mut kept = Vec::new();
+fn remove_items(items: &[Value], set: &FieldSet, shape: Shape<'_>) -> Value {
+    let (mut kept, keys) = (Vec::new(), shape.items());
     let mut touched = false;
     for item in items {
-        let Ok(element) = shape.element(item) else { continue };
+        let Ok(element) = keys.element(item) else { continue };
         if set.has(&element) {
             continue;
         }
@@ -379,7 +383,7 @@ fn keep_container(before: &Value, after: Value) -> Value {
 }
 
 /// `set` with each structure's field a member where something lies below it.
-pub(super) fn with_fields(set: &FieldSet, shape: &Shape) -> FieldSet {
+pub(super) fn with_fields(set: &FieldSet, shape: Shape<'_>) -> FieldSet {
     set.with_members(
         shape,
         &|shape, element| matches!(element, Element::Field(name) if shape.names(name)),

@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 use regex::Regex;
 use serde_json::{Map, Value};
 
+use super::shape::{Shape, child};
 use super::words::Fault;
 
 /// Deeper than any real schema; below it nothing is checked.
@@ -20,6 +21,11 @@ pub(super) struct Schema {
 impl Schema {
     pub(super) fn new(root: Value) -> Self {
         Self { root, patterns: Mutex::new(BTreeMap::new()) }
+    }
+
+    /// How objects merge.
+    pub(super) fn shape(&self) -> Shape<'_> {
+        Shape::Custom(&self.root)
     }
 
     /// Drops fields that the schema does not know, and fills in defaults. `apiVersion`, `kind` and `metadata` stay.
@@ -62,6 +68,7 @@ impl Schema {
             Value::String(text) => self.check_pattern(text, schema, path, faults),
             Value::Object(map) => self.check_map(map, schema, path, depth, faults),
             Value::Array(items) => {
+                check_unique(items, schema, path, faults);
                 for (index, item) in items.iter().enumerate() {
                     if let Some(schema) = schema.get("items") {
                         self.check(item, schema, &format!("{path}[{index}]"), depth + 1, faults);
@@ -128,12 +135,6 @@ fn flag(schema: &Value, name: &str) -> bool {
 
 fn number(schema: &Value, name: &str) -> Option<f64> {
     schema.get(name).and_then(Value::as_f64)
-}
-
-/// The schema of a map's entry.
-fn child<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
-    let property = schema.get("properties").and_then(|properties| properties.get(name));
-    property.or_else(|| schema.get("additionalProperties").filter(|schema| schema.is_object()))
 }
 
 fn normalize(value: &mut Value, schema: &Value, depth: usize) {
@@ -214,6 +215,27 @@ fn check_enum(value: &Value, schema: &Value, path: &str, faults: &mut Vec<Fault>
         let allowed: Vec<String> = allowed.iter().map(ToString::to_string).collect();
         let words = format!("Unsupported value: {value}: supported values: {}", allowed.join(", "));
         faults.push(Fault::new(path, words));
+    }
+}
+
+/// Sets hold each value once, maps each key.
+fn check_unique(items: &[Value], schema: &Value, path: &str, faults: &mut Vec<Fault>) {
+    let keys = schema.get("x-kubernetes-list-map-keys").and_then(Value::as_array);
+    let identity = |item: &Value| match (schema.get("x-kubernetes-list-type").and_then(Value::as_str), keys) {
+        (Some("set"), _) => Some(item.clone()),
+        (Some("map"), Some(keys)) => {
+            let keys = keys.iter().filter_map(Value::as_str);
+            Some(keys.filter_map(|key| Some((key.to_owned(), item.get(key)?.clone()))).collect::<Map<_, _>>().into())
+        }
+        _ => None,
+    };
+    let mut seen = Vec::new();
+    for (index, item) in items.iter().enumerate() {
+        let Some(identity) = identity(item) else { return };
+        if seen.contains(&identity) {
+            faults.push(Fault::new(format!("{path}[{index}]"), format!("Duplicate value: {identity}")));
+        }
+        seen.push(identity);
     }
 }
 

@@ -50,8 +50,24 @@ pub(super) fn not_found(kind: &Kind, id: ObjectId) -> ClusterError {
 }
 
 pub(super) fn conflict(kind: &Kind, id: ObjectId, why: &str) -> ClusterError {
-    let message = format!("Operation cannot be fulfilled on {} {:?}: {why}", kind.resource(), id.name);
+    conflict_of(&kind.resource(), id, why)
+}
+
+/// Deletions name the kind instead of the resource.
+pub(super) fn conflict_of(title: &str, id: ObjectId, why: &str) -> ClusterError {
+    let message = format!("Operation cannot be fulfilled on {title} {:?}: {why}", id.name);
     ClusterError::Conflict { id, message }
+}
+
+/// An update of a custom resource that does not say which state it read.
+pub(super) fn unversioned(kind: &Kind, id: ObjectId) -> ClusterError {
+    let field = "metadata.resourceVersion";
+    let message = format!(
+        "{} {:?} is invalid: {field}: Invalid value: 0: must be specified for an update",
+        kind.resource(),
+        id.name
+    );
+    ClusterError::Refused { id: Some(id), message, fields: vec![field.into()] }
 }
 
 /// The object is not the one that the writer read.

@@ -12,6 +12,7 @@ use super::check;
 use super::kinds::Kind;
 use super::managed::{self, Managers, Part, Writer};
 use super::merge;
+use super::shape::Shape;
 use super::store::{Filter, Place, State, finalizers, is_terminating, text, uid};
 use super::words::{self, Fault};
 use crate::cluster::{PatchKind, Propagation, Subresource};
@@ -93,6 +94,9 @@ impl State {
             Call::Update { object, manager, dry_run, subresource } => {
                 let write = self.open(&Reference::of(object), manager, *dry_run, *subresource)?;
                 let live = self.live(&write)?;
+                if write.kind.is_custom() && object.resource_version().is_empty() {
+                    return Err(words::unversioned(&write.kind, write.id()));
+                }
                 let written = self.replace(&write, &live, object.value().clone())?;
                 (write, written)
             }
@@ -172,7 +176,13 @@ impl State {
         check::decode(&write.kind, write.id(), &mut value)?;
         let mut managers = Managers::default();
         let writer = self.writer(write, false);
-        managers.update(&managed::nothing(&value), &managed::bare(&value), &write.kind.shape, &writer, write.part);
+        managers.update(
+            &managed::nothing(&value, write.kind.shape()),
+            &managed::bare(&value),
+            write.kind.shape(),
+            &writer,
+            write.part,
+        );
         self.begin(write, value, &managers)
     }
 
@@ -181,7 +191,7 @@ impl State {
     }
 
     fn apply(&mut self, write: &Write<'_>, given: &Object, force: bool) -> Written {
-        let shape = write.kind.shape.clone();
+        let shape = write.kind.shape();
         if let Some(Value::Array(_)) = given.value().pointer("/metadata/managedFields") {
             return Err(words::bad(write.id(), "metadata.managedFields must be nil"));
         }
@@ -192,16 +202,16 @@ impl State {
         let Some(live) = self.get(&write.place).cloned() else {
             return self.apply_new(write, given, &config, &writer);
         };
-        precondition(write, &live, given.resource_version(), given.uid())?;
         let mut managers = Managers::of(&live);
         let bare = managed::bare(&live);
         if managers.is_empty() {
             let first = Writer { name: "before-first-apply".into(), applies: false, ..writer.clone() };
-            managers.update(&managed::nothing(&live), &bare, &shape, &first, write.part);
+            managers.update(&managed::nothing(&live, shape), &bare, shape, &first, write.part);
         }
-        let merged = managers.apply(&bare, &config, &shape, &writer, write.part, force);
+        let merged = managers.apply(&bare, &config, shape, &writer, write.part, force);
         let mut merged =
             merged.map_err(|conflicts| ClusterError::Conflict { id: write.id(), message: conflicts.message })?;
+        precondition(write, &live, given.resource_version(), given.uid())?;
         check::decode(&write.kind, write.id(), &mut merged)?;
         self.finish(write, &live, merged, &managers)
     }
@@ -210,17 +220,17 @@ impl State {
         if write.part == Part::Status {
             return Err(words::not_found(&write.kind, write.id()));
         }
-        if !given.resource_version().is_empty() || !given.uid().is_empty() {
-            return Err(words::conflict(
-                &write.kind,
-                write.id(),
-                "the object is not there, but a resourceVersion or UID was given",
-            ));
+        if !given.uid().is_empty() {
+            let why = format!(
+                "uid mismatch: the provided object specified uid {}, and no existing object was found",
+                given.uid()
+            );
+            return Err(words::conflict(&write.kind, write.id(), &why));
         }
         self.admit(write)?;
         let mut managers = Managers::default();
-        let nothing = managed::nothing(config);
-        let merged = managers.apply(&nothing, config, &write.kind.shape, writer, write.part, true);
+        let nothing = managed::nothing(config, Shape::Untyped);
+        let merged = managers.apply(&nothing, config, write.kind.shape(), writer, write.part, true);
         let mut merged =
             merged.map_err(|conflicts| ClusterError::Conflict { id: write.id(), message: conflicts.message })?;
         check::decode(&write.kind, write.id(), &mut merged)?;
@@ -275,7 +285,7 @@ impl State {
         if !managers.is_empty() {
             let writer = self.writer(write, false);
             let (before, after) = (managed::bare(live), managed::bare(&new));
-            managers.update(&before, &after, &write.kind.shape, &writer, write.part);
+            managers.update(&before, &after, write.kind.shape(), &writer, write.part);
         }
         self.finish(write, live, new, &managers)
     }
@@ -291,7 +301,7 @@ impl State {
             let generation = live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
             new["metadata"]["generation"] = json!(generation + 1);
         }
-        refuse(write, check::updated(&write.kind, live, &new))?;
+        refuse(write, check::updated(&write.kind, live, &new, write.part))?;
         if write.dry_run {
             return Ok(new);
         }
@@ -313,19 +323,23 @@ impl State {
         let write = self.open(at, "", dry_run, None)?;
         let live = self.live(&write)?;
         if let Some(expected) = expected_uid.filter(|expected| *expected != uid(&live)) {
-            let why =
-                format!("Precondition failed: UID in precondition: {expected}, UID in object meta: {}", uid(&live));
-            return Err(words::conflict(&write.kind, write.id(), &why));
+            let why = format!(
+                "the UID in the precondition ({expected}) does not match the UID in record ({}). The object might have \
+                 been deleted and then recreated",
+                uid(&live)
+            );
+            return Err(words::conflict_of(&write.kind.title(), write.id(), &why));
         }
         let found = text(&live, "/metadata/resourceVersion");
         if let Some(expected) = revision.filter(|expected| *expected != found) {
             let why = format!(
-                "Precondition failed: ResourceVersion in precondition: {expected}, ResourceVersion in object meta: {found}"
+                "the ResourceVersion in the precondition ({expected}) does not match the ResourceVersion in record \
+                 ({found}). The object might have been modified"
             );
-            return Err(words::conflict(&write.kind, write.id(), &why));
+            return Err(words::conflict_of(&write.kind.title(), write.id(), &why));
         }
         if dry_run {
-            return Ok(Answer::Object(Some(object(&write.kind, &live))));
+            return Ok(Answer::Done);
         }
         self.erase(&write.kind, &write.place, propagation);
         Ok(self.get(&write.place).map_or(Answer::Done, |left| Answer::Object(Some(object(&write.kind, left)))))
@@ -350,8 +364,12 @@ impl State {
         set_or_remove(&mut new["metadata"], "finalizers", (!held.is_empty()).then_some(list));
         if !is_terminating(&new) {
             new["metadata"]["deletionTimestamp"] = json!(self.time());
-            new["metadata"]["deletionGracePeriodSeconds"] = json!(0);
-            if let Some(generation) = new["metadata"]["generation"].as_i64() {
+            // Definitions and namespaces have deletions of their own kind.
+            let plain = !place.is("", "Namespace") && place.kind != "CustomResourceDefinition";
+            if plain {
+                new["metadata"]["deletionGracePeriodSeconds"] = json!(0);
+            }
+            if let Some(generation) = new["metadata"]["generation"].as_i64().filter(|_| plain) {
                 new["metadata"]["generation"] = json!(generation + 1);
             }
             if place.is("", "Namespace") {
@@ -399,7 +417,15 @@ fn refuse(write: &Write<'_>, faults: Vec<Fault>) -> Result<(), ClusterError> {
 /// The writer meant the object that is there, in the state that it read.
 fn precondition(write: &Write<'_>, live: &Value, revision: &str, expected: &str) -> Result<(), ClusterError> {
     if !expected.is_empty() && expected != uid(live) {
-        let why = format!("Precondition failed: UID in precondition: {expected}, UID in object meta: {}", uid(live));
+        let (group, place) = (&write.kind.gvk.group, &write.place);
+        let folder = if write.kind.is_custom() { format!("{group}/") } else { String::new() };
+        let key = format!("/registry/{folder}{}/{}/{}", write.kind.plural, place.namespace, place.name);
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: \
+             UID in precondition: {expected}, UID in object meta: {}",
+            key.replace("//", "/"),
+            uid(live)
+        );
         return Err(words::conflict(&write.kind, write.id(), &why));
     }
     if !revision.is_empty() && revision != text(live, "/metadata/resourceVersion") {
@@ -427,7 +453,12 @@ fn patched(write: &Write<'_>, live: &Value, kind: PatchKind, patch: &Value) -> R
     for (pointer, own) in [("/metadata/name", &write.place.name), ("/metadata/namespace", &write.place.namespace)] {
         let found = text(&value, pointer);
         if found != own {
-            let why = format!("the name of the object ({found}) does not match the name on the URL ({own})");
+            let why = match pointer {
+                "/metadata/name" => {
+                    format!("the name of the object ({found}) does not match the name on the URL ({own})")
+                }
+                _ => "the namespace of the provided object does not match the namespace sent on the request".into(),
+            };
             return Err(words::bad(write.id(), why));
         }
     }

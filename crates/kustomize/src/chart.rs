@@ -1,0 +1,136 @@
+//! Helm charts, rendered by whoever the caller names.
+
+use manifest::{EntryKind, Purpose};
+use serde_json::{Map, Value};
+
+use crate::documents::{self, Wording};
+use crate::error::{Errors, Problem};
+use crate::kustomization::{HelmChart, HelmGlobals};
+use crate::loader::Folder;
+use crate::resource::Resource;
+use crate::{facts, output, patch, strategic, tree};
+
+/// Renders charts for a build.
+pub trait Charts: Send + Sync {
+    /// The text that `helm template` prints.
+    ///
+    /// # Errors
+    /// When the chart cannot be had or rendered; the text must show no value.
+    fn render(&self, chart: &Chart) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// A chart that a kustomization names.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Chart {
+    /// Folder of the chart within the tree, when it lies there.
+    pub folder: Option<String>,
+    /// Name of the chart.
+    pub name: String,
+    /// Version; empty for the newest.
+    pub version: String,
+    /// Repository: an `https` or `oci` address; empty for a chart of the tree.
+    pub repository: String,
+    /// Release name; empty when helm is to make one up.
+    pub release: String,
+    /// Namespace; empty for the default one.
+    pub namespace: String,
+    /// Values, merged as the kustomization says.
+    pub values: Value,
+    /// Paths of further values files, in order.
+    pub values_files: Vec<String>,
+    /// `--include-crds`
+    pub include_crds: bool,
+    /// `--no-hooks`
+    pub skip_hooks: bool,
+    /// `--skip-tests`
+    pub skip_tests: bool,
+    /// `--api-versions`
+    pub api_versions: Vec<String>,
+    /// `--kube-version`
+    pub kube_version: String,
+    /// `--name-template`
+    pub name_template: String,
+    /// `--devel`
+    pub devel: bool,
+}
+
+/// Renders a chart into objects.
+pub(crate) fn inflate(
+    globals: &HelmGlobals,
+    chart: &HelmChart,
+    folder: &Folder<'_>,
+    file: &str,
+) -> Result<Vec<Resource>, Errors> {
+    let Some(charts) = folder.options().charts else { return Err(Errors::one(file, Problem::ChartsForbidden)) };
+    let fail = |reason: String| Errors::one(file, Problem::Chart { chart: chart.name.clone(), reason });
+    if chart.name.is_empty() {
+        return Err(fail("chart name cannot be empty".into()));
+    }
+    if !["", "merge", "override", "replace"].contains(&chart.values_merge.as_str()) {
+        return Err(fail("valuesMerge must be one of [merge override replace]".into()));
+    }
+    let request = request(globals, chart, folder, file)?;
+    let text = charts.render(&request).map_err(|error| fail(error.to_string()))?;
+    let reads = documents::objects(&text).map_err(|problems| Errors(patch::at_lines(file, problems).collect()))?;
+    let made = reads.into_iter().map(|read| {
+        let mut resource = Resource::new(read.node, manifest::Origin { file: file.into(), line: 0 });
+        resource.from_chart = true;
+        resource
+    });
+    Ok(made.collect())
+}
+
+fn request(globals: &HelmGlobals, chart: &HelmChart, folder: &Folder<'_>, file: &str) -> Result<Chart, Errors> {
+    let home = if globals.chart_home.is_empty() { "charts" } else { &globals.chart_home };
+    let versioned = !chart.version.is_empty() && !chart.repo.is_empty();
+    let home = if versioned { format!("{home}/{}-{}", chart.name, chart.version) } else { home.into() };
+    let local = format!("{home}/{}", chart.name);
+    let is_local = matches!(folder.kind(&local), Ok(Some(EntryKind::Folder)));
+    if !is_local && chart.repo.is_empty() {
+        let reason = format!("no repo specified for pull, no chart found at '{local}'");
+        return Err(Errors::one(file, Problem::Chart { chart: chart.name.clone(), reason }));
+    }
+    let values_file =
+        if chart.values_file.is_empty() { format!("{local}/values.yaml") } else { chart.values_file.clone() };
+    Ok(Chart {
+        folder: is_local.then(|| folder.path_of(&local)),
+        name: chart.name.clone(),
+        version: chart.version.clone(),
+        repository: chart.repo.clone(),
+        release: chart.release_name.clone(),
+        namespace: chart.namespace.clone(),
+        values: values(chart, &values_file, folder)?,
+        values_files: chart.additional_values_files.iter().map(|path| folder.path_of(path)).collect(),
+        include_crds: chart.include_crds,
+        skip_hooks: chart.skip_hooks,
+        skip_tests: chart.skip_tests,
+        api_versions: chart.api_versions.clone(),
+        kube_version: chart.kube_version.clone(),
+        name_template: chart.name_template.clone(),
+        devel: chart.devel,
+    })
+}
+
+/// The chart's values and those of the kustomization, merged as it says.
+fn values(chart: &HelmChart, file: &str, folder: &Folder<'_>) -> Result<Value, Errors> {
+    let inline = chart.values_inline.as_object().filter(|values| !values.is_empty());
+    if let (Some(inline), "replace") = (inline, chart.values_merge.as_str()) {
+        return Ok(Value::Object(inline.clone()));
+    }
+    let told = !chart.values_file.is_empty();
+    if !told && !matches!(folder.kind(file), Ok(Some(EntryKind::File))) {
+        return Ok(chart.values_inline.clone());
+    }
+    let text = folder.text(file, Purpose::Recipe)?;
+    let place = folder.path_of(file);
+    let of_chart = yaml::from_str(&text).map_err(|error| Errors::one(&place, error))?;
+    let Some(inline) = inline else { return Ok(of_chart) };
+    let inline = documents::from_value(&Value::Object(inline.clone()), Wording::Yaml);
+    let of_chart = documents::from_value(&of_chart, Wording::Yaml);
+    let (base, over) = if chart.values_merge == "merge" { (inline, of_chart) } else { (of_chart, inline) };
+    let base = if tree::is_empty(&base) { yaml::Node::mapping(Vec::new()) } else { base };
+    let merged =
+        strategic::apply(base, over, &facts::Facts::default()).map_err(|problem| Errors::one(&place, problem))?;
+    let merged = merged.map(|node| output::value(&node)).transpose().map_err(|problem| Errors::one(&place, problem))?;
+    Ok(merged.unwrap_or_else(|| Value::Object(Map::new())))
+}

@@ -1,0 +1,108 @@
+//! A folder on disk, or files of a corpus line, as a tree; and what a suite found.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "each test binary uses a part of it, and what fails here stops the test"
+)]
+
+use std::io::Read as _;
+use std::path::{Path, PathBuf};
+
+use manifest::{Content, Entry, EntryKind, Files, FilesError, MemoryFiles, Purpose};
+use serde_json::Value;
+
+/// A folder on disk. Links are followed.
+pub struct DiskFiles(pub PathBuf);
+
+impl Files for DiskFiles {
+    fn kind(&self, path: &str) -> Result<Option<EntryKind>, FilesError> {
+        let metadata = std::fs::metadata(self.0.join(path)).ok();
+        Ok(metadata.map(|metadata| if metadata.is_dir() { EntryKind::Folder } else { EntryKind::File }))
+    }
+
+    fn read(&self, path: &str, _purpose: Purpose<'_>) -> Result<Content, FilesError> {
+        let bytes = std::fs::read(self.0.join(path)).map_err(|_| FilesError::NotFound { path: path.into() })?;
+        Ok(Content::new(bytes))
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<Entry>, FilesError> {
+        let folder = std::fs::read_dir(self.0.join(path)).map_err(|_| FilesError::NotFound { path: path.into() })?;
+        let entry = |entry: std::io::Result<std::fs::DirEntry>| {
+            let path = entry.expect("the corpus can be read").path();
+            let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
+            Entry { name, kind: if path.is_dir() { EntryKind::Folder } else { EntryKind::File } }
+        };
+        let mut entries: Vec<Entry> = folder.map(entry).collect();
+        entries.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(entries)
+    }
+}
+
+/// The lines of a `.jsonl` or `.jsonl.gz` file.
+pub fn lines(path: &Path) -> Vec<Value> {
+    let bytes = std::fs::read(path).expect("the corpus can be read");
+    let mut text = String::new();
+    if path.extension().is_some_and(|extension| extension == "gz") {
+        flate2::read::MultiGzDecoder::new(&bytes[..]).read_to_string(&mut text).expect("gzip");
+    } else {
+        text = String::from_utf8(bytes).expect("UTF-8");
+    }
+    text.split('\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect("JSON")).collect()
+}
+
+/// The files of a corpus line.
+pub fn inline_files(line: &Value) -> MemoryFiles {
+    use base64::Engine as _;
+    let mut files = MemoryFiles::default();
+    for (path, text) in line["files"].as_object().into_iter().flatten() {
+        files.insert(path, text.as_str().expect("a text"));
+    }
+    for (path, text) in line["files_b64"].as_object().into_iter().flatten() {
+        let text = text.as_str().expect("a text");
+        files.insert(path, base64::engine::general_purpose::STANDARD.decode(text).expect("base64"));
+    }
+    files
+}
+
+/// What a suite found: how many cases ran, and the failed ones with why.
+pub struct Suite {
+    name: &'static str,
+    ran: usize,
+    failed: Vec<String>,
+}
+
+impl Suite {
+    /// A suite that has not run yet.
+    pub fn new(name: &'static str) -> Self {
+        Self { name, ran: 0, failed: Vec::new() }
+    }
+
+    /// Notes how a case went.
+    pub fn case(&mut self, id: &str, outcome: Result<(), String>) {
+        self.ran += 1;
+        self.failed.extend(outcome.err().map(|why| format!("{id}: {why}")));
+    }
+
+    /// Tells the figures, and fails for any failed case.
+    pub fn report(self) {
+        crate::corpus::report(self.name, self.ran, &self.failed);
+    }
+}
+
+/// The first line in which two texts differ.
+pub fn difference(expected: &str, actual: &str) -> String {
+    if let Ok(folder) = std::env::var("KUSTOMIZE_DIFF") {
+        std::fs::write(format!("{folder}/expected.yaml"), expected).expect("can be written");
+        std::fs::write(format!("{folder}/actual.yaml"), actual).expect("can be written");
+    }
+    let mut lines = expected.lines().zip(actual.lines()).enumerate();
+    match lines.find(|(_, (a, b))| a != b) {
+        Some((at, (a, b))) => format!("line {}: expected {a:?}, got {b:?}", at + 1),
+        None => format!("{} lines expected, {} found", expected.lines().count(), actual.lines().count()),
+    }
+}
