@@ -39,6 +39,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apply::Cluster;
+use tokio::sync::Semaphore;
 
 use crate::unit::Thing;
 use azure::{Azure, PodIdentity};
@@ -73,14 +74,18 @@ pub struct Resolver {
     azure: Azure,
     class: String,
     witness: Witness,
+    requests: Semaphore,
 }
+
+/// Requests under way at a time, over all stores. Key Vault takes 4,000 in 10 s: this is about latency, not that budget.
+const CONCURRENCY: usize = 8;
 
 impl Resolver {
     /// Connects to nothing yet.
     pub fn new(setup: Setup) -> Arc<Self> {
         let Setup { cluster, http, pod, class, witness } = setup;
         let azure = Azure::new(Arc::new(http), pod, Arc::clone(&cluster));
-        Arc::new(Self { cluster, azure, class, witness })
+        Arc::new(Self { cluster, azure, class, witness, requests: Semaphore::new(CONCURRENCY) })
     }
 
     /// Begins a look at all stores. Objects of `candidate` count before the cluster's.

@@ -8,6 +8,8 @@
 
 mod failure;
 mod identity;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +31,6 @@ use base64::engine::general_purpose::STANDARD;
 use futures::TryStreamExt as _;
 use futures::future::BoxFuture;
 use serde_json::Value;
-use tokio::sync::{OnceCell, Semaphore};
 
 pub use identity::PodIdentity;
 use identity::{Claim, Identity, vault_scope};
@@ -38,8 +39,6 @@ use super::lookup::{Lookup, StoreScope};
 use super::store::{Bytes, Cause, Deletion, Item, ItemKind, Listed, Remote, Store};
 use crate::api::store::AzureKeyVault;
 
-/// Key Vault allows 4,000 requests in 10 s and vault; this is about latency, not about that budget.
-const CONCURRENCY: usize = 8;
 /// A list beyond this is refused: `find` would read every one of them.
 const LIST_LIMIT: usize = 10_000;
 /// How long an answer may take.
@@ -53,7 +52,6 @@ pub struct Azure {
     http: Arc<dyn HttpClient>,
     pod: PodIdentity,
     cluster: Arc<dyn Cluster>,
-    requests: Arc<Semaphore>,
     known: Mutex<Known>,
 }
 
@@ -66,8 +64,7 @@ struct Known {
 impl Azure {
     /// Asks vaults and Entra through `http`, and the cluster for ServiceAccount tokens.
     pub fn new(http: Arc<dyn HttpClient>, pod: PodIdentity, cluster: Arc<dyn Cluster>) -> Self {
-        let requests = Arc::new(Semaphore::new(CONCURRENCY));
-        Self { http, pod, cluster, requests, known: Mutex::default() }
+        Self { http, pod, cluster, known: Mutex::default() }
     }
 
     /// The store that a spec describes.
@@ -147,9 +144,7 @@ struct Vault {
     /// For certificates and keys; none in a cloud whose token scope is not known.
     others: Option<Pipeline>,
     url: Url,
-    requests: Arc<Semaphore>,
-    /// Set once the vault has told whose tokens it takes. Until then requests go one by one, or each would be refused.
-    met: OnceCell<()>,
+    /// Whether the token was refused.
     refused: AtomicBool,
     /// Whether keys are printed as External Secrets' new client does.
     sorted_keys: bool,
@@ -175,39 +170,14 @@ impl Vault {
             secrets: SecretClient::new(url, token, Some(options))?,
             others,
             url: Url::parse(url)?,
-            requests: Arc::clone(&azure.requests),
-            met: OnceCell::new(),
             refused: AtomicBool::new(false),
             sorted_keys: spec.use_azure_sdk == Some(true),
         })
     }
 
-    /// Sends one request: within the limit of concurrency and time, alone if it is the first.
+    /// Sends one request and waits for its answer, not for ever.
     async fn ask<T>(&self, request: impl Future<Output = azure_core::Result<T>>) -> Result<T, Cause> {
-        let bounded = async {
-            // Never closed: a refused permit would only mean one request more.
-            let _permit = self.requests.acquire().await;
-            tokio::time::timeout(PATIENCE, request).await
-        };
-        let mut answer = None;
-        let mut bounded = Some(bounded);
-        let first = self.met.get_or_try_init(|| async {
-            let Some(request) = bounded.take() else { return Ok(()) };
-            let outcome = self.judge(request.await);
-            let met = !outcome.as_ref().is_err_and(Cause::concerns_store);
-            answer = Some(outcome);
-            if met { Ok(()) } else { Err(()) }
-        });
-        let _ = first.await;
-        match (answer, bounded) {
-            (Some(answer), _) => answer,
-            (None, Some(request)) => self.judge(request.await),
-            (None, None) => Err(Cause::Unavailable { message: "the request was lost".into() }),
-        }
-    }
-
-    fn judge<T>(&self, answer: Result<azure_core::Result<T>, tokio::time::error::Elapsed>) -> Result<T, Cause> {
-        let answer = match answer {
+        let answer = match tokio::time::timeout(PATIENCE, request).await {
             Ok(answer) => answer.map_err(|error| failure::cause(&error)),
             Err(_) => Err(Cause::Unavailable { message: format!("no answer within {} s", PATIENCE.as_secs()) }),
         };

@@ -35,8 +35,7 @@ pub struct Pass {
     stores: OnceMap<StoreId, Option<Arc<Opened>>>,
     items: OnceMap<(Address, Item), Arc<Remote>>,
     lists: OnceMap<Address, Arc<Vec<Listed>>>,
-    /// Stores that cannot be asked any more in this pass, and why.
-    closed: Mutex<HashMap<Address, Cause>>,
+    gates: Mutex<HashMap<Address, Arc<Gate>>>,
 }
 
 /// What was asked of a store, as a read-set keeps it.
@@ -64,8 +63,8 @@ struct Piece {
 
 impl Pass {
     pub(super) fn new(resolver: Arc<Resolver>, lookup: Lookup) -> Self {
-        let (stores, items, lists, closed) = Default::default();
-        Self { resolver, lookup, stores, items, lists, closed }
+        let (stores, items, lists, gates) = Default::default();
+        Self { resolver, lookup, stores, items, lists, gates }
     }
 
     /// Resolves one ExternalSecret; `live` is its target as the cluster has it.
@@ -237,7 +236,7 @@ impl Pass {
     async fn read(&self, opened: &Opened, item: Item) -> Result<Arc<Remote>, Cause> {
         let address = address(opened);
         once(&self.items, (address, item.clone()), async {
-            let remote = self.unless_closed(address, opened.store.read(item)).await?;
+            let remote = self.ask(address, opened.store.read(item)).await?;
             (self.resolver.witness)(&remote.value);
             Ok(remote)
         })
@@ -248,27 +247,58 @@ impl Pass {
     async fn select(&self, opened: &Opened, selection: &Selection) -> Result<Vec<Listed>, Cause> {
         let name = selection.name.as_deref().map(pattern).transpose()?;
         let address = address(opened);
-        let list = once(&self.lists, address, self.unless_closed(address, opened.store.list())).await?;
+        let list = once(&self.lists, address, self.ask(address, opened.store.list())).await?;
         let tagged = |item: &Listed| selection.tags.iter().all(|(key, value)| item.tags.get(key) == Some(value));
         let named = |item: &Listed| name.as_ref().is_none_or(|name| name.is_match(&item.name));
         Ok(list.iter().filter(|item| item.enabled && tagged(item) && named(item)).cloned().collect())
     }
 
     /// Asks a store unless it has already shown that it cannot answer in this pass.
-    async fn unless_closed<T>(
-        &self,
-        address: Address,
-        request: impl Future<Output = Result<T, Cause>>,
-    ) -> Result<T, Cause> {
-        let known = self.closed.lock().unwrap_or_else(PoisonError::into_inner).get(&address).cloned();
-        if let Some(cause) = known {
-            return Err(cause);
+    ///
+    /// The first request to a store goes alone: it finds out whether the store can be asked at all, and meets a vault's
+    /// question for a token, for all the others.
+    async fn ask<T>(&self, address: Address, request: impl Future<Output = Result<T, Cause>>) -> Result<T, Cause> {
+        let gate = Arc::clone(self.gates.lock().unwrap_or_else(PoisonError::into_inner).entry(address).or_default());
+        let (mut request, mut answer) = (Some(request), None);
+        let first = gate.proved.get_or_try_init(|| async {
+            let request = request.take().filter(|_| gate.closed().is_none()).ok_or(())?;
+            let outcome = answer.insert(gate.watch(request.await));
+            if outcome.as_ref().is_err_and(Cause::concerns_store) { Err(()) } else { Ok(()) }
+        });
+        let _ = first.await;
+        if let Some(answer) = answer {
+            return answer;
         }
-        let answer = request.await;
+        // Never closed: a permit that is refused would only mean one request more at a time.
+        let _permit = self.resolver.requests.acquire().await;
+        match (gate.closed(), request) {
+            (Some(cause), _) => Err(cause),
+            (None, Some(request)) => gate.watch(request.await),
+            (None, None) => Err(Cause::Unavailable { message: "the request was lost".into() }),
+        }
+    }
+}
+
+/// What a pass has found out about a store.
+#[derive(Default)]
+struct Gate {
+    /// Set once a request has been answered.
+    proved: OnceCell<()>,
+    /// Why the store cannot be asked any more in this pass.
+    closed: Mutex<Option<Cause>>,
+}
+
+impl Gate {
+    fn closed(&self) -> Option<Cause> {
+        self.closed.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Closes when an answer says that all others would be the same.
+    fn watch<T>(&self, answer: Result<T, Cause>) -> Result<T, Cause> {
         if let Err(cause) = &answer
             && cause.concerns_store()
         {
-            self.closed.lock().unwrap_or_else(PoisonError::into_inner).insert(address, cause.clone());
+            *self.closed.lock().unwrap_or_else(PoisonError::into_inner) = Some(cause.clone());
         }
         answer
     }
