@@ -28,7 +28,7 @@ dependencies() {
 }
 
 tests() {
-  coproc testbed { DATA=$work/testbed tests/testbed/up.sh; }
+  coproc testbed { DATA=$work/testbed exec setsid tests/testbed/up.sh; } # not killed with us: it cleans up
   local ready
   if ! read -r _ ready <&"${testbed[0]}"; then echo "the testbed did not start"; return 1; fi
   export LOCKSTEP_TESTBED=${ready%/env}

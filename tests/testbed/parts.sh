@@ -8,8 +8,9 @@ part() {
   launch "$name"
 }
 
+tied=() # what ties a part's life to the process that launches it
 launch() { # name
-  setsid bash "$data/parts/$1" >>"$data/log/$1.log" 2>&1 </dev/null &
+  setsid "${tied[@]}" bash "$data/parts/$1" >>"$data/log/$1.log" 2>&1 </dev/null &
   echo $! > "$data/pids/$1"
   disown $!
 }

@@ -8,6 +8,7 @@
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/parts.sh"
+tied=(setpriv --pdeathsig KILL) # should this script itself be killed
 given=${DATA:-}
 data=${given:-$(mktemp -d "${TMPDIR:-/tmp}/lockstep-testbed-XXXXXX")}
 rm -rf "$data"; mkdir -p "$data"/{bin,log,parts,pids,pki}
