@@ -5,7 +5,7 @@ set -uo pipefail
 cd "$(dirname "$0")/.."
 target=${CARGO_TARGET_DIR:-$PWD/target}
 work=$target/tmp
-mkdir -p "$work"; rm -rf "$work/corpus"
+mkdir -p "$work"; rm -rf "$work"/{corpus,tests.log}
 failed=()
 
 # step NAME COMMAND...: runs it under a headline, and keeps its name if it fails.
@@ -32,7 +32,8 @@ tests() {
   local ready
   if ! read -r _ ready <&"${testbed[0]}"; then echo "the testbed did not start"; return 1; fi
   export LOCKSTEP_TESTBED=${ready%/env}
-  cargo test --workspace --no-fail-fast -- --include-ignored
+  # Examples in documentation apart: there `ignore` means what is no test.
+  { cargo test --workspace --no-fail-fast --lib --bins --tests -- --include-ignored && cargo test --quiet --workspace --doc; } 2>&1 | tee "$work/tests.log"
 }
 
 corpus() {
@@ -50,6 +51,7 @@ step build cargo test --quiet --workspace --no-run && step components built && {
 
 echo
 [ ${#failed[@]} -eq 0 ] && { echo "everything passed after $SECONDS s"; exit 0; }
+grep -s '^test .*FAILED$' "$work/tests.log"
 printf 'FAILED after %s s:' "$SECONDS"; printf ' %s' "${failed[@]}"; echo
 echo "logs: $work/components.log, $work/testbed/log"
 exit 1
