@@ -188,8 +188,9 @@ fn git_takes_pushes_and_gives_clones_over_https_and_ssh() {
     assert!(attempt(testbed.tool("git").args(["-c", "core.askPass=true", "ls-remote", &wrong])).is_err());
     let ssh = testbed.data().join("ssh");
     let command = format!("ssh -i {0}/client -o UserKnownHostsFile={0}/known_hosts", ssh.display());
-    let remote = git.ssh_url().replacen("git@", "root@", 1);
-    assert!(run(testbed.tool("git").env("GIT_SSH_COMMAND", command).args(["ls-remote", &remote])).starts_with(&head));
+    assert!(
+        run(testbed.tool("git").env("GIT_SSH_COMMAND", command).args(["ls-remote", &git.ssh_url()])).starts_with(&head)
+    );
 }
 
 #[test]

@@ -62,7 +62,7 @@ TESTBED_VAULT=http://127.0.0.1:$((port + 10))
 TESTBED_VAULT_CONTROL=http://127.0.0.1:$((port + 13))
 TESTBED_ENTRA_CONTROL=http://127.0.0.1:$((port + 15))
 TESTBED_GIT=https://127.0.0.1:$((port + 20))
-TESTBED_SSH=ssh://git@127.0.0.1:$((port + 21))
+TESTBED_SSH=ssh://$(id -un)@127.0.0.1:$((port + 21))
 TESTBED_REGISTRY=127.0.0.1:$((port + 22))
 V
 echo "ready $data/env"
