@@ -7,6 +7,7 @@ target=${CARGO_TARGET_DIR:-$PWD/target}
 work=$target/tmp
 mkdir -p "$work"; rm -rf "$work"/{corpus,tests.log}
 failed=()
+[ "${CI:-}" = true ] && export CARGO_INCREMENTAL=0 # nobody builds this checkout again
 
 # step NAME COMMAND...: runs it under a headline, and keeps its name if it fails.
 step() {
