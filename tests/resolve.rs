@@ -341,3 +341,31 @@ fn is_other(template: &str) -> bool {
     // The YAML reader's words have a column as well.
     newer.iter().chain(&later).any(|name| template.contains(name)) || template.contains("bad: [")
 }
+
+/// Without a single certificate authority to trust, and with nobody to talk to.
+#[tokio::test]
+async fn a_vault_without_trust_or_network_is_an_error_and_no_panic() {
+    let proxy = reqwest::Proxy::https("http://127.0.0.1:1").expect("a proxy");
+    let http = reqwest::Client::builder().tls_certs_only([]).proxy(proxy).build().expect("a client");
+    let key = |key: &str| json!({"name": "app", "key": key});
+    let vault = json!({"azurekv": {"vaultUrl": "https://kv.vault.azure.net", "tenantId": "t",
+        "authSecretRef": {"clientId": key("id"), "clientSecret": key("secret")}}});
+    let objects = [
+        store("SecretStore", json!({"provider": vault})),
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "app", "namespace": "apps"},
+            "stringData": {"id": "client", "secret": "client-secret"}}),
+    ]
+    .map(|object| Object::new(object).expect("an object"));
+    let resolver = Resolver::new(Setup {
+        cluster: Arc::new(MemoryCluster::new(Settings::default())),
+        http,
+        pod: PodIdentity::default(),
+        class: "default".into(),
+        witness: Arc::new(|_| {}),
+    });
+    let find = move |id: &ObjectId| objects.iter().find(|object| object.id() == *id).cloned();
+    let entry = json!({"data": [{"secretKey": "a", "remoteRef": {"key": "a"}}]});
+    let resolved = resolver.pass(Some(Arc::new(find))).resolve(&external(entry), None).await;
+    let error = resolved.err().expect("a problem");
+    assert!(error.is_transient() && error.to_string().contains("cannot be reached"), "{error}");
+}
