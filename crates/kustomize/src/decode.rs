@@ -88,7 +88,13 @@ impl Decode for String {
         match value {
             Value::String(text) => text,
             Value::Null => String::new(),
-            Value::Bool(_) | Value::Number(_) if decoder.leniency == Leniency::Lenient => value.to_string(),
+            Value::Bool(flag) if decoder.leniency == Leniency::Lenient => flag.to_string(),
+            Value::Number(number) if decoder.leniency == Leniency::Lenient => {
+                match number.as_f64().filter(|_| number.is_f64()) {
+                    Some(float) => crate::documents::shortest(float),
+                    None => number.to_string(),
+                }
+            }
             other => {
                 decoder.wrong_type(&other, "string");
                 String::new()

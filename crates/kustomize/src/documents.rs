@@ -220,7 +220,7 @@ fn from_number(number: &serde_json::Number, wording: Wording) -> Node {
 }
 
 /// A number as Go's `strconv.FormatFloat(f, 'g', -1, 64)` writes it: with an exponent below 1e-4 and from 1e6.
-fn shortest(float: f64) -> String {
+pub(crate) fn shortest(float: f64) -> String {
     let scientific = format!("{float:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
     let exponent: i32 = exponent.parse().unwrap_or_default();

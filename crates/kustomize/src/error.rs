@@ -164,6 +164,21 @@ pub enum Problem {
         /// The kind that its file says.
         found: &'static str,
     },
+    /// A path of a Flux Kustomization that is not there.
+    #[error("kustomization path not found: {path}")]
+    NoPath {
+        /// The path.
+        path: String,
+    },
+    /// A component of a Flux Kustomization that lies elsewhere.
+    #[error("component path '{path}' must be local and relative")]
+    ComponentNotLocal {
+        /// The path.
+        path: String,
+    },
+    /// Something that kustomize builds and Kubernetes refuses.
+    #[error("not an object of Kubernetes: {0}")]
+    NoKubernetesObject(manifest::ObjectError),
     /// An entry that is neither a file nor a folder.
     #[error("'{path}': no such file or directory; must build at directory")]
     NotFound {

@@ -290,19 +290,22 @@ impl Kustomization {
     /// Reads a file, moves deprecated fields to their successors and checks the rest.
     pub(crate) fn read(text: &str) -> Result<Self, Vec<Problem>> {
         let value = yaml::from_str(text).map_err(|error| vec![Problem::Yaml(error)])?;
-        Self::from_value(value)
-    }
-
-    /// As [`Kustomization::read`], from what a file says.
-    pub(crate) fn from_value(value: Value) -> Result<Self, Vec<Problem>> {
-        let empty = says_nothing(&value);
-        let mut kustomization: Kustomization = decode(value, Leniency::Strict)?;
-        kustomization.settle();
-        if empty {
+        if says_nothing(&value) {
             return Err(vec![Problem::Empty]);
         }
-        let problems = kustomization.wrong_type();
-        if problems.is_empty() { Ok(kustomization) } else { Err(problems) }
+        decode::<Self>(value, Leniency::Strict)?.settled()
+    }
+
+    /// As Flux reads a file: what does not exist is passed over. Not checked yet; see [`Kustomization::settled`].
+    pub(crate) fn leniently(value: Value) -> Result<Self, Vec<Problem>> {
+        decode(value, Leniency::Lenient)
+    }
+
+    /// Moves deprecated fields to their successors and checks the rest.
+    pub(crate) fn settled(mut self) -> Result<Self, Vec<Problem>> {
+        self.settle();
+        let problems = self.wrong_type();
+        if problems.is_empty() { Ok(self) } else { Err(problems) }
     }
 
     /// What the file is, once [`Kustomization::read`] has let it pass.

@@ -29,6 +29,7 @@ mod documents;
 mod error;
 mod facts;
 mod fieldspec;
+pub mod flux;
 mod generate;
 mod hash;
 mod id;

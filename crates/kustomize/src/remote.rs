@@ -37,6 +37,14 @@ pub(crate) fn is_url(text: &str) -> bool {
     ["http:", "https:"].iter().any(|scheme| starts_with_ignoring_case(text, scheme))
 }
 
+/// Whether Flux takes a path for an address.
+pub(crate) fn is_remote(path: &str) -> bool {
+    const PREFIXES: [&str; 8] = ["git::", "gh:", "ssh://", "https://", "http://", "git@", "github.com:", "github.com/"];
+    let is_absolute_url = starts_with_ignoring_case(path, "file:///");
+    is_absolute_url
+        || PREFIXES.iter().any(|prefix| path.len() > prefix.len() && starts_with_ignoring_case(path, prefix))
+}
+
 /// An address without what may be secret in it.
 pub(crate) fn without_query(address: &str) -> String {
     let address = address.split('?').next().unwrap_or_default();

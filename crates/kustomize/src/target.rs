@@ -66,11 +66,11 @@ pub(crate) struct Built {
     pub(crate) file: String,
 }
 
-/// Builds a folder; `kustomization` stands for the one that lies there.
-pub(crate) fn build(folder: Folder<'_>, kustomization: Option<Kustomization>) -> Result<Built, Errors> {
+/// Builds a folder; `kustomization`, a file's name and content, stands for the one that lies there.
+pub(crate) fn build(folder: Folder<'_>, kustomization: Option<(&'static str, Kustomization)>) -> Result<Built, Errors> {
     let build = Build { facts: RefCell::new(Arc::clone(&facts::BUILTIN)) };
     let mut target = match kustomization {
-        Some(kustomization) => Target::with(&build, folder, "kustomization.yaml", kustomization),
+        Some((name, kustomization)) => Target::with(&build, folder, name, kustomization),
         None => Target::load(&build, folder)?,
     };
     build.adopt_schema(&target)?;
