@@ -1,1 +1,49 @@
-//! To be written.
+//! SOPS: documents whose values are encrypted one by one, keys and order in the clear.
+//!
+//! # Flow
+//! ```text
+//! bytes -> store (by format) -> tree -> metadata out -> data key (identities, groups) -> walk: open, hash -> Opened
+//! Opened -> tree -> store -> bytes, as `sops decrypt` prints them
+//! bytes -> store -> tree -> walk: hash, seal -> metadata in -> store -> bytes, as `sops encrypt` prints them
+//! ```
+//!
+//! # Guarantees
+//! - What is printed is, byte for byte, what sops 3.13 prints: comments, order, types, indentation.
+//! - No input panics, hangs or overflows the stack: documents have at most [`LARGEST`] bytes and 256 levels, aliases
+//!   expand to a bounded size.
+//! - Plaintext has types without `Debug`, `Display` and `Serialize`, and is wiped on drop. Errors name places, recipients
+//!   and identities, never values.
+//!
+//! # Assumptions
+//! The MAC covers values in the order of the file, and not keys, nulls, empty texts or comments: sops' own limit. The
+//! types of values are not authenticated by sops.
+//!
+//! # Caveats
+//! age makes its file keys and nonces with the operating system's randomness; all other randomness comes from the
+//! caller.
+
+mod cipher;
+mod error;
+mod format;
+mod key;
+mod metadata;
+mod number;
+mod opened;
+mod seal;
+mod sealed;
+mod selection;
+mod store;
+mod text;
+mod time;
+mod tree;
+mod walk;
+
+pub use error::{Action, DataKeyFailure, Error, GroupOutcome, KeyFailure, KeyProblem, MacState, ValueProblem};
+pub use format::{Format, detect, is_encrypted};
+pub use key::{Identities, IdentityError, KeyKind, MasterKey, generate};
+pub use opened::{Opened, Step};
+pub use seal::{Random, Settings};
+pub use sealed::Sealed;
+pub use selection::{Rule, RuleKind};
+pub use store::{Indents, LARGEST};
+pub use text::Plain;

@@ -10,9 +10,9 @@ mod writer;
 
 use serde_json::Value;
 
-use crate::Node;
+use crate::{Node, Tag};
 use machine::{Event, Machine};
-use writer::Profile;
+use writer::{Profile, Version};
 
 /// Whether entries of a sequence stand further right than the key that holds them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,6 +61,15 @@ pub fn to_kyaml(value: &Value) -> String {
 #[must_use]
 pub fn node(node: &Node, options: EmitOptions) -> String {
     documents(std::slice::from_ref(node), options)
+}
+
+/// The node that yaml.v3 makes of a string: quoted where plain text would be something else to this or an older reader.
+#[must_use]
+pub fn string_node(text: impl Into<String>) -> Node {
+    let text = text.into();
+    // The parser, which has the last word on a node's tag, knows the merge key.
+    let tag = if text == "<<" { Tag::Merge } else { Tag::Str };
+    Node { style: value::style(&text, Version::V3), ..Node::scalar(tag, text) }
 }
 
 /// Prints documents as yaml.v3 encodes them one after the other, `---` between them.

@@ -60,7 +60,8 @@ impl Decimal {
 }
 
 /// Format `g`, which is also `fmt`'s `%v`.
-pub(crate) fn general(value: f64) -> String {
+#[must_use]
+pub fn general(value: f64) -> String {
     general_or_word(value, || Decimal::new(&format!("{value:e}")))
 }
 
@@ -84,7 +85,8 @@ fn general_or_word(value: f64, decimal: impl FnOnce() -> Decimal) -> String {
 }
 
 /// Go's word for what is no number, or none that ends.
-pub(crate) fn word(value: f64) -> Option<&'static str> {
+#[must_use]
+pub fn word(value: f64) -> Option<&'static str> {
     match value {
         f64::INFINITY => Some("+Inf"),
         f64::NEG_INFINITY => Some("-Inf"),
@@ -94,7 +96,8 @@ pub(crate) fn word(value: f64) -> Option<&'static str> {
 }
 
 /// As `encoding/json` writes a finite number.
-pub(crate) fn json(value: f64) -> String {
+#[must_use]
+pub fn json(value: f64) -> String {
     let decimal = Decimal::new(&format!("{value:e}"));
     match decimal.exponent() {
         -6..21 => decimal.positional(),

@@ -42,6 +42,45 @@ pub fn number(number: &Number) -> String {
     }
 }
 
+/// Appends a text as it stands between the quotes of a JSON string.
+pub fn escape(into: &mut String, text: &str, html: Html) {
+    let mut rest = text;
+    while let Some(at) = rest.find(|character| is_escaped(character, html)) {
+        let (clean, from) = rest.split_at(at);
+        into.push_str(clean);
+        let Some(character) = from.chars().next() else { break };
+        escape_character(into, character);
+        rest = from.get(character.len_utf8()..).unwrap_or_default();
+    }
+    into.push_str(rest);
+}
+
+fn is_escaped(character: char, html: Html) -> bool {
+    match character {
+        '\0'..' ' | '"' | '\\' | '\u{2028}' | '\u{2029}' => true,
+        '<' | '>' | '&' => html == Html::Escaped,
+        _ => false,
+    }
+}
+
+fn escape_character(into: &mut String, character: char) {
+    let short = match character {
+        '"' => "\\\"",
+        '\\' => "\\\\",
+        '\x08' => "\\b",
+        '\x0C' => "\\f",
+        '\n' => "\\n",
+        '\r' => "\\r",
+        '\t' => "\\t",
+        _ => {
+            // Writing to a string cannot fail.
+            let _ = write!(into, "\\u{:04x}", u32::from(character));
+            return;
+        }
+    };
+    into.push_str(short);
+}
+
 struct Printer<'i> {
     text: String,
     html: Html,
@@ -111,42 +150,8 @@ impl Printer<'_> {
 
     fn string(&mut self, value: &str) {
         self.text.push('"');
-        let mut rest = value;
-        while let Some(at) = rest.find(|character| self.is_escaped(character)) {
-            let (clean, from) = rest.split_at(at);
-            self.text.push_str(clean);
-            let Some(character) = from.chars().next() else { break };
-            self.escape(character);
-            rest = from.get(character.len_utf8()..).unwrap_or_default();
-        }
-        self.text.push_str(rest);
+        escape(&mut self.text, value, self.html);
         self.text.push('"');
-    }
-
-    fn is_escaped(&self, character: char) -> bool {
-        match character {
-            '\0'..' ' | '"' | '\\' | '\u{2028}' | '\u{2029}' => true,
-            '<' | '>' | '&' => self.html == Html::Escaped,
-            _ => false,
-        }
-    }
-
-    fn escape(&mut self, character: char) {
-        let short = match character {
-            '"' => "\\\"",
-            '\\' => "\\\\",
-            '\x08' => "\\b",
-            '\x0C' => "\\f",
-            '\n' => "\\n",
-            '\r' => "\\r",
-            '\t' => "\\t",
-            _ => {
-                // Writing to a string cannot fail.
-                let _ = write!(self.text, "\\u{:04x}", u32::from(character));
-                return;
-            }
-        };
-        self.text.push_str(short);
     }
 }
 

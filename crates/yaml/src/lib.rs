@@ -22,11 +22,11 @@
 //! original, which may quote one, for those who must return that text (`fromYaml` of Helm).
 
 pub mod emit;
+pub mod float;
 pub mod json;
 
 mod cursor;
 mod error;
-mod float;
 mod limits;
 mod node;
 mod parser;
@@ -40,7 +40,7 @@ pub use error::Error;
 pub use limits::Limits;
 pub use node::{Comments, Kind, Node, Style, Tag};
 pub use resolve::{Resolver, Scalar, resolve_plain};
-pub use value::{Aliases, Strictness, from_str, from_str_strict, quote, to_value};
+pub use value::{Aliases, Strictness, check, from_str, from_str_strict, quote, to_value};
 
 use parser::Parser;
 

@@ -50,6 +50,17 @@ pub fn to_value(node: &Node, resolver: Resolver, strictness: Strictness) -> Resu
     decoder.conclude(value)
 }
 
+/// Whether yaml.v3 can decode a document into maps of Go, which need not have a form in JSON.
+///
+/// # Errors
+/// As [`to_value`], but for what JSON alone does not have.
+pub fn check(document: &Node) -> Result<(), Error> {
+    let mut decoder = Decoder::new(Some(document), Resolver::V3, Strictness::Strict);
+    let value = decoder.root_v3(document)?;
+    decoder.unfit = None;
+    decoder.conclude(value).map(drop)
+}
+
 /// The first document of a text as `sigs.k8s.io/yaml` reads it; an empty text is null.
 ///
 /// # Errors

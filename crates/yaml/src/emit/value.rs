@@ -57,14 +57,19 @@ impl<'v> Machine<'v> {
             Version::V2 => fold_next_lines(text),
             Version::V3 => Cow::Borrowed(text),
         };
-        let style = if text.contains('\n') {
-            Style::Literal
-        } else if is_plain_string(&text, self.version()) {
-            Style::Plain
-        } else {
-            Style::DoubleQuoted
-        };
+        let style = style(&text, self.version());
         self.emit(Event::of(Content::Scalar(Scalar { text, style })));
+    }
+}
+
+/// How a string is written.
+pub(super) fn style(text: &str, version: Version) -> Style {
+    if text.contains('\n') {
+        Style::Literal
+    } else if is_plain_string(text, version) {
+        Style::Plain
+    } else {
+        Style::DoubleQuoted
     }
 }
 

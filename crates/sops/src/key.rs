@@ -1,0 +1,139 @@
+//! Who can open a document: master keys, each of which wraps the data key or a part of it.
+
+mod age;
+pub(crate) mod shamir;
+
+use std::fmt;
+
+pub use age::{Identities, IdentityError, generate};
+pub(crate) use age::{unwrap, wrap};
+
+/// What wraps a data key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum KeyKind {
+    /// age: X25519, post-quantum, SSH.
+    Age,
+    /// OpenPGP.
+    Pgp,
+    /// AWS KMS.
+    AwsKms,
+    /// Google Cloud KMS.
+    GcpKms,
+    /// Huawei Cloud KMS.
+    HuaweiKms,
+    /// Azure Key Vault.
+    AzureKeyVault,
+    /// The transit engine of HashiCorp Vault and OpenBao.
+    Vault,
+}
+
+impl KeyKind {
+    /// In the order of a group.
+    pub(crate) const IN_ORDER: [KeyKind; 7] = [
+        KeyKind::AwsKms,
+        KeyKind::GcpKms,
+        KeyKind::HuaweiKms,
+        KeyKind::AzureKeyVault,
+        KeyKind::Vault,
+        KeyKind::Pgp,
+        KeyKind::Age,
+    ];
+
+    /// The list of the metadata that holds keys of this kind.
+    pub(crate) fn list(self) -> &'static str {
+        match self {
+            KeyKind::Age => "age",
+            KeyKind::Pgp => "pgp",
+            KeyKind::AwsKms => "kms",
+            KeyKind::GcpKms => "gcp_kms",
+            KeyKind::HuaweiKms => "hckms",
+            KeyKind::AzureKeyVault => "azure_kv",
+            KeyKind::Vault => "hc_vault",
+        }
+    }
+
+    /// The fields of a key beside the wrapped one.
+    pub(crate) fn fields(self) -> &'static [&'static str] {
+        match self {
+            KeyKind::Age => &["recipient"],
+            KeyKind::Pgp => &["created_at", "fp"],
+            KeyKind::AwsKms => &["arn", "aws_profile", "created_at", "role"],
+            KeyKind::GcpKms => &["created_at", "resource_id"],
+            KeyKind::HuaweiKms => &["created_at", "key_id"],
+            KeyKind::AzureKeyVault => &["created_at", "name", "vault_url", "version"],
+            KeyKind::Vault => &["created_at", "engine_path", "key_name", "vault_address"],
+        }
+    }
+}
+
+impl fmt::Display for KeyKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            KeyKind::Age => "age recipient",
+            KeyKind::Pgp => "PGP key",
+            KeyKind::AwsKms => "AWS KMS key",
+            KeyKind::GcpKms => "GCP KMS key",
+            KeyKind::HuaweiKms => "Huawei Cloud KMS key",
+            KeyKind::AzureKeyVault => "Azure Key Vault key",
+            KeyKind::Vault => "Vault transit key",
+        })
+    }
+}
+
+/// A key that a document is encrypted for, with the data key that it wraps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MasterKey {
+    pub(crate) kind: KeyKind,
+    /// Values of [`KeyKind::fields`].
+    fields: Vec<(&'static str, String)>,
+    /// The encryption context of AWS KMS.
+    pub(crate) context: Vec<(String, String)>,
+    pub(crate) wrapped: String,
+}
+
+impl MasterKey {
+    pub(crate) fn new(kind: KeyKind) -> Self {
+        MasterKey { kind, fields: Vec::new(), context: Vec::new(), wrapped: String::new() }
+    }
+
+    /// A key for an age recipient, which wraps nothing yet.
+    #[must_use]
+    pub fn age(recipient: &str) -> Self {
+        let mut key = MasterKey::new(KeyKind::Age);
+        key.set("recipient", recipient.trim().to_owned());
+        key
+    }
+
+    /// What wraps the data key.
+    #[must_use]
+    pub fn kind(&self) -> KeyKind {
+        self.kind
+    }
+
+    /// The recipient, fingerprint or address, as sops shows it.
+    #[must_use]
+    pub fn name(&self) -> String {
+        match self.kind {
+            KeyKind::Age => self.get("recipient").to_owned(),
+            KeyKind::Pgp => self.get("fp").to_owned(),
+            KeyKind::AwsKms => self.get("arn").to_owned(),
+            KeyKind::GcpKms => self.get("resource_id").to_owned(),
+            KeyKind::HuaweiKms => self.get("key_id").to_owned(),
+            KeyKind::AzureKeyVault => {
+                format!("{}/keys/{}/{}", self.get("vault_url"), self.get("name"), self.get("version"))
+            }
+            KeyKind::Vault => {
+                format!("{}/v1/{}/keys/{}", self.get("vault_address"), self.get("engine_path"), self.get("key_name"))
+            }
+        }
+    }
+
+    pub(crate) fn get(&self, field: &str) -> &str {
+        self.fields.iter().find(|(name, _)| *name == field).map_or("", |(_, text)| text)
+    }
+
+    pub(crate) fn set(&mut self, field: &'static str, text: String) {
+        self.fields.push((field, text));
+    }
+}

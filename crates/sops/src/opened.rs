@@ -1,0 +1,87 @@
+//! Documents in plaintext.
+
+use crate::error::{Error, MacState};
+use crate::text::Plain;
+use crate::tree::{Branch, Value};
+use crate::{Format, Indents, store};
+
+/// A step of a path into a document.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Step {
+    /// An entry of a mapping.
+    Key(String),
+    /// An entry of a list, from 0.
+    Index(usize),
+}
+
+/// A decrypted document. It has no `Debug`; its texts are wiped on drop.
+pub struct Opened {
+    pub(crate) branches: Vec<Branch>,
+    pub(crate) mac: MacState,
+    pub(crate) unsealed_comments: usize,
+}
+
+impl Opened {
+    /// Whether the document is as it was when it was encrypted.
+    #[must_use]
+    pub fn mac(&self) -> MacState {
+        self.mac
+    }
+
+    /// Comments that should be encrypted and were not; sops warns of them.
+    #[must_use]
+    pub fn unsealed_comments(&self) -> usize {
+        self.unsealed_comments
+    }
+
+    /// Prints the document as `sops decrypt` does.
+    ///
+    /// # Errors
+    /// When the format cannot hold it.
+    pub fn emit(&self, format: Format, indents: Indents) -> Result<Plain, Error> {
+        store::emit_plain(&self.branches, format, indents).map(Plain::new)
+    }
+
+    /// Prints what is at a path as `sops decrypt --extract` does: a text as it is, anything else in the output format.
+    ///
+    /// # Errors
+    /// A path that leads to nothing, and as [`Opened::emit`].
+    pub fn extract(&self, path: &[Step], format: Format, indents: Indents) -> Result<Plain, Error> {
+        let Some(mut branch) = self.branches.first() else { return Err(nothing(path, "the document is empty")) };
+        let mut found: Option<&Value> = None;
+        for (place, step) in path.iter().enumerate() {
+            let steps = path.get(..=place).unwrap_or(path);
+            let next = match (step, found) {
+                (Step::Key(key), None) => branch.iter().find(|item| item.is_named(key)).map(|item| &item.value),
+                (Step::Key(key), Some(Value::Branch(inner))) => {
+                    branch = inner;
+                    branch.iter().find(|item| item.is_named(key)).map(|item| &item.value)
+                }
+                (Step::Index(index), Some(Value::List(list))) => list.get(*index),
+                (Step::Key(_), Some(_)) => return Err(nothing(steps, "it is no mapping")),
+                (Step::Index(_), _) => return Err(nothing(steps, "it is no list")),
+            };
+            found = Some(next.ok_or_else(|| nothing(steps, "there is no such entry"))?);
+        }
+        let bytes = match found {
+            None => return self.emit(format, indents),
+            Some(Value::Str(text)) => text.bytes().to_vec(),
+            // The other documents of the file are printed as well, as in the original.
+            Some(Value::Branch(inner)) => {
+                let branches: Vec<Branch> =
+                    std::iter::once(inner).chain(self.branches.iter().skip(1)).cloned().collect();
+                store::emit_plain(&branches, format, indents)?
+            }
+            Some(value) => store::emit_value(value, format, indents)?,
+        };
+        Ok(Plain::new(bytes))
+    }
+}
+
+fn nothing(path: &[Step], problem: &'static str) -> Error {
+    let show = |step: &Step| match step {
+        Step::Key(key) => format!("[\"{key}\"]"),
+        Step::Index(index) => format!("[{index}]"),
+    };
+    Error::NoSuchPath { path: path.iter().map(show).collect(), problem }
+}

@@ -1,0 +1,229 @@
+//! Encrypted documents, and how they are opened.
+
+use sha2::{Digest as _, Sha512};
+
+use crate::cipher::{Cipher, DataKey};
+use crate::error::{DataKeyFailure, Error, GroupOutcome, KeyFailure, KeyProblem, MacState, ValueProblem};
+use crate::key::{self, Identities, KeyKind, MasterKey, shamir};
+use crate::metadata::{self, Metadata};
+use crate::opened::Opened;
+use crate::selection::{Rule, Selection};
+use crate::tree::{Branch, Value};
+use crate::walk::{Place, Visitor, walk};
+use crate::{Format, Indents, store};
+
+/// What the hash begins with when it covers encrypted values alone: the SHA-256 of `sops`.
+const MAC_ONLY_ENCRYPTED: [u8; 32] = [
+    0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34, 0xf3, 0xd1, 0x47, 0xbe, 0x0b, 0x0b, 0x97, 0x5b,
+    0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
+];
+
+/// An encrypted document.
+pub struct Sealed {
+    pub(crate) branches: Vec<Branch>,
+    pub(crate) metadata: Metadata,
+}
+
+impl Sealed {
+    /// Reads an encrypted document.
+    ///
+    /// # Errors
+    /// A document that is not of its format, has no metadata or invalid ones, or is too large or too deep.
+    pub fn load(bytes: &[u8], format: Format) -> Result<Self, Error> {
+        Self::from_branches(store::load_sealed(bytes, format)?, format)
+    }
+
+    pub(crate) fn from_branches(mut branches: Vec<Branch>, format: Format) -> Result<Self, Error> {
+        let metadata = metadata::extract(&mut branches, format)?;
+        Ok(Sealed { branches, metadata })
+    }
+
+    /// Prints the document with its metadata.
+    ///
+    /// # Errors
+    /// When the format cannot hold it.
+    pub fn emit(&self, format: Format, indents: Indents) -> Result<Vec<u8>, Error> {
+        let mut branches = self.branches.clone();
+        metadata::embed(&mut branches, &self.metadata, format);
+        store::emit_sealed(&branches, format, indents)
+    }
+
+    /// The groups of keys that the document is encrypted for; one group, unless its data key is shared.
+    #[must_use]
+    pub fn groups(&self) -> &[Vec<MasterKey>] {
+        &self.metadata.groups
+    }
+
+    /// When it was last encrypted, as RFC 3339.
+    #[must_use]
+    pub fn last_modified(&self) -> &str {
+        &self.metadata.last_modified
+    }
+
+    /// Which of its values are encrypted.
+    #[must_use]
+    pub fn rule(&self) -> Rule {
+        self.metadata.rule.clone().unwrap_or_default()
+    }
+
+    /// What the sops command demands of a document before it looks at anything else; Flux does not.
+    ///
+    /// # Errors
+    /// A version that is not of three numbers.
+    pub fn check_version(&self) -> Result<(), Error> {
+        let version = self.metadata.version.as_str();
+        let core = version.split(['-', '+']).next().unwrap_or_default();
+        let numbers: Vec<&str> = core.split('.').collect();
+        let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        if numbers.len() == 3 && numbers.iter().all(is_number) {
+            return Ok(());
+        }
+        Err(Error::Metadata { field: "version".to_owned(), problem: "is not a version such as 3.13.2".to_owned() })
+    }
+
+    /// Opens the document. Each value that was encrypted is shown to `on_plaintext`, for whoever keeps secrets out of
+    /// texts.
+    ///
+    /// Whether the MAC fits is for the caller to ask: [`Opened::mac`].
+    ///
+    /// # Errors
+    /// When the identities do not open the data key, or a value does not open.
+    pub fn open(self, identities: &Identities, on_plaintext: &dyn Fn(&[u8])) -> Result<Opened, Error> {
+        let data_key = self.data_key(identities)?;
+        let Sealed { mut branches, metadata } = self;
+        let cipher = cipher(&data_key)?;
+        let mut opening =
+            Opening { cipher: &cipher, mac: Mac::new(metadata.mac_only_encrypted), on_plaintext, unsealed_comments: 0 };
+        walk(&mut branches, &Selection::new(&metadata.rule.clone().unwrap_or_default()), &mut opening)?;
+        let (computed, unsealed_comments) = (opening.mac.finish(), opening.unsealed_comments);
+        let mac = match cipher.open(metadata.mac.bytes(), metadata.last_modified.as_bytes()) {
+            _ if metadata.mac.is_empty() => MacState::Missing,
+            Ok(Value::Str(found)) if found.is(&computed) => MacState::Valid,
+            Ok(_) => MacState::Stale,
+            Err(_) => MacState::Unreadable,
+        };
+        Ok(Opened { branches, mac, unsealed_comments })
+    }
+
+    /// Recovers the data key from as many groups as it takes.
+    fn data_key(&self, identities: &Identities) -> Result<DataKey, Error> {
+        let groups = &self.metadata.groups;
+        let (mut parts, mut outcomes) = (Vec::new(), Vec::new());
+        for group in groups {
+            let (part, failures) = open_group(group, identities);
+            outcomes.push(GroupOutcome { opened: part.is_some(), failures });
+            parts.extend(part);
+        }
+        let needed = if groups.len() > 1 { self.metadata.threshold } else { 1 };
+        let failure = |combine| DataKeyFailure { needed, groups: outcomes, identities: identities.names(), combine };
+        if parts.len() < needed {
+            return Err(Box::new(failure(None)).into());
+        }
+        match parts.pop() {
+            Some(key) if groups.len() == 1 => Ok(key),
+            last => {
+                parts.extend(last);
+                shamir::combine(&parts).map_err(|problem| Box::new(failure(Some(problem))).into())
+            }
+        }
+    }
+}
+
+/// A data key of another length belongs to no document.
+pub(crate) fn cipher(data_key: &DataKey) -> Result<Cipher, Error> {
+    Cipher::new(data_key).ok_or_else(|| {
+        let failure = DataKeyFailure {
+            needed: 1,
+            groups: Vec::new(),
+            identities: Vec::new(),
+            combine: Some("the data key is not 32 bytes long"),
+        };
+        Box::new(failure).into()
+    })
+}
+
+/// Tries the keys of a group, age first, then PGP, as sops does.
+fn open_group(group: &[MasterKey], identities: &Identities) -> (Option<DataKey>, Vec<KeyFailure>) {
+    let mut keys: Vec<&MasterKey> = group.iter().collect();
+    keys.sort_by_key(|key| match key.kind {
+        KeyKind::Age => 0,
+        KeyKind::Pgp => 1,
+        _ => 2,
+    });
+    let mut failures = Vec::new();
+    for master in keys {
+        let opened = match master.kind {
+            KeyKind::Age => key::unwrap(&master.wrapped, identities),
+            _ => Err(KeyProblem::Unsupported),
+        };
+        match opened {
+            Ok(part) => return (Some(part), failures),
+            Err(problem) => failures.push(KeyFailure { kind: master.kind, name: master.name(), problem }),
+        }
+    }
+    (None, failures)
+}
+
+/// The hash over the values of a document, in the order of the file.
+pub(crate) struct Mac {
+    hash: Sha512,
+    only_encrypted: bool,
+}
+
+impl Mac {
+    pub(crate) fn new(only_encrypted: bool) -> Self {
+        let mut hash = Sha512::new();
+        if only_encrypted {
+            hash.update(MAC_ONLY_ENCRYPTED);
+        }
+        Mac { hash, only_encrypted }
+    }
+
+    /// Comments do not count.
+    pub(crate) fn add(&mut self, value: &Value, place: &Place<'_>) {
+        if !place.is_comment && (place.is_selected || !self.only_encrypted) {
+            self.hash.update(value.to_bytes());
+        }
+    }
+
+    pub(crate) fn finish(self) -> String {
+        self.hash.finalize().iter().map(|byte| format!("{byte:02X}")).collect()
+    }
+}
+
+struct Opening<'o> {
+    cipher: &'o Cipher,
+    mac: Mac,
+    on_plaintext: &'o dyn Fn(&[u8]),
+    unsealed_comments: usize,
+}
+
+impl Visitor for Opening<'_> {
+    fn visit(&mut self, value: &mut Value, place: &Place<'_>) -> Result<(), ValueProblem> {
+        if place.is_selected {
+            self.open(value, place)?;
+        }
+        self.mac.add(value, place);
+        Ok(())
+    }
+}
+
+impl Opening<'_> {
+    fn open(&mut self, value: &mut Value, place: &Place<'_>) -> Result<(), ValueProblem> {
+        let opened = match value {
+            Value::Str(text) | Value::Bytes(text) => self.cipher.open(text.bytes(), place.path)?,
+            Value::Comment(comment) => match self.cipher.open(comment.text.bytes(), place.path) {
+                Ok(opened) => opened,
+                // Versions before 3.0 left comments as they are.
+                Err(_) => {
+                    self.unsealed_comments += 1;
+                    return Ok(());
+                }
+            },
+            other => return Err(ValueProblem::NotText { found: other.type_name() }),
+        };
+        *value = opened;
+        (self.on_plaintext)(&value.to_bytes());
+        Ok(())
+    }
+}
