@@ -22,6 +22,7 @@ once() {
     exec 9>"$folder/.lock"; flock 9
     if [ ! -e "$folder/.complete" ]; then
       echo "building $name into $folder" >&2
+      rm -rf "${folder:?}"/* # what a build left that was stopped
       (export OUT=$folder; "$@" 9>&-) >&2
       touch "$folder/.complete"
       find "$cache" -mindepth 1 -maxdepth 1 -name "$name-*" -mtime +30 -exec rm -rf {} + # nobody has used these for a month
