@@ -54,6 +54,8 @@ pub struct ExecuteError {
 pub enum Failure {
     /// Plain words.
     Message(String),
+    /// What the author of a template says on purpose (Helm's `fail` and `required`).
+    Raised(String),
     /// Words before a cause, joined by `: `.
     Wrapped {
         /// The words.
@@ -80,7 +82,7 @@ impl Failure {
     /// The next link of the chain.
     pub fn cause(&self) -> Option<&Failure> {
         match self {
-            Self::Message(_) => None,
+            Self::Message(_) | Self::Raised(_) => None,
             Self::Wrapped { cause, .. } => Some(cause),
             Self::Template(error) => match error.as_ref() {
                 Error::Execute(execute) => execute.failure.cause(),
@@ -89,10 +91,23 @@ impl Failure {
         }
     }
 
+    /// What the author of a template said on purpose, somewhere below.
+    pub fn raised(&self) -> Option<&str> {
+        match self {
+            Self::Message(_) => None,
+            Self::Raised(message) => Some(message),
+            Self::Wrapped { cause, .. } => cause.raised(),
+            Self::Template(error) => match error.as_ref() {
+                Error::Execute(execute) => execute.failure.raised(),
+                _ => None,
+            },
+        }
+    }
+
     /// The limit that was exceeded somewhere below, if that is what happened.
     pub(crate) fn limit(&self) -> Option<&'static str> {
         match self {
-            Self::Message(_) => None,
+            Self::Message(_) | Self::Raised(_) => None,
             Self::Wrapped { cause, .. } => cause.limit(),
             Self::Template(error) => match error.as_ref() {
                 Error::Limit { limit } => Some(limit),
@@ -134,7 +149,7 @@ impl From<&str> for Failure {
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Message(message) => f.write_str(message),
+            Self::Message(message) | Self::Raised(message) => f.write_str(message),
             Self::Wrapped { message, cause } => write!(f, "{message}: {cause}"),
             Self::Template(error) => error.fmt(f),
         }

@@ -19,6 +19,8 @@ mod strings;
 mod url;
 mod wrap;
 
+use std::sync::LazyLock;
+
 use crate::function::{Entry, Functions};
 use crate::{Failure, Value};
 
@@ -45,9 +47,12 @@ const TABLES: &[&[Entry]] = &[
 impl Functions {
     /// Go's builtins and sprig's functions, without those that read the environment of the process.
     pub fn sprig() -> Self {
-        let mut functions = Self::builtin();
-        TABLES.iter().for_each(|table| functions.extend(table));
-        functions
+        static SPRIG: LazyLock<Functions> = LazyLock::new(|| {
+            let mut functions = Functions::builtin();
+            TABLES.iter().for_each(|table| functions.extend(table));
+            functions
+        });
+        SPRIG.clone()
     }
 }
 

@@ -161,6 +161,7 @@ impl Value {
             Self::Bytes(bytes) => {
                 Some(Cow::Owned(bytes.iter().map(|byte| Value::Uint((*byte).into(), Uint::Uint8)).collect()))
             }
+            Self::Host(host) => host.underlying().and_then(|value| Some(Cow::Owned(value.elements()?.into_owned()))),
             _ => None,
         }
     }

@@ -54,7 +54,14 @@ pub fn to_yaml(value: &Value) -> String {
 /// order, nothing folded.
 #[must_use]
 pub fn to_kyaml(value: &Value) -> String {
-    value::print(value, Profile::v3(EmitOptions::KYAML))
+    to_v3(value, EmitOptions::KYAML)
+}
+
+/// Prints a value as yaml.v3 marshals it with options of one's own, as Helm's `toYamlPretty` (indent 2, wide
+/// sequences).
+#[must_use]
+pub fn to_v3(value: &Value, options: EmitOptions) -> String {
+    value::print(value, Profile::v3(options))
 }
 
 /// Prints a document or node as yaml.v3 encodes it, comments, styles, anchors and tags kept.

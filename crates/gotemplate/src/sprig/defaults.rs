@@ -56,5 +56,8 @@ fn json(c: &Call<'_, '_, '_>, form: Form) -> std::result::Result<String, Failure
 }
 
 fn deep_copy(value: &Value) -> Result {
+    if matches!(value, Value::Nil) {
+        return Err("reflect: call of reflect.Value.Type on zero Value".into());
+    }
     value.deep_copy().ok_or_else(|| "deepCopy error: nested too deeply".into())
 }

@@ -30,7 +30,15 @@ impl Value {
     /// # Errors
     /// Go's words for what JSON cannot hold: `NaN`, functions, complex numbers, and depth beyond [`MAX_DEPTH`].
     pub fn to_json(&self) -> Result<Json, String> {
-        write(self, 0)
+        write(self, Floats::Shortened, 0)
+    }
+
+    /// The same, but every float stays one: for a printer that tells `1e+06` from `1000000`.
+    ///
+    /// # Errors
+    /// As [`Value::to_json`].
+    pub fn to_json_with_floats(&self) -> Result<Json, String> {
+        write(self, Floats::Kept, 0)
     }
 }
 
@@ -75,7 +83,15 @@ fn read(json: &Json, number: &dyn Fn(&Number) -> Value) -> Value {
     }
 }
 
-fn write(value: &Value, depth: usize) -> Result<Json, String> {
+/// What becomes of floats without a fraction.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Floats {
+    /// Whole numbers, as JSON's readers see them.
+    Shortened,
+    Kept,
+}
+
+fn write(value: &Value, floats: Floats, depth: usize) -> Result<Json, String> {
     if depth > MAX_DEPTH {
         return Err("json: unsupported value: exceeded max depth".into());
     }
@@ -84,42 +100,46 @@ fn write(value: &Value, depth: usize) -> Result<Json, String> {
         Value::Bool(value) => Ok(Json::Bool(*value)),
         Value::Int(value, _) | Value::Duration(value) => Ok((*value).into()),
         Value::Uint(value, _) => Ok((*value).into()),
-        Value::Float(value, Float::Float64) => float(*value),
-        Value::Float(value, Float::Float32) => float(shortest_32(*value)),
+        Value::Float(value, Float::Float64) => float(*value, floats),
+        Value::Float(value, Float::Float32) => float(shortest_32(*value), floats),
         Value::Complex(..) | Value::Function(_) => Err(format!("json: unsupported type: {}", value.go_type())),
         Value::String(text) => Ok(Json::String(text.to_str().into_owned())),
         Value::Number(text) => literal(text),
         Value::Bytes(bytes) => Ok(Json::String(base64::engine::general_purpose::STANDARD.encode(&bytes[..]))),
         Value::List(list) if list.is_nil() => Ok(Json::Null),
-        Value::List(list) => list.items().iter().map(|item| write(item, depth + 1)).collect(),
+        Value::List(list) => list.items().iter().map(|item| write(item, floats, depth + 1)).collect(),
         Value::Map(map) if map.is_nil() => Ok(Json::Null),
-        Value::Map(map) => entries(&map.entries(), depth),
+        Value::Map(map) => entries(&map.entries(), floats, depth),
         Value::Time(time) => Ok(Json::String(time.format("2006-01-02T15:04:05.999999999Z07:00"))),
-        Value::Host(host) => object(host.as_ref(), depth),
+        Value::Host(host) => object(host.as_ref(), floats, depth),
     }
 }
 
-fn entries(entries: &Entries, depth: usize) -> Result<Json, String> {
-    let pairs = entries.iter().map(|(key, value)| Ok((key.to_str().into_owned(), write(value, depth + 1)?)));
+fn entries(entries: &Entries, floats: Floats, depth: usize) -> Result<Json, String> {
+    let pairs = entries.iter().map(|(key, value)| Ok((key.to_str().into_owned(), write(value, floats, depth + 1)?)));
     Ok(Json::Object(pairs.collect::<Result<JsonMap<_, _>, String>>()?))
 }
 
-fn object(host: &dyn Host, depth: usize) -> Result<Json, String> {
+fn object(host: &dyn Host, floats: Floats, depth: usize) -> Result<Json, String> {
     if host.is_nil() {
         return Ok(Json::Null);
     }
     if let Some(value) = host.json().or_else(|| host.underlying()) {
-        return write(&value, depth + 1);
+        return write(&value, floats, depth + 1);
     }
     let fields = host.fields().into_iter().filter(|(_, json, _)| !json.is_empty());
-    let pairs = fields.map(|(_, name, value)| Ok((name.to_owned(), write(&value, depth + 1)?)));
+    let pairs = fields.map(|(_, name, value)| Ok((name.to_owned(), write(&value, floats, depth + 1)?)));
     Ok(Json::Object(pairs.collect::<Result<JsonMap<_, _>, String>>()?))
 }
 
 /// Go prints a float without fraction or exponent as a whole number; so it is one from then on.
 #[expect(clippy::cast_possible_truncation, reason = "the range is checked")]
-fn float(value: f64) -> Result<Json, String> {
-    if value.fract() == 0.0 && value.abs() < 9.2e18 && !(value == 0.0 && value.is_sign_negative()) {
+fn float(value: f64, floats: Floats) -> Result<Json, String> {
+    if floats == Floats::Shortened
+        && value.fract() == 0.0
+        && value.abs() < 9.2e18
+        && !(value == 0.0 && value.is_sign_negative())
+    {
         return Ok((value as i64).into());
     }
     let number = Number::from_f64(value);

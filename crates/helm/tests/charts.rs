@@ -1,0 +1,483 @@
+//! Real charts, and charts made to show one behaviour, against `helm template`.
+
+#![expect(clippy::unwrap_used, clippy::disallowed_methods, reason = "a case that cannot be read stops the test")]
+
+#[path = "../../../tests/support/corpus.rs"]
+mod corpus;
+#[path = "support/disk.rs"]
+mod disk;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::Path;
+use std::sync::Arc;
+
+use disk::Disk;
+use gotemplate::Environment;
+use helm::values::{self, Values, strvals};
+use helm::{Action, Capabilities, Chart, KubeVersion, NoCluster, RenderOptions, Rendered, render};
+use manifest::{Files, MemoryFiles, Purpose};
+use serde_json::Value as Json;
+
+/// A clock that stands, and dice that roll in a row.
+struct World;
+
+impl Environment for World {
+    fn now(&self) -> i128 {
+        1_795_253_640_000_000_000
+    }
+
+    fn fill(&self, bytes: &mut [u8]) {
+        for (index, byte) in bytes.iter_mut().enumerate() {
+            *byte = u8::try_from(index * 37 % 251).unwrap();
+        }
+    }
+}
+
+fn text<'a>(case: &'a Json, field: &str) -> &'a str {
+    case[field].as_str().unwrap_or_default()
+}
+
+/// What a command line asks for.
+struct Command {
+    options: RenderOptions,
+    values: Values,
+    with_crds: bool,
+    without_hooks: bool,
+    without_tests: bool,
+    shown: Vec<String>,
+}
+
+/// A file's text by the name that a command line gives it.
+type Read<'r> = &'r dyn Fn(&str) -> Result<String, String>;
+
+/// Reads the flags of `helm template`; files are named as they lie in `files`.
+fn command(case: &Json, files: &dyn Files, root: &str) -> Result<Command, String> {
+    let read = |name: &str| {
+        let content = files.read(name.strip_prefix(root).unwrap_or(name), Purpose::Recipe);
+        let content = content.map(|content| content.text().unwrap().to_owned());
+        content.map_err(|_| format!("open {name}: no such file or directory"))
+    };
+    let mut command = Command {
+        options: RenderOptions::new(text(case, "release"), text(case, "namespace")),
+        values: Values::new(),
+        with_crds: false,
+        without_hooks: false,
+        without_tests: false,
+        shown: Vec::new(),
+    };
+    let mut sets: Vec<(&str, &str)> = Vec::new();
+    let mut arguments = case["args"].as_array().unwrap().iter().map(|argument| argument.as_str().unwrap());
+    while let Some(flag) = arguments.next() {
+        if command.switch(flag) {
+            continue;
+        }
+        let value = arguments.next().unwrap();
+        if !command.option(flag, value, &read)? {
+            sets.push((flag, value));
+        }
+    }
+    for kind in ["--set-json", "--set", "--set-string", "--set-file", "--set-literal"] {
+        for (_, value) in sets.iter().filter(|(flag, _)| *flag == kind) {
+            command.set(kind, value, &read)?;
+        }
+    }
+    Ok(command)
+}
+
+impl Command {
+    fn switch(&mut self, flag: &str) -> bool {
+        match flag {
+            "--include-crds" => self.with_crds = true,
+            "--skip-crds" => self.with_crds = false,
+            "--skip-schema-validation" => self.options.skips_schema = true,
+            "--render-subchart-notes" => self.options.with_dependency_notes = true,
+            "--is-upgrade" => self.options.action = Action::Upgrade,
+            "--no-hooks" => self.without_hooks = true,
+            "--skip-tests" => self.without_tests = true,
+            "--debug" => {}
+            _ => return false,
+        }
+        true
+    }
+
+    fn option(&mut self, flag: &str, value: &str, read: Read<'_>) -> Result<bool, String> {
+        match flag {
+            "--kube-version" => {
+                let version = KubeVersion::parse(value);
+                self.options.capabilities.kube_version =
+                    version.map_err(|error| format!("invalid kube version '{value}': {error}"))?;
+            }
+            "--api-versions" => {
+                self.options.capabilities.api_versions.extend(value.split(',').map(str::to_owned));
+            }
+            "-f" => {
+                let given = values::from_yaml(&read(value)?)
+                    .map_err(|error| format!("failed to parse {value}: {}", error.in_helms_words()))?;
+                self.values = values::merge_maps(std::mem::take(&mut self.values), given);
+            }
+            "-s" => self.shown.push(value.to_owned()),
+            _ => return Ok(false),
+        }
+        Ok(true)
+    }
+
+    fn set(&mut self, flag: &str, value: &str, read: Read<'_>) -> Result<(), String> {
+        let mode = match flag {
+            "--set-json" => strvals::Mode::Json,
+            "--set" => strvals::Mode::Typed,
+            "--set-string" => strvals::Mode::Text,
+            "--set-file" => strvals::Mode::File(read),
+            _ => strvals::Mode::Literal,
+        };
+        if flag == "--set-json" && value.trim().starts_with('{') {
+            let map: Values = serde_json::from_str(value).unwrap();
+            self.values = values::merge_maps(std::mem::take(&mut self.values), values::from_json(map));
+            return Ok(());
+        }
+        strvals::parse(value, mode, &mut self.values).map_err(|error| format!("failed parsing {flag} data: {error}"))
+    }
+}
+
+fn run(chart: &Chart, command: &Command) -> Result<Rendered, String> {
+    chart.check_installable().map_err(|error| error.to_string()).map_err(|error| {
+        if error.starts_with("found in") {
+            return format!(
+                "an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' \
+                 to fetch missing dependencies: {error}"
+            );
+        }
+        error
+    })?;
+    let rendered = render(chart, &command.values, &command.options, Arc::new(NoCluster), &World);
+    rendered.map_err(|error| error.to_string())
+}
+
+/// Documents by source, as they are printed.
+fn documents(output: &str) -> Vec<(String, String)> {
+    if !output.starts_with("---\n# Source: ") {
+        return vec![(String::new(), output.to_owned())];
+    }
+    let parts = output.split("---\n# Source: ").skip(1);
+    parts
+        .map(|part| part.split_once('\n').unwrap())
+        .map(|(source, text)| (source.to_owned(), text.to_owned()))
+        .collect()
+}
+
+/// The object that a document holds, without what differs from run to run.
+fn object(text: &str, masks: &[String]) -> Json {
+    let mut value = yaml::from_str(text).unwrap_or_else(|_| text.into());
+    for mask in masks {
+        if let Some(place) = value.pointer_mut(mask) {
+            *place = "masked".into();
+        }
+    }
+    value
+}
+
+/// Masked JSON pointers by document.
+fn masks(case: &Json) -> HashMap<i64, Vec<String>> {
+    let mut masks: HashMap<i64, Vec<String>> = HashMap::new();
+    for mask in case["masks"].as_array().into_iter().flatten() {
+        let paths = mask["paths"].as_array().unwrap().iter().map(|path| path.as_str().unwrap().to_owned());
+        masks.entry(mask["doc"].as_i64().unwrap()).or_default().extend(paths);
+    }
+    masks
+}
+
+/// Compares what was printed, document by document.
+fn compare(case: &Json, wanted: &[(String, String)], got: &[(String, String)], unordered: bool) -> Result<(), String> {
+    let masks = masks(case);
+    let is_unordered = unordered || masks.contains_key(&-1);
+    if is_unordered {
+        let objects = |documents: &[(String, String)]| {
+            let mut objects: Vec<String> = documents.iter().map(|(_, text)| object(text, &[]).to_string()).collect();
+            objects.sort();
+            objects
+        };
+        let (wanted, got) = (objects(wanted), objects(got));
+        let first = wanted.iter().zip(&got).find(|(wanted, got)| wanted != got);
+        return match first {
+            None if wanted.len() == got.len() => Ok(()),
+            first => Err(format!("{} objects for {}: {first:?}", got.len(), wanted.len())),
+        };
+    }
+    if wanted.len() != got.len() {
+        let names =
+            |documents: &[(String, String)]| documents.iter().map(|(source, _)| source.clone()).collect::<Vec<_>>();
+        return Err(format!("{} documents for {}: {:?} for {:?}", got.len(), wanted.len(), names(got), names(wanted)));
+    }
+    for (index, (wanted, got)) in wanted.iter().zip(got).enumerate() {
+        let masks = masks.get(&i64::try_from(index).unwrap()).map(Vec::as_slice).unwrap_or_default();
+        let fits = if masks.is_empty() {
+            wanted == got
+        } else {
+            wanted.0 == got.0 && object(&wanted.1, masks) == object(&got.1, masks)
+        };
+        if !fits {
+            return Err(difference(index, wanted, got));
+        }
+    }
+    Ok(())
+}
+
+fn difference(index: usize, wanted: &(String, String), got: &(String, String)) -> String {
+    let lines = wanted.1.lines().zip(got.1.lines()).enumerate();
+    let first = lines.into_iter().find(|(_, (wanted, got))| wanted != got);
+    format!("document {index} {} (got {}): {first:?}", wanted.0, got.0)
+}
+
+fn stated_error(case: &Json) -> String {
+    let error = text(case, "error").lines().filter(|line| !line.starts_with("level=")).collect::<Vec<_>>().join("\n");
+    let error = error.trim_start_matches("Error: ");
+    error.split("\n\nUse --debug flag").next().unwrap().to_owned()
+}
+
+/// Whether two texts say the same: the lines of a schema's violations, and the names in them, have no order in Go.
+fn says(got: &str, wanted: &str) -> bool {
+    let sorted = |text: &str| {
+        let mut lines: Vec<Vec<String>> = text
+            .lines()
+            .map(|line| {
+                let mut words: Vec<String> = line.split([' ', ',']).map(str::to_owned).collect();
+                words.sort_unstable();
+                words.retain(|word| !word.is_empty());
+                words
+            })
+            .collect();
+        lines.sort_unstable();
+        lines
+    };
+    got == wanted || (wanted.starts_with("values don't meet") && sorted(got) == sorted(wanted))
+}
+
+/// Compares a render with the error that it should be.
+fn compare_error<T>(case: &Json, rendered: Result<T, String>) -> Result<(), String> {
+    let wanted = stated_error(case);
+    match rendered {
+        Err(error) if says(&error, &wanted) => Ok(()),
+        other => Err(format!("wanted error {wanted:?}, got {:?}", other.map(|_| "a render"))),
+    }
+}
+
+/// Source and text by digest.
+type Documents = HashMap<String, (String, String)>;
+
+/// What the corpus expects of a chart: documents, and cases that name them.
+fn expected(name: &str) -> Option<(Documents, Vec<Json>)> {
+    let path = corpus::corpus(&format!("helm/expected/{name}.jsonl.gz"))?;
+    let (mut documents, mut cases) = (HashMap::new(), Vec::new());
+    for line in disk::lines(&path) {
+        if line["t"] == "doc" {
+            let document = (text(&line, "source").to_owned(), text(&line, "text").to_owned());
+            documents.insert(text(&line, "sha").to_owned(), document);
+        } else {
+            cases.push(line);
+        }
+    }
+    Some((documents, cases))
+}
+
+fn chart_case(chart: &Chart, documents: &Documents, case: &Json) -> Result<(), String> {
+    let root = corpus::corpus("helm").unwrap();
+    let mut command = command(case, &MemoryFiles::default(), "")?;
+    if let Some(values) = case["values"].as_str() {
+        let below = if values.starts_with("values/") { root } else { root.join("charts") };
+        let given = values::from_yaml(&std::fs::read_to_string(below.join(values)).unwrap());
+        let given = given.map_err(|error| error.in_helms_words())?;
+        // What `--set` says wins.
+        command.values = values::merge_maps(given, std::mem::take(&mut command.values));
+    }
+    let rendered = run(chart, &command);
+    if text(case, "status") != "ok" {
+        return compare_error(case, rendered);
+    }
+    let output = rendered?.template_output(command.with_crds);
+    let wanted = case["docs"].as_array().unwrap().iter().map(|sha| documents[sha.as_str().unwrap()].clone());
+    let wanted: Vec<(String, String)> = wanted.filter(|(source, _)| !is_stand_in(source)).collect();
+    compare(case, &wanted, &self::documents(&output), text(case, "chart").starts_with("bjw-s"))
+}
+
+/// Loads a chart of the corpus. One lacks four of its dependencies there: two lie beside it, for two others, which come
+/// from elsewhere, a chart without templates stands in.
+fn load(folder: &Path, name: &str) -> Chart {
+    let mut chart = Chart::load(&Disk::new(&folder.join(name)), "").unwrap();
+    if name == "kube-prometheus-stack" {
+        for beside in ["kube-state-metrics", "prometheus-node-exporter"] {
+            chart.dependencies.push(Chart::load(&Disk::new(&folder.join(beside)), "").unwrap());
+        }
+        for (absent, version) in STAND_INS {
+            let mut files = MemoryFiles::default();
+            files.insert("Chart.yaml", format!("apiVersion: v2\nname: {absent}\nversion: {version}\n"));
+            chart.dependencies.push(Chart::load(&files, "").unwrap());
+        }
+    }
+    chart
+}
+
+const STAND_INS: [(&str, &str); 2] = [("grafana", "12.11.1"), ("prometheus-windows-exporter", "0.12.0")];
+
+fn is_stand_in(source: &str) -> bool {
+    STAND_INS.iter().any(|(name, _)| source.starts_with(&format!("kube-prometheus-stack/charts/{name}/")))
+}
+
+/// Runs the cases of some charts.
+fn check_charts(suite: &str, is_in: impl Fn(&str) -> bool, differences: &[(&str, &str)]) {
+    let Some(folder) = corpus::corpus("helm/charts") else { return };
+    let mut names: Vec<String> =
+        std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let (mut ran, mut failed) = (0, Vec::new());
+    for name in names.iter().filter(|name| is_in(name)) {
+        let Some((documents, cases)) = expected(name) else { continue };
+        let chart = load(&folder, name);
+        for case in &cases {
+            ran += 1;
+            let id = text(case, "id");
+            let is_known = differences.iter().any(|(known, _)| *known == id);
+            match chart_case(&chart, &documents, case) {
+                Err(message) if !is_known => failed.push(format!("{id}: {message}")),
+                Ok(()) if is_known => failed.push(format!("{id}: is no difference any more")),
+                _ => {}
+            }
+        }
+    }
+    corpus::report(suite, ran, &failed);
+}
+
+const FIRST: [&str; 3] = ["cert-manager", "ingress-nginx", "podinfo"];
+
+#[test]
+fn podinfo_cert_manager_and_ingress_nginx_render_as_in_helm() {
+    check_charts("helm/first", |name| FIRST.contains(&name), &[]);
+}
+
+#[test]
+fn all_other_charts_render_as_in_helm() {
+    const CERTIFICATES: &str = "keys and certificates are refused by name";
+    const DIFFERENCES: &[(&str, &str)] = &[
+        ("actions-runner-controller:ci/ci-values.yaml", CERTIFICATES),
+        ("actions-runner-controller:default", CERTIFICATES),
+        ("actions-runner-controller:g1-switches.yaml", CERTIFICATES),
+        ("actions-runner-controller:g2-pods.yaml", CERTIFICATES),
+        ("actions-runner-controller:g3-odd.yaml", CERTIFICATES),
+        ("bitnami-dremio:default", CERTIFICATES),
+        ("bitnami-dremio:g1-switches.yaml", CERTIFICATES),
+        ("bitnami-dremio:g2-pods.yaml", CERTIFICATES),
+        ("bitnami-dremio:g3-odd.yaml", CERTIFICATES),
+        ("bitnami-rabbitmq-cluster-operator:default", CERTIFICATES),
+        ("bitnami-rabbitmq-cluster-operator:g1-switches.yaml", CERTIFICATES),
+        ("bitnami-rabbitmq-cluster-operator:g2-pods.yaml", CERTIFICATES),
+        ("bitnami-rabbitmq-cluster-operator:g3-odd.yaml", CERTIFICATES),
+        ("prometheus-pushgateway:ci/basic-auth-values.yaml", CERTIFICATES),
+        ("prometheus-pushgateway:ci/servicemonitor-basicauth-secret-values.yaml", CERTIFICATES),
+        ("prometheus-pushgateway:ci/servicemonitor-basicauth-values.yaml", CERTIFICATES),
+    ];
+    check_charts("helm/charts", |name| !FIRST.contains(&name), DIFFERENCES);
+}
+
+#[test]
+fn the_values_of_real_releases_render_as_in_helm() {
+    let Some(path) = corpus::corpus("helm/app-template-releases.jsonl.gz") else { return };
+    let charts = corpus::corpus("helm/charts").unwrap();
+    let mut loaded: BTreeMap<String, Chart> = BTreeMap::new();
+    let (mut ran, mut failed) = (0, Vec::new());
+    for case in disk::lines(&path) {
+        ran += 1;
+        let name = text(&case, "chart");
+        // A name with a variable in it is refused by the command line.
+        if text(&case, "release").contains('$') {
+            continue;
+        }
+        let chart =
+            loaded.entry(name.to_owned()).or_insert_with(|| Chart::load(&Disk::new(&charts.join(name)), "").unwrap());
+        let result = release_case(chart, &case);
+        failed.extend(result.err().map(|message| format!("{}: {message}", text(&case, "id"))));
+    }
+    corpus::report("helm/app-template-releases", ran, &failed);
+}
+
+fn release_case(chart: &Chart, case: &Json) -> Result<(), String> {
+    let mut command = command(case, &MemoryFiles::default(), "")?;
+    command.values = values::from_yaml(text(case, "values_text")).map_err(|error| error.in_helms_words())?;
+    let rendered = run(chart, &command);
+    if text(case, "status") != "ok" {
+        return compare_error(case, rendered);
+    }
+    let output = rendered?.template_output(command.with_crds);
+    compare(case, &documents(text(case, "stdout")), &documents(&output), true)
+}
+
+#[test]
+fn made_charts_render_and_fail_as_in_helm() {
+    const CLI: &str = "the command line refuses, not the engine";
+    const DIFFERENCES: &[(&str, &str)] = &[
+        ("release-names#1", CLI),
+        ("release-names#2", CLI),
+        ("release-names#4", CLI),
+        ("show-only#1", CLI),
+        ("schema-invalid#0", "a malformed schema is refused in our words"),
+        ("schema-remote-ref#0", "schemas are not fetched"),
+        ("nondeterministic#0", "keys and certificates are refused by name"),
+        ("yaml-functions#0", "fromToml is not supported yet"),
+    ];
+    let Some(path) = corpus::corpus("helm/made.jsonl") else { return };
+    let (mut ran, mut failed) = (0, Vec::new());
+    for made in disk::lines(&path) {
+        let mut files = MemoryFiles::default();
+        for (name, content) in made["files"].as_object().unwrap() {
+            let content = match content {
+                Json::String(text) => text.as_bytes().to_vec(),
+                other => disk::decode(other["b64"].as_str().unwrap_or_default()),
+            };
+            files.insert(name.as_str(), content);
+        }
+        for (index, case) in made["runs"].as_array().unwrap().iter().enumerate() {
+            ran += 1;
+            let id = format!("{}#{index}", text(&made, "id"));
+            let is_known = DIFFERENCES.iter().any(|(known, _)| *known == id);
+            match made_case(&files, case) {
+                Err(message) if !is_known => failed.push(format!("{id}: {message}")),
+                Ok(()) if is_known => failed.push(format!("{id}: is no difference any more")),
+                _ => {}
+            }
+        }
+    }
+    corpus::report("helm/made", ran, &failed);
+}
+
+fn made_case(files: &MemoryFiles, case: &Json) -> Result<(), String> {
+    let rendered = command(case, files, "c/").and_then(|command| {
+        let chart = Chart::load(files, "").map_err(|error| error.to_string())?;
+        let mut rendered = run(&chart, &command)?;
+        if command.without_hooks {
+            rendered.hooks.clear();
+        }
+        if command.without_tests {
+            rendered.hooks.retain(|hook| !hook.events.contains(&helm::Event::Test));
+        }
+        Ok((rendered.template_output(command.with_crds), command.shown))
+    });
+    if text(case, "status") != "ok" {
+        return compare_error(case, rendered);
+    }
+    let (output, shown) = rendered?;
+    if !shown.is_empty() {
+        return Ok(());
+    }
+    let wanted = text(case, "stdout");
+    if case["masks"].is_null() && wanted != output {
+        compare(case, &documents(wanted), &documents(&output), false)?;
+        return Err(format!("wanted {wanted:?}, got {output:?}"));
+    }
+    compare(case, &documents(wanted), &documents(&output), false)
+}
+
+#[test]
+fn the_default_capabilities_are_those_of_helm_without_a_cluster() {
+    let Some(path) = corpus::corpus("helm/default-capabilities.json") else { return };
+    let wanted: Json = serde_json::from_str(&std::fs::read_to_string(Path::new(&path)).unwrap()).unwrap();
+    let own = Capabilities::default();
+    assert_eq!(wanted["apis"], Json::from(own.api_versions));
+    assert_eq!(wanted["kube"]["Version"], Json::from(own.kube_version.version));
+}
