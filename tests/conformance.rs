@@ -7,6 +7,8 @@
 
 #[path = "conformance/compare.rs"]
 mod compare;
+#[path = "conformance/custom.rs"]
+mod custom;
 #[path = "conformance/random.rs"]
 mod random;
 #[path = "conformance/scripts.rs"]

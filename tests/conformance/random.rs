@@ -75,7 +75,7 @@ fn write(dice: &mut Dice, kind: &str, namespace: &str, name: &str, step: u64) ->
         let call = Call::Update { object, manager, dry_run: false, subresource: None };
         return Step::Send("update", call);
     }
-    let call = Call::Apply { object, manager, force: roll < 75, dry_run: roll % 10 == 0, subresource: None };
+    let call = Call::Apply { object, manager, force: roll < 75, dry_run: roll.is_multiple_of(10), subresource: None };
     Step::Send("apply", call)
 }
 

@@ -1,11 +1,11 @@
 //! Scripted sequences: one behaviour each.
 
-use apply::cluster::{PatchKind, Propagation, Subresource};
+use apply::cluster::{PatchKind, Propagation};
 use apply::{Call, Reference, Selection};
 use manifest::Object;
 use serde_json::{Value, json};
 
-use super::Step;
+use super::{Step, custom};
 
 type Script = fn(&str) -> Vec<Step>;
 
@@ -25,9 +25,9 @@ pub(crate) fn all() -> Vec<(&'static str, Script)> {
         ("secrets", secrets),
         ("finalizers and preconditions", deletion),
         ("owners", owners),
-        ("custom resources", custom),
-        ("schemas of custom resources", schemas),
-        ("status of custom resources", status),
+        ("custom resources", custom::custom),
+        ("schemas of custom resources", custom::schemas),
+        ("status of custom resources", custom::status),
         ("lists", lists),
         ("namespaces", namespaces),
         ("services", services),
@@ -36,31 +36,31 @@ pub(crate) fn all() -> Vec<(&'static str, Script)> {
     ]
 }
 
-fn object(value: Value) -> Object {
+pub(crate) fn object(value: Value) -> Object {
     Object::new(value).expect("made here")
 }
 
-fn send(name: &'static str, call: Call) -> Step {
+pub(crate) fn send(name: &'static str, call: Call) -> Step {
     Step::Send(name, call)
 }
 
-fn apply(manager: &str, value: Value) -> Call {
+pub(crate) fn apply(manager: &str, value: Value) -> Call {
     Call::Apply { object: object(value), manager: manager.into(), force: false, dry_run: false, subresource: None }
 }
 
-fn force(manager: &str, value: Value) -> Call {
+pub(crate) fn force(manager: &str, value: Value) -> Call {
     Call::Apply { object: object(value), manager: manager.into(), force: true, dry_run: false, subresource: None }
 }
 
-fn create(value: Value) -> Call {
+pub(crate) fn create(value: Value) -> Call {
     Call::Create { object: object(value), manager: "maker".into(), dry_run: false, subresource: None }
 }
 
-fn update(value: Value) -> Call {
+pub(crate) fn update(value: Value) -> Call {
     Call::Update { object: object(value), manager: "updater".into(), dry_run: false, subresource: None }
 }
 
-fn merge(at: &Reference, patch: Value) -> Call {
+pub(crate) fn merge(at: &Reference, patch: Value) -> Call {
     let (at, manager) = (at.clone(), "editor".into());
     Call::Patch { at, kind: PatchKind::Merge, patch, manager, dry_run: false, subresource: None }
 }
@@ -70,7 +70,7 @@ fn json_patch(at: &Reference, patch: Value) -> Call {
     Call::Patch { at, kind: PatchKind::Json, patch, manager, dry_run: false, subresource: None }
 }
 
-fn delete(at: &Reference, propagation: Propagation) -> Call {
+pub(crate) fn delete(at: &Reference, propagation: Propagation) -> Call {
     Call::Delete { at: at.clone(), uid: None, resource_version: None, propagation, dry_run: false }
 }
 
@@ -82,11 +82,11 @@ fn config(namespace: &str, name: &str, data: Value) -> Value {
     json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": name, "namespace": namespace }, "data": data })
 }
 
-fn config_at(namespace: &str, name: &str) -> Reference {
+pub(crate) fn config_at(namespace: &str, name: &str) -> Reference {
     Reference::new("v1", "ConfigMap", namespace, name)
 }
 
-fn with(mut value: Value, pointer: &str, new: Value) -> Value {
+pub(crate) fn with(mut value: Value, pointer: &str, new: Value) -> Value {
     let (parent, field) = pointer.rsplit_once('/').expect("a pointer");
     value.pointer_mut(parent).expect("it is there")[field] = new;
     value
@@ -161,16 +161,22 @@ fn before_first_apply(ns: &str) -> Vec<Step> {
     ]
 }
 
+/// Only the containers of a Deployment.
+fn containers_of(ns: &str, list: Value) -> Value {
+    json!({
+        "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web", "namespace": ns },
+        "spec": { "template": { "spec": { "containers": list } } },
+    })
+}
+
 fn list_maps(ns: &str) -> Vec<Step> {
     let base = deployment(ns);
     let at = Reference::new("apps/v1", "Deployment", ns, "web");
     let containers = "/spec/template/spec/containers";
-    let other = |list: Value| {
-        json!({
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": { "name": "web", "namespace": ns },
-            "spec": { "template": { "spec": { "containers": list } } },
-        })
-    };
+    let other = |list: Value| containers_of(ns, list);
+    let main = |env: Value| json!({ "name": "main", "env": env });
+    let side = json!({ "name": "side", "image": "b:1" });
+    let (a, c) = (json!({ "name": "A", "value": "1" }), json!({ "name": "C", "value": "3" }));
     let rich = with(
         base.clone(),
         containers,
@@ -182,40 +188,16 @@ fn list_maps(ns: &str) -> Vec<Step> {
     );
     vec![
         send("rich", apply("one", rich.clone())),
-        send("side", apply("two", other(json!([{ "name": "side", "image": "b:1" }])))),
-        send(
-            "env",
-            apply(
-                "two",
-                other(
-                    json!([{ "name": "main", "env": [{ "name": "C", "value": "3" }] }, { "name": "side", "image": "b:1" }]),
-                ),
-            ),
-        ),
-        send(
-            "order",
-            apply(
-                "two",
-                other(
-                    json!([{ "name": "side", "image": "b:1" }, { "name": "main", "env": [{ "name": "C", "value": "3" }, { "name": "A", "value": "1" }] }]),
-                ),
-            ),
-        ),
+        send("side", apply("two", other(json!([side])))),
+        send("env", apply("two", other(json!([main(json!([c])), side])))),
+        send("order", apply("two", other(json!([side, main(json!([c, a]))])))),
         send(
             "conflict",
             apply("two", other(json!([{ "name": "main", "env": [{ "name": "A", "value": "9" }], "args": ["z"] }]))),
         ),
         send("less", apply("one", base.clone())),
-        send("side gone", apply("two", other(json!([{ "name": "main", "env": [{ "name": "C", "value": "3" }] }])))),
-        send(
-            "duplicate",
-            apply(
-                "two",
-                other(
-                    json!([{ "name": "main", "env": [{ "name": "C", "value": "3" }, { "name": "C", "value": "4" }] }]),
-                ),
-            ),
-        ),
+        send("side gone", apply("two", other(json!([main(json!([c]))])))),
+        send("duplicate", apply("two", other(json!([main(json!([c, { "name": "C", "value": "4" }]))])))),
         send("without key", apply("two", other(json!([{ "image": "x" }])))),
         send("no list", apply("two", other(json!({ "name": "main" })))),
         send("selector key", force("two", with(base, "/spec/template/spec/nodeSelector", json!({ "disk": "ssd" })))),
@@ -459,145 +441,6 @@ fn owners(ns: &str) -> Vec<Step> {
             apply("one", with(owned("a", "1"), "/metadata/ownerReferences/0/controller", json!(true))),
         ),
     ]
-}
-
-fn definition(ns: &str) -> Value {
-    let group = format!("{ns}.example.com");
-    json!({
-        "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": { "name": format!("widgets.{group}") },
-        "spec": {
-            "group": group, "scope": "Namespaced",
-            "names": { "kind": "Widget", "plural": "widgets", "singular": "widget", "listKind": "WidgetList" },
-            "versions": [{
-                "name": "v1", "served": true, "storage": true, "subresources": { "status": {} },
-                "schema": { "openAPIV3Schema": { "type": "object", "properties": {
-                    "spec": { "type": "object", "required": ["size"], "properties": {
-                        "size": { "type": "string", "enum": ["small", "large"] },
-                        "interval": { "type": "string", "pattern": "^[0-9]+s$" },
-                        "count": { "type": "integer", "default": 3, "minimum": 1, "maximum": 9 },
-                        "port": { "x-kubernetes-int-or-string": true },
-                        "tags": { "type": "array", "x-kubernetes-list-type": "set", "maxItems": 3, "items": { "type": "string", "maxLength": 5 } },
-                        "parts": {
-                            "type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["id"],
-                            "items": { "type": "object", "required": ["id"], "properties": { "id": { "type": "string" }, "n": { "type": "integer" } } },
-                        },
-                        "settings": { "type": "object", "additionalProperties": { "type": "object", "properties": { "on": { "type": "boolean", "default": true } } } },
-                        "whole": { "type": "object", "x-kubernetes-map-type": "atomic", "properties": { "a": { "type": "string" }, "b": { "type": "string" } } },
-                        "free": { "type": "object", "x-kubernetes-preserve-unknown-fields": true },
-                        "maybe": { "type": "string", "nullable": true },
-                    } },
-                    "status": { "type": "object", "properties": { "phase": { "type": "string" }, "observedGeneration": { "type": "integer" } } },
-                } } },
-            }],
-        },
-    })
-}
-
-fn definition_at(ns: &str) -> Reference {
-    Reference::new("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", &format!("widgets.{ns}.example.com"))
-}
-
-fn widget(ns: &str, spec: Value) -> Value {
-    let version = format!("{ns}.example.com/v1");
-    json!({ "apiVersion": version, "kind": "Widget", "metadata": { "name": "w", "namespace": ns }, "spec": spec })
-}
-
-fn widget_at(ns: &str) -> Reference {
-    Reference::new(&format!("{ns}.example.com/v1"), "Widget", ns, "w")
-}
-
-/// Makes the kind and waits until it is served.
-fn defined(ns: &str) -> Vec<Step> {
-    vec![
-        send("definition", create(definition(ns))),
-        Step::Has(definition_at(ns), "/status/conditions/1/status", json!("True")),
-        send("discover", Call::Discover),
-    ]
-}
-
-fn custom(ns: &str) -> Vec<Step> {
-    let full = json!({
-        "size": "small", "tags": ["a", "b"], "parts": [{ "id": "x", "n": 1 }, { "id": "y" }],
-        "settings": { "k": {} }, "whole": { "a": "1" }, "free": { "deep": { "er": [1, 2] } },
-    });
-    let mut steps = defined(ns);
-    steps.extend([
-        send("made", apply("one", widget(ns, full))),
-        send("others", apply("two", widget(ns, json!({ "size": "small", "tags": ["c"], "parts": [{ "id": "z" }, { "id": "x", "n": 1 }], "free": { "other": 1 } })))),
-        send("conflict", apply("two", widget(ns, json!({ "size": "large", "parts": [{ "id": "x", "n": 2 }], "whole": { "b": "1" } })))),
-        send("less", apply("one", widget(ns, json!({ "size": "small", "tags": ["b"] })))),
-        send("unknown field", apply("one", widget(ns, json!({ "size": "small", "colour": "red" })))),
-        send("unknown field, created", create(with(widget(ns, json!({ "size": "small", "colour": "red" })), "/metadata/name", json!("v")))),
-        send("update without version", update(widget(ns, json!({ "size": "large" })))),
-        send("merged", merge(&widget_at(ns), json!({ "spec": { "count": 5, "settings": { "m": { "on": false } } } }))),
-        send("null", merge(&widget_at(ns), json!({ "spec": { "maybe": null, "interval": null } }))),
-        send("deleted", delete(&widget_at(ns), Propagation::Background)),
-        send("definition deleted", delete(&definition_at(ns), Propagation::Background)),
-        Step::Gone(definition_at(ns)),
-    ]);
-    steps
-}
-
-fn schemas(ns: &str) -> Vec<Step> {
-    let bad = |name: &'static str, spec: Value| send(name, create(widget(ns, spec)));
-    let mut steps = defined(ns);
-    steps.extend([
-        bad("required", json!({})),
-        bad("enum and pattern", json!({ "size": "huge", "interval": "5m" })),
-        bad("type of a text", json!({ "size": "small", "interval": 5 })),
-        bad("type of a number", json!({ "size": "small", "count": "x" })),
-        bad("type of a map", json!({ "size": "small", "settings": [] })),
-        bad("type of a list", json!({ "size": "small", "parts": {} })),
-        bad("too small", json!({ "size": "small", "count": 0 })),
-        bad("too large", json!({ "size": "small", "count": 10 })),
-        bad("too many", json!({ "size": "small", "tags": ["a", "b", "c", "d"] })),
-        bad("too long", json!({ "size": "small", "tags": ["abcdef"] })),
-        bad("twice in a set", json!({ "size": "small", "tags": ["a", "a"] })),
-        bad("twice in a map", json!({ "size": "small", "parts": [{ "id": "a" }, { "id": "a" }] })),
-        bad("key missing", json!({ "size": "small", "parts": [{ "n": 1 }] })),
-        bad("int or string", json!({ "size": "small", "port": true })),
-        bad("spec is a text", json!("x")),
-        send("applied", apply("one", widget(ns, json!({ "size": "huge" })))),
-        send("definition deleted", delete(&definition_at(ns), Propagation::Background)),
-    ]);
-    steps
-}
-
-fn status(ns: &str) -> Vec<Step> {
-    let given = |phase: &str| with(widget(ns, json!({ "size": "large" })), "/status", json!({ "phase": phase }));
-    let at = widget_at(ns);
-    let call = |value: Value| Call::Apply {
-        object: object(value),
-        manager: "controller".into(),
-        force: true,
-        dry_run: false,
-        subresource: Some(Subresource::Status),
-    };
-    let patch = |patch: Value| Call::Patch {
-        at: at.clone(),
-        kind: PatchKind::Merge,
-        patch,
-        manager: "controller".into(),
-        dry_run: false,
-        subresource: Some(Subresource::Status),
-    };
-    let mut steps = defined(ns);
-    steps.extend([
-        send("status of nothing", call(given("A"))),
-        send("made with a status", create(with(given("A"), "/spec/size", json!("small")))),
-        send("applied to status", call(given("B"))),
-        send("main keeps status", merge(&at, json!({ "spec": { "size": "large" }, "status": { "phase": "C" } }))),
-        send("applied to main with a status", force("one", given("D"))),
-        send("status patched", patch(json!({ "spec": { "size": "small" }, "status": { "observedGeneration": 2 }, "metadata": { "labels": { "l": "1" } } }))),
-        send("status, wrong type", patch(json!({ "status": { "phase": 5 } }))),
-        send("status of a ConfigMap", Call::Patch {
-            at: config_at(ns, "x"), kind: PatchKind::Merge, patch: json!({}), manager: "m".into(), dry_run: false,
-            subresource: Some(Subresource::Status),
-        }),
-        send("definition deleted", delete(&definition_at(ns), Propagation::Background)),
-    ]);
-    steps
 }
 
 fn lists(ns: &str) -> Vec<Step> {
