@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # A testbed that lives as long as its standard input is open: the kernel closes the pipe of a killed test, and nothing is left
 # behind. It builds what is missing, prints `ready` and the name of its environment file, and ends with all it started.
-# usage: up.sh < pipe     env: DATA (folder, removed at the end; its log folder stays if DATA was given), NODES (default 2)
+# usage: up.sh < pipe     env: DATA (folder, removed at the end; its log folder stays if DATA was given), NODES (default 2),
+#   APISERVER_EXTRA (more flags), CA_OF (DATA of another testbed whose CA signs here too)
 #
 # Its ports are one block of 64 from the name PORT on: API server 0, etcd 1 and 2, controller manager 3, scheduler 4, kwok 5,
 # Key Vault 10, Entra 11, vault proxy 12, its control 13, names 14, Entra's control 15, Git https 20, Git ssh 21, registry 22.

@@ -9,8 +9,12 @@ sign() { # name subject extensions
 serves() { sign "$1" "/CN=$1" $'extendedKeyUsage=serverAuth\nsubjectAltName=IP:127.0.0.1,DNS:localhost'"$2"; } # name names
 
 make_certificates() {
-  new_key ca
-  openssl req -x509 -new -key ca.key -days 3650 -subj /CN=lockstep-testbed -out ca.crt
+  if [ -n "${CA_OF:-}" ]; then
+    cp "$CA_OF"/pki/ca.{crt,key} .
+  else
+    new_key ca
+    openssl req -x509 -new -key ca.key -days 3650 -subj /CN=lockstep-testbed -out ca.crt
+  fi
   serves kube-apiserver ,IP:10.96.0.1,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc
   serves azure ,DNS:login.microsoftonline.com,DNS:*.vault.azure.net
   serves sources ,DNS:github.com,DNS:ghcr.io,DNS:charts.example.com

@@ -15,7 +15,7 @@ part kube-apiserver env GOGC=200 "$data/bin/testbed" kube-apiserver --etcd-serve
   --tls-cert-file="$pki/kube-apiserver.crt" --tls-private-key-file="$pki/kube-apiserver.key" --client-ca-file="$pki/ca.crt" \
   --token-auth-file="$pki/tokens.csv" --authorization-mode=Node,RBAC --service-cluster-ip-range=10.96.0.0/16 --allow-privileged=true \
   --service-account-issuer="$api" --service-account-jwks-uri="$api/openid/v1/jwks" --api-audiences="$api,https://kubernetes.default.svc" \
-  --service-account-signing-key-file="$pki/sa.key" --service-account-key-file="$pki/sa.pub"
+  --service-account-signing-key-file="$pki/sa.key" --service-account-key-file="$pki/sa.pub" ${APISERVER_EXTRA:-}
 # They wait for the API server by themselves.
 part kube-controller-manager "$data/bin/testbed" kube-controller-manager --kubeconfig="$pki/admin.kubeconfig" --bind-address=127.0.0.1 \
   --secure-port=$((port + 3)) --cert-dir="$data/controllers" --leader-elect=false --service-account-private-key-file="$pki/sa.key" --root-ca-file="$pki/ca.crt" \
