@@ -24,6 +24,13 @@ pub(crate) struct Lists {
     patch: Patch,
 }
 
+/// Whether a patch's entry is looked at again once it has been merged.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    Spent,
+    Needed,
+}
+
 enum Patch {
     /// The object's list stands for both.
     Same,
@@ -56,14 +63,10 @@ impl Lists {
 
     /// The merged list.
     pub(crate) fn finish(mut self) -> Vec<Node> {
-        let mut seen = HashSet::new();
-        let mut last = HashMap::new();
-        for (position, entry) in self.object.iter().enumerate() {
-            last.insert(*entry, position);
-        }
+        let last: HashMap<usize, usize> =
+            self.object.iter().enumerate().map(|(position, entry)| (*entry, position)).collect();
         let take = |(position, entry): (usize, &usize)| {
-            let is_last =
-                seen.insert(*entry) && last.get(entry) == Some(&position) || last.get(entry) == Some(&position);
+            let is_last = last.get(entry) == Some(&position);
             let node = self.entries.get_mut(*entry)?;
             Some(if is_last { std::mem::take(node) } else { node.clone() })
         };
@@ -114,7 +117,7 @@ impl Lists {
         for (object, patch) in pairs {
             let replaced = object;
             // Where both have the entry and the patch's one wins, upstream puts the object's one back.
-            let chosen = self.walk(object, patch, walk)?;
+            let chosen = self.walk(object, patch, After::Spent, walk)?;
             merged.extend(chosen.map(|chosen| replaced.unwrap_or(chosen)));
         }
         self.object = merged;
@@ -122,23 +125,36 @@ impl Lists {
     }
 
     /// Merges two entries; the number of the one that remains.
-    fn walk(&mut self, object: Option<usize>, patch: Option<usize>, walk: Walk<'_>) -> Result<Option<usize>, Problem> {
+    fn walk(
+        &mut self,
+        object: Option<usize>,
+        patch: Option<usize>,
+        after: After,
+        walk: Walk<'_>,
+    ) -> Result<Option<usize>, Problem> {
         let is_same = matches!(self.patch, Patch::Same);
-        let mut take = |entry: Option<usize>| entry.and_then(|entry| self.entries.get_mut(entry)).map(std::mem::take);
-        let (mut old, mut new) = (take(object), if is_same { None } else { take(patch) });
+        let patch = patch.filter(|_| !is_same);
+        let mut old = object.and_then(|entry| self.entries.get_mut(entry)).map(std::mem::take);
+        let mut new = patch.and_then(|entry| self.entries.get_mut(entry)).map(|entry| match after {
+            After::Spent => std::mem::take(entry),
+            After::Needed => entry.clone(),
+        });
         let outcome = match (&mut old, &mut new) {
             (Some(both), None) if is_same => walk(Pair::Same(both)),
             (old, new) => walk(Pair::Two(old.as_mut(), new.as_mut())),
         };
-        for (entry, node) in [(object, old), (patch.filter(|_| !is_same), new)] {
-            if let (Some(entry), Some(node)) = (entry, node) {
-                self.entries[entry] = node;
-            }
+        if let (Some(entry), Some(node)) = (object, old) {
+            self.entries[entry] = node;
         }
         let chosen = match outcome? {
             Outcome::Gone => None,
             Outcome::Object => object,
-            Outcome::Patch => patch,
+            Outcome::Patch => {
+                if let (Some(entry), Some(node)) = (patch, new) {
+                    self.entries[entry] = node;
+                }
+                patch
+            }
         };
         Ok(chosen.filter(|chosen| !is_no_entry(&self.entries[*chosen])))
     }
@@ -159,7 +175,7 @@ impl Lists {
             let wanted: Vec<&str> = used.iter().filter_map(|at| value.get(*at)).map(String::as_str).collect();
             let (own, of_patch) =
                 (self.find(&self.object, &used_names, &wanted), self.find(self.patch(), &used_names, &wanted));
-            match self.walk(own, of_patch, walk)? {
+            match self.walk(own, of_patch, After::Needed, walk)? {
                 None => self.object = self.set_entry(&self.object, &used_names, &wanted, None)?,
                 Some(chosen) => {
                     self.add_keys(chosen, &used_names, &wanted)?;

@@ -1,14 +1,11 @@
 //! The namespace of a layer: written into objects, and into what refers to objects by namespace.
 
-use std::collections::HashSet;
-
 use yaml::{Kind, Node};
 
 use crate::config::FieldSpec;
 use crate::error::{Error, Problem};
 use crate::facts::Facts;
 use crate::fieldspec::{Make, visit};
-use crate::id::Key;
 use crate::resources::Resources;
 use crate::transform::each;
 use crate::tree;
@@ -65,7 +62,11 @@ impl NamespaceChange {
             let cluster = resource.id(facts).cluster;
             self.change(&mut resource.node, cluster)
         });
-        errors.extend(conflicts(resources, facts));
+        errors.extend(
+            resources
+                .repeated(facts)
+                .map(|(resource, id)| resource.error(facts, Problem::NamespaceConflict { id: id.to_string() })),
+        );
         errors
     }
 
@@ -116,17 +117,4 @@ impl NamespaceChange {
         }
         Ok(())
     }
-}
-
-/// Objects that have one identity now.
-fn conflicts(resources: &Resources, facts: &Facts) -> Vec<Error> {
-    let mut seen: HashSet<Key> = HashSet::new();
-    let mut errors = Vec::new();
-    for resource in resources.list().iter().filter(|resource| !resource.deleted) {
-        let id = resource.id(facts);
-        if !seen.insert(id.key()) {
-            errors.push(resource.error(facts, Problem::NamespaceConflict { id: id.to_string() }));
-        }
-    }
-    errors
 }

@@ -199,7 +199,11 @@ impl Ready {
                 parts.iter().filter_map(|part| part.apply_named(options, resources, facts).err()).collect()
             }
             Ready::Targeted(part, options, matcher) => {
-                part.apply_targeted(options, &selected(matcher, resources, facts), resources, facts)
+                let mut errors = part.apply_targeted(options, &selected(matcher, resources, facts), resources, facts);
+                if options.allow_name_change || options.allow_kind_change {
+                    errors.extend(resources.duplicates(facts));
+                }
+                errors
             }
             Ready::Json(json, matcher, place, remember) => {
                 let selected = selected(matcher, resources, facts);

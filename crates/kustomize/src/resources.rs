@@ -1,6 +1,6 @@
 //! The objects of a build in order, found by identity without looking through all of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Problem};
 use crate::facts::Facts;
@@ -129,6 +129,19 @@ impl Resources {
             }
         };
         Err(made.error(facts, problem))
+    }
+
+    /// Objects whose identity an earlier one has, and that identity.
+    pub(crate) fn repeated<'a>(&'a self, facts: &'a Facts) -> impl Iterator<Item = (&'a Resource, Id)> {
+        let mut seen = HashSet::new();
+        let there = self.list.iter().filter(|resource| !resource.deleted);
+        there.map(|resource| (resource, resource.id(facts))).filter(move |(_, id)| !seen.insert(id.key()))
+    }
+
+    /// The errors for objects whose identity an earlier one has.
+    pub(crate) fn duplicates(&self, facts: &Facts) -> Vec<Error> {
+        let error = |(resource, id): (&Resource, Id)| resource.error(facts, Problem::Duplicate { id: id.to_string() });
+        self.repeated(facts).map(error).collect()
     }
 
     /// Removes what a patch deleted.

@@ -86,7 +86,8 @@ pub(crate) fn build(folder: Folder<'_>, kustomization: Option<(&'static str, Kus
     Errors::unless_any(errors, Built { resources, kustomization, facts, file })
 }
 
-/// Removes objects that are for kustomize alone, after a last look at what every object must have.
+/// Removes objects that are for kustomize alone, after a last look at what every object must have: its own identity too,
+/// for a lack of which upstream panics here.
 fn drop_local(resources: &mut Resources, facts: &Facts) -> Vec<Error> {
     let mut errors = Vec::new();
     for resource in resources.list() {
@@ -98,6 +99,7 @@ fn drop_local(resources: &mut Resources, facts: &Facts) -> Vec<Error> {
     if resources.list().iter().any(is_local) {
         resources.list_mut().retain(|resource| !is_local(resource));
     }
+    errors.extend(resources.duplicates(facts));
     errors
 }
 
