@@ -3,6 +3,7 @@
 //! | module | knows |
 //! |---|---|
 //! | [`git`] | GitRepository: references, the object database, the files of one commit |
+//! | [`helm`] | HelmRepository: index, version choice, chart download |
 //! | [`ignore`] | what a source leaves out |
 //! | [`archive`] | the bytes that Flux would store, for the digest |
 //! | [`http`] | client, redirects, limits |
@@ -18,6 +19,7 @@
 pub mod access;
 pub mod archive;
 pub mod git;
+pub mod helm;
 pub mod http;
 pub mod ignore;
 
@@ -25,6 +27,8 @@ mod mirror;
 mod version;
 
 pub use mirror::{Mirror, MirrorError, mirrored};
+
+use std::path::PathBuf;
 
 use http::HttpError;
 
@@ -102,39 +106,37 @@ pub enum Error {
     #[error("interrupted")]
     Interrupted,
     /// A Helm repository's index could not be had.
-    #[error("failed to fetch Helm repository index '{url}'")]
+    #[error("failed to fetch Helm repository index: failed to cache index to temporary file")]
     Index {
-        /// Address as far as it may be shown.
-        url: String,
         /// Why.
-        source: HttpError,
+        source: helm::HelmCause,
     },
     /// A Helm repository's index that is not one.
-    #[error("failed to load Helm repository from index YAML: {cause}")]
+    #[error("failed to load Helm repository from index YAML: failed to load index: {cause}")]
     IndexContent {
         /// What is wrong, without a value of it.
         cause: String,
     },
-    /// A chart or version that the index does not have.
-    #[error("{cause}")]
+    /// A chart or version that the index does not have, or a range that is none.
+    #[error("invalid chart reference: failed to get chart version for remote reference: {cause}")]
     NoChart {
         /// In Helm's words.
         cause: String,
     },
-    /// A chart that could not be downloaded.
-    #[error("failed to download chart '{name}' version '{version}' from '{url}'")]
-    Chart {
+    /// A chart without an address.
+    #[error("chart pull error: failed to download chart for remote reference: chart '{name}' has no downloadable URLs")]
+    NoChartUrl {
         /// Chart.
         name: String,
-        /// Version.
-        version: String,
-        /// Address as far as it may be shown.
-        url: String,
+    },
+    /// A chart that could not be downloaded.
+    #[error("chart pull error: failed to download chart for remote reference")]
+    Chart {
         /// Why.
-        source: HttpError,
+        source: helm::HelmCause,
     },
     /// A chart whose bytes are not those of the index.
-    #[error("chart '{name}' version '{version}' has digest {found}, but the index says {expected}")]
+    #[error("chart pull error: chart '{name}' version '{version}' has digest {found}, but the index says {expected}")]
     ChartDigest {
         /// Chart.
         name: String,
@@ -181,6 +183,14 @@ pub enum GitCause {
         /// The scheme.
         scheme: String,
     },
+}
+
+/// The path that an address names on this machine: `file://…`, or a path itself.
+fn local_path(url: &str) -> Option<PathBuf> {
+    match url.strip_prefix("file://") {
+        Some(path) => Some(PathBuf::from(path.strip_prefix("localhost").unwrap_or(path))),
+        None => url.starts_with('/').then(|| PathBuf::from(url)),
+    }
 }
 
 impl GitCause {

@@ -34,7 +34,7 @@ use tokio::time::Instant;
 
 use crate::artifact::Artifact;
 use crate::source::http::{self, Credentials};
-use crate::source::{Error, GitCause, archive, version};
+use crate::source::{Error, GitCause, archive, local_path, version};
 use origin::{Depth, Origin, Server, Tips};
 use store::Store;
 pub use tree::{GitFiles, Selection};
@@ -108,7 +108,7 @@ struct Target {
 }
 
 fn fetch_blocking(line: &Arc<Line>, request: &Request, folder: &Path) -> Result<Option<Artifact>, Error> {
-    if let Some(path) = origin::local_path(&request.url) {
+    if let Some(path) = local_path(&request.url) {
         return artifact(origin::open_local(&request.url, &path)?, request);
     }
     let scheme = request.url.split("://").next().unwrap_or_default();

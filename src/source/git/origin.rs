@@ -1,7 +1,7 @@
 //! Where commits come from: a server over HTTP, or a repository on this machine.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use gix::ObjectId;
@@ -156,14 +156,6 @@ fn local_tips(url: &str, repository: &gix::Repository, specs: &[String]) -> Resu
 fn local_tip(mut reference: gix::Reference<'_>) -> Option<(String, ObjectId)> {
     let id = reference.peel_to_id().ok()?.detach();
     Some((reference.name().as_bstr().to_string(), id))
-}
-
-/// The path that a URL names on this machine: `file://…`, or a path itself.
-pub(super) fn local_path(url: &str) -> Option<PathBuf> {
-    match url.strip_prefix("file://") {
-        Some(path) => Some(PathBuf::from(path.strip_prefix("localhost").unwrap_or(path))),
-        None => url.starts_with('/').then(|| PathBuf::from(url)),
-    }
 }
 
 /// Opens a repository of this machine, or says that there is none.
