@@ -1,7 +1,8 @@
 //! A Git server over plain HTTP on loopback that remembers who asked what. Included by path.
 //!
-//! `/moved/…` redirects to `/…` at the same address, `/away/…` to `/…` under another name of this machine. With a token
-//! it answers 401 to everyone who does not send it.
+//! `/moved/…` redirects to `/…` at the same address, `/away/…` to `/…` under another name of this machine; `/old/…` is
+//! `/…` as of a server that speaks the first protocol and packs deltas by the id of their base. With a token it answers
+//! 401 to everyone who does not send it.
 
 #![expect(clippy::expect_used, reason = "what fails here stops the test")]
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
@@ -68,6 +69,8 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         return plain(StatusCode::UNAUTHORIZED, &[(header::WWW_AUTHENTICATE, "Basic realm=git")], Bytes::new());
     }
     let body = axum::body::to_bytes(body, usize::MAX).await.expect("the body can be read");
+    let (is_old, path) = path.strip_prefix("/old").map_or((false, path.clone()), |rest| (true, rest.to_owned()));
+    let protocol = if is_old { "-".to_owned() } else { text("git-protocol".parse().expect("a name")) };
     let variables = [
         ("GIT_PROJECT_ROOT", shared.root.display().to_string()),
         ("GIT_HTTP_EXPORT_ALL", "1".to_owned()),
@@ -75,14 +78,25 @@ async fn answer(State(shared): State<Arc<Shared>>, request: Request) -> Response
         ("PATH_INFO", path),
         ("QUERY_STRING", query.to_owned()),
         ("CONTENT_TYPE", text(header::CONTENT_TYPE)),
-        ("HTTP_GIT_PROTOCOL", text("git-protocol".parse().expect("a name"))),
+        ("HTTP_GIT_PROTOCOL", protocol),
     ];
-    tokio::task::spawn_blocking(move || backend(&variables, &body)).await.expect("git answers")
+    let output = tokio::task::spawn_blocking(move || backend(&variables, &body)).await.expect("git answers");
+    // Of the same length, so that the lines around it keep theirs.
+    let hide = |output: Vec<u8>| if is_old { replaced(output, b"ofs-delta", b"no-deltas") } else { output };
+    from_cgi(&hide(output))
+}
+
+/// The first occurrence alone: capabilities come before everything else.
+fn replaced(mut bytes: Vec<u8>, from: &[u8], to: &[u8]) -> Vec<u8> {
+    if let Some(at) = bytes.windows(from.len()).position(|window| window == from) {
+        bytes[at..at + to.len()].copy_from_slice(to);
+    }
+    bytes
 }
 
 /// Runs Git's own CGI program.
 #[expect(clippy::disallowed_methods, reason = "the product starts nothing; its tests start real tools")]
-fn backend(variables: &[(&str, String)], body: &[u8]) -> Response {
+fn backend(variables: &[(&str, String)], body: &[u8]) -> Vec<u8> {
     use std::io::Write as _;
     let mut command = std::process::Command::new("git");
     command.arg("http-backend").envs(variables.iter().map(|(name, value)| (name, value)));
@@ -93,6 +107,11 @@ fn backend(variables: &[(&str, String)], body: &[u8]) -> Response {
     let writer = std::thread::spawn(move || input.write_all(&body));
     let output = child.wait_with_output().expect("git ends").stdout;
     writer.join().expect("nobody panicked").ok();
+    output
+}
+
+/// Makes an answer of what a CGI program wrote.
+fn from_cgi(output: &[u8]) -> Response {
     let end = output.windows(4).position(|four| four == b"\r\n\r\n").expect("a head");
     let head = String::from_utf8_lossy(&output[..end]).into_owned();
     let mut status = StatusCode::OK;
