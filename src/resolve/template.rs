@@ -1,6 +1,11 @@
 //! `target.template`: the second engine of External Secrets' templates, over texts that are plaintext.
 
+mod der;
 mod function;
+mod jwk;
+mod pbe;
+mod pem;
+mod pkcs12;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;

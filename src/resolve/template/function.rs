@@ -1,47 +1,42 @@
 //! The functions of External Secrets' templates beside Go's and sprig's.
 
-use std::sync::Arc;
-
-use gotemplate::{Call, Entries, Entry, Failure, Function, Functions, Map, Text, Value};
+use gotemplate::{Call, Entries, Entry, Failure, Functions, Map, Text, Value};
 use serde_json::Value as Json;
+
+use aws_lc_rs::rsa::{self, OaepPrivateDecryptingKey, PrivateDecryptingKey};
+use zeroize::Zeroizing;
+
+use super::{jwk, pem, pkcs12};
 
 /// All functions that a template may call.
 pub(super) fn table() -> Functions {
     let mut functions = Functions::sprig();
     functions.remove("getHostByName");
     functions.extend(TABLE);
-    for (name, signature) in LATER {
-        let body = move |_: &mut Call<'_, '_, '_>| Err(Failure::new(format!("{name} is not supported yet")));
-        functions.add(Function::new(name, signature, Arc::new(body)));
-    }
     functions
 }
-
-/// Functions of External Secrets that say so when they are called.
-const LATER: &[(&str, &str)] = &[
-    ("certSANs", "func(string) ([]string, error)"),
-    ("filterCertChain", "func(string, string) (string, error)"),
-    ("filterPEM", "func(string, string) (string, error)"),
-    ("fullPemToPkcs12", "func(string, string) (string, error)"),
-    ("fullPemToPkcs12Pass", "func(string, string, string) (string, error)"),
-    ("jwkPrivateKeyPem", "func(string) (string, error)"),
-    ("jwkPublicKeyPem", "func(string) (string, error)"),
-    ("pemToPkcs12", "func(string, string) (string, error)"),
-    ("pemToPkcs12Pass", "func(string, string, string) (string, error)"),
-    ("pemTruststoreToPKCS12", "func(string) (string, error)"),
-    ("pemTruststoreToPKCS12Pass", "func(string, string) (string, error)"),
-    ("pkcs12cert", "func(string) (string, error)"),
-    ("pkcs12certPass", "func(string, string) (string, error)"),
-    ("pkcs12key", "func(string) (string, error)"),
-    ("pkcs12keyPass", "func(string, string) (string, error)"),
-    ("rsaDecrypt", "func(string, string, string, string) (string, error)"),
-];
 
 /// Name, Go signature, body.
 const TABLE: &[Entry] = &[
     Entry("toYaml", "func(any) string", to_yaml),
     Entry("fromYaml", "func(string) map[string]any", from_yaml),
     Entry("hexdec", "func(string) string", hexdec),
+    Entry("certSANs", "func(string) ([]string, error)", pem::names),
+    Entry("filterCertChain", "func(string, string) (string, error)", pem::filter_chain),
+    Entry("filterPEM", "func(string, string) (string, error)", pem::filter),
+    Entry("jwkPrivateKeyPem", "func(string) (string, error)", jwk::private),
+    Entry("jwkPublicKeyPem", "func(string) (string, error)", jwk::public),
+    Entry("fullPemToPkcs12", "func(string, string) (string, error)", pkcs12::full),
+    Entry("fullPemToPkcs12Pass", "func(string, string, string) (string, error)", pkcs12::full),
+    Entry("pemToPkcs12", "func(string, string) (string, error)", pkcs12::one),
+    Entry("pemToPkcs12Pass", "func(string, string, string) (string, error)", pkcs12::one),
+    Entry("pemTruststoreToPKCS12", "func(string) (string, error)", pkcs12::trust),
+    Entry("pemTruststoreToPKCS12Pass", "func(string, string) (string, error)", pkcs12::trust),
+    Entry("pkcs12cert", "func(string) (string, error)", pkcs12::certificates),
+    Entry("pkcs12certPass", "func(string, string) (string, error)", pkcs12::certificates_by_password),
+    Entry("pkcs12key", "func(string) (string, error)", pkcs12::key),
+    Entry("pkcs12keyPass", "func(string, string) (string, error)", pkcs12::key_by_password),
+    Entry("rsaDecrypt", "func(string, string, string, string) (string, error)", rsa_decrypt),
 ];
 
 fn to_yaml(call: &mut Call<'_, '_, '_>) -> Result<Value, Failure> {
@@ -100,4 +95,29 @@ fn invalid_digit(digit: u8) -> String {
     let c = char::from(digit);
     let shown = if c.is_control() || c == '\u{a0}' || c == '\u{ad}' { String::new() } else { format!(" '{c}'") };
     format!("encoding/hex: invalid byte: U+{digit:04X}{shown}")
+}
+
+/// `rsaDecrypt`: scheme, hash, ciphertext, private key.
+fn rsa_decrypt(call: &mut Call<'_, '_, '_>) -> Result<Value, Failure> {
+    let (scheme, hash) = (call.str(0).into_owned(), call.str(1).into_owned());
+    match scheme.as_str() {
+        "None" => return Ok(Value::String(call.text(2))),
+        "RSA-OAEP" => {}
+        _ => return Err(format!("decryption scheme {scheme} is not supported").into()),
+    }
+    let text = call.str(3);
+    let (block, _) = pem::next(&text).ok_or_else(|| Failure::new("failed to decode PEM block"))?;
+    let key = pkcs12::private_key(&block.bytes).map_err(|error| error.wrap("could not parse private key"))?;
+    let no_key = |_| Failure::new("could not parse RSA private key");
+    let key = OaepPrivateDecryptingKey::new(PrivateDecryptingKey::from_pkcs8(&key).map_err(no_key)?);
+    let key = key.map_err(|_| Failure::new("could not parse RSA private key"))?;
+    let padding = match hash.as_str() {
+        "SHA1" => &rsa::OAEP_SHA1_MGF1SHA1,
+        "SHA512" => &rsa::OAEP_SHA512_MGF1SHA512,
+        _ => &rsa::OAEP_SHA256_MGF1SHA256,
+    };
+    let mut plain = Zeroizing::new(vec![0; key.min_output_size()]);
+    let wrong = |_| Failure::new("error decrypting data with RSA: crypto/rsa: decryption error");
+    let plain = key.decrypt(padding, call.bytes(2), &mut plain, None).map_err(wrong)?;
+    Ok(Value::String((&*plain).into()))
 }
