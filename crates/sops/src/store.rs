@@ -90,10 +90,10 @@ fn binary(branch: &Branch) -> Result<Vec<u8>, Error> {
     }
 }
 
-fn malformed(format: Format, line: Option<u32>, problem: impl Into<String>) -> Error {
+pub(crate) fn malformed(format: Format, line: Option<u32>, problem: impl Into<String>) -> Error {
     Error::Malformed { format, line, problem: problem.into() }
 }
 
-fn unwritable(format: Format, problem: impl Into<String>) -> Error {
+pub(crate) fn unwritable(format: Format, problem: impl Into<String>) -> Error {
     Error::Unwritable { format, problem: problem.into() }
 }

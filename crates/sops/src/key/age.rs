@@ -17,6 +17,8 @@ const LONGEST: u64 = 1024;
 #[derive(Default)]
 pub struct Identities {
     age: Vec<Named>,
+    /// Identities that are of no use here, and why.
+    unusable: Vec<String>,
 }
 
 /// An identity, its recipient and where it came from.
@@ -41,18 +43,26 @@ impl Identities {
     /// Adds the identities of a text, one a line; empty lines and comments (`#`) are passed over. `source` is named in
     /// errors: a file, the key of a Secret.
     ///
+    /// An identity of a kind that cannot be used (age plugins are programs, which are not run) is an error only when a
+    /// document needs it: [`crate::DataKeyFailure`] names it.
+    ///
     /// # Errors
-    /// A line that is no identity, or one of a kind that is not supported. Nothing is added then.
+    /// A line that is no identity. Nothing is added then.
     pub fn add_age(&mut self, source: &str, text: &str) -> Result<(), IdentityError> {
-        let mut found = Vec::new();
+        let (mut found, mut unusable) = (Vec::new(), Vec::new());
         for (place, line) in text.lines().enumerate() {
             if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            if let Some(why) = unusable_identity(line) {
+                unusable.push(format!("line {} of {source}, which is {why}", place + 1));
                 continue;
             }
             let error = |problem| IdentityError { source_name: source.to_owned(), line: place + 1, problem };
             found.push(parse(line, source).map_err(error)?);
         }
         self.age.append(&mut found);
+        self.unusable.append(&mut unusable);
         Ok(())
     }
 
@@ -62,20 +72,24 @@ impl Identities {
         self.age.is_empty()
     }
 
-    /// Each identity's recipient and where it came from.
+    /// Each identity's recipient and where it came from; of those that cannot be used, why.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.age.iter().map(|named| named.name.clone()).collect()
+        self.age.iter().map(|named| &named.name).chain(&self.unusable).cloned().collect()
+    }
+}
+
+fn unusable_identity(line: &str) -> Option<&'static str> {
+    if line.starts_with("AGE-PLUGIN-") {
+        Some("an identity of an age plugin: plugins are programs, and not run")
+    } else if line.starts_with("AGE-SECRET-KEY-PQ-1") {
+        Some("a post-quantum identity, not supported yet")
+    } else {
+        None
     }
 }
 
 fn parse(line: &str, source: &str) -> Result<Named, &'static str> {
-    if line.starts_with("AGE-PLUGIN-") {
-        return Err("an identity of an age plugin, which is a program; plugins are not run");
-    }
-    if line.starts_with("AGE-SECRET-KEY-PQ-1") {
-        return Err("post-quantum identities are not supported yet");
-    }
     if !line.starts_with("AGE-SECRET-KEY-1") {
         return Err("not an age identity, which begins with AGE-SECRET-KEY-1");
     }

@@ -1,0 +1,158 @@
+//! A tree of files that opens what is read.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use manifest::{Content, Entry, EntryKind, FilesError, Purpose};
+use sops::{Format, Indents, MacState, Sealed};
+
+use super::{Identities, Witness};
+
+/// A tree whose encrypted files are open to those who may read them. A file is decrypted once, and its plaintext kept
+/// until the tree goes.
+pub struct Files<'i> {
+    inner: Arc<dyn manifest::Files>,
+    /// None without `spec.decryption`: then nothing is opened.
+    identities: Option<&'i Identities>,
+    enforces_mac: bool,
+    witness: Witness<'i>,
+    opened: Mutex<HashMap<(String, Format), Content>>,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl<'i> Files<'i> {
+    /// Opens files of `inner`. With `enforces_mac` a file whose MAC does not match is refused.
+    pub fn new(
+        inner: Arc<dyn manifest::Files>,
+        identities: Option<&'i Identities>,
+        enforces_mac: bool,
+        witness: Witness<'i>,
+    ) -> Self {
+        Self { inner, identities, enforces_mac, witness, opened: Mutex::default(), warnings: Mutex::default() }
+    }
+
+    /// What is odd about files that were read, each with its path.
+    pub fn warnings(&self) -> Vec<String> {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn open(&self, path: &str, bytes: &[u8], format: Format, identities: &Identities) -> Result<Content, FilesError> {
+        let witness = |value: &[u8]| (self.witness)(value);
+        let plain = Sealed::load(bytes, format).and_then(|sealed| {
+            let opened = sealed.open(identities.keys(), &witness)?;
+            match opened.mac() {
+                MacState::Valid => {}
+                state if self.enforces_mac => return Err(sops::Error::Mac(state)),
+                state => self.warn(format!("{path}: {state}")),
+            }
+            opened.emit(format, Indents::default())
+        });
+        match plain {
+            Ok(plain) => Ok(Content::new(plain.into_bytes())),
+            Err(sops::Error::TooLarge { limit }) => {
+                Err(FilesError::TooLarge { path: path.into(), limit: u64::try_from(limit).unwrap_or(u64::MAX) })
+            }
+            Err(error) => {
+                let hint = identities.hint(&error);
+                Err(FilesError::Sealed { path: path.into(), source: Box::new(Failure { error, hint }) })
+            }
+        }
+    }
+
+    fn warn(&self, warning: String) {
+        self.warnings.lock().unwrap_or_else(PoisonError::into_inner).push(warning);
+    }
+
+    fn kept(&self, key: &(String, Format)) -> Option<Content> {
+        let opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.get(key).map(|content| Content::new(content.bytes().to_vec()))
+    }
+
+    fn keep(&self, key: (String, Format), content: &Content) {
+        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.insert(key, Content::new(content.bytes().to_vec()));
+    }
+}
+
+impl manifest::Files for Files<'_> {
+    fn kind(&self, path: &str) -> Result<Option<EntryKind>, FilesError> {
+        self.inner.kind(path)
+    }
+
+    fn read(&self, path: &str, purpose: Purpose<'_>) -> Result<Content, FilesError> {
+        let (Some(identities), Some(format)) = (self.identities, format(path, purpose)) else {
+            return self.inner.read(path, purpose);
+        };
+        let key = (path.to_owned(), format);
+        if let Some(content) = self.kept(&key) {
+            return Ok(content);
+        }
+        let content = self.inner.read(path, purpose)?;
+        if !sops::is_encrypted(content.bytes(), format) {
+            return Ok(content);
+        }
+        let asks_not_to = purpose == Purpose::Resource && mentions_switch(content.bytes());
+        if asks_not_to && !self.enforces_mac {
+            return Ok(content);
+        }
+        match self.open(path, content.bytes(), format, identities) {
+            // The MAC was looked at; what cannot be opened here cannot be opened later either.
+            Ok(_) if asks_not_to => Ok(content),
+            Err(FilesError::Sealed { source, .. }) if asks_not_to && !is_about_mac(&*source) => Ok(content),
+            Ok(opened) => {
+                self.keep(key, &opened);
+                Ok(opened)
+            }
+            // Documents that were encrypted one by one, and then put into one file, open one by one once they are built.
+            Err(FilesError::Sealed { .. }) if purpose == Purpose::Resource && !self.enforces_mac => Ok(content),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn list(&self, path: &str) -> Result<Vec<Entry>, FilesError> {
+        self.inner.list(path)
+    }
+}
+
+/// The format that a file is opened in; `None` where it stays sealed. Flux's rules.
+fn format(path: &str, purpose: Purpose<'_>) -> Option<Format> {
+    match purpose {
+        Purpose::SecretFile { key } => Some(format_of_key(key)),
+        Purpose::SecretEnvs => Some(match Format::from_path(path) {
+            Format::Binary => Format::Dotenv,
+            format => format,
+        }),
+        Purpose::Patch | Purpose::Resource => Some(Format::from_path(path)),
+        _ => None,
+    }
+}
+
+/// The format of a Secret's entry.
+pub(super) fn format_of_key(key: &str) -> Format {
+    if key.ends_with(".dockerconfigjson") { Format::Json } else { Format::from_path(key) }
+}
+
+/// An object can ask not to be opened. Whether it does is seen once the file is objects.
+fn mentions_switch(bytes: &[u8]) -> bool {
+    std::str::from_utf8(bytes).is_ok_and(|text| text.contains(super::sealed::SWITCH))
+}
+
+fn is_about_mac(error: &(dyn std::error::Error + 'static)) -> bool {
+    error.downcast_ref().is_some_and(|failure: &Failure| matches!(failure.error, sops::Error::Mac(_)))
+}
+
+/// Why a file could not be opened, and what may have caused it.
+#[derive(Debug)]
+struct Failure {
+    error: sops::Error,
+    hint: String,
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.error, self.hint)
+    }
+}
+
+impl std::error::Error for Failure {}

@@ -1,0 +1,231 @@
+//! Files and objects that were encrypted here, as `crates/sops` shows that sops would.
+
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use manifest::{Files as _, FilesError, MemoryFiles, Object, Origin, Purpose};
+use serde_json::{Value, json};
+use sops::{Format, Indents, MasterKey, Rule, RuleKind, Sealed, Settings};
+
+use super::{Files, Identities, sealed};
+
+const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata:\n    name: db\nstringData:\n    password: hunter2\n";
+
+/// An identity, and documents for it.
+struct Keys {
+    secret: Object,
+    recipient: String,
+}
+
+impl Keys {
+    fn new() -> Self {
+        let (identity, recipient) = sops::generate();
+        let data = json!({"our.agekey": STANDARD.encode(identity.as_bytes())});
+        Self { secret: secret_of(data), recipient }
+    }
+
+    fn identities(&self) -> Identities {
+        Identities::from_secret(&self.secret).unwrap()
+    }
+
+    fn encrypt(&self, plain: &str, format: Format) -> String {
+        let rule = match format {
+            Format::Yaml => Rule { kind: RuleKind::EncryptedRegex, text: "^(data|stringData)$".into() },
+            _ => Rule::default(),
+        };
+        let groups = vec![vec![MasterKey::age(&self.recipient)]];
+        let settings = Settings { groups, rule, ..Settings::default() };
+        let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).unwrap();
+        let now = "2026-01-02T03:04:05Z";
+        let sealed = Sealed::encrypt(plain.as_bytes(), format, settings, now, &mut random).unwrap();
+        String::from_utf8(sealed.emit(format, Indents::default()).unwrap()).unwrap()
+    }
+}
+
+fn secret_of(data: Value) -> Object {
+    let metadata = json!({"name": "sops-age", "namespace": "flux-system"});
+    Object::new(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "data": data})).unwrap()
+}
+
+fn tree(files: &[(&str, &str)]) -> Arc<MemoryFiles> {
+    let mut tree = MemoryFiles::default();
+    for (path, text) in files {
+        tree.insert(*path, *text);
+    }
+    Arc::new(tree)
+}
+
+fn read(files: &Files<'_>, path: &str, purpose: Purpose<'_>) -> Result<String, FilesError> {
+    files.read(path, purpose).map(|content| content.text().unwrap_or_default().to_owned())
+}
+
+fn ignore(_: &[u8]) {}
+
+/// All causes of an error, as they are told.
+fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[test]
+fn a_purpose_decides_what_is_opened() {
+    let keys = Keys::new();
+    let (yaml, env) = (keys.encrypt(SECRET, Format::Yaml), keys.encrypt("PASSWORD=hunter2\n", Format::Dotenv));
+    let binary = keys.encrypt("hunter2", Format::Binary);
+    let files = tree(&[("secret.yaml", &yaml), ("a.env", &env), ("vars", &env), ("blob", &binary)]);
+    let identities = keys.identities();
+    let files = Files::new(files, Some(&identities), false, &ignore);
+    assert_eq!(read(&files, "secret.yaml", Purpose::Resource).unwrap(), SECRET);
+    assert_eq!(read(&files, "secret.yaml", Purpose::Patch).unwrap(), SECRET);
+    assert_eq!(read(&files, "secret.yaml", Purpose::SecretFile { key: "secret.yaml" }).unwrap(), SECRET);
+    assert_eq!(read(&files, "a.env", Purpose::SecretEnvs).unwrap(), "PASSWORD=hunter2\n");
+    assert_eq!(read(&files, "vars", Purpose::SecretEnvs).unwrap(), "PASSWORD=hunter2\n");
+    assert_eq!(read(&files, "blob", Purpose::SecretFile { key: "password" }).unwrap(), "hunter2");
+    assert_eq!(read(&files, "secret.yaml", Purpose::ConfigMap).unwrap(), yaml);
+    assert_eq!(read(&files, "secret.yaml", Purpose::Recipe).unwrap(), yaml);
+    // The key decides the format, and no file of that format has the marker of another.
+    assert_eq!(read(&files, "secret.yaml", Purpose::SecretFile { key: "secret" }).unwrap(), yaml);
+    assert!(files.warnings().is_empty());
+    let sealed = Files::new(tree(&[("secret.yaml", &yaml)]), None, false, &ignore);
+    assert_eq!(read(&sealed, "secret.yaml", Purpose::Resource).unwrap(), yaml);
+}
+
+#[test]
+fn plaintext_is_shown_to_the_witness_once() {
+    let keys = Keys::new();
+    let yaml = keys.encrypt(SECRET, Format::Yaml);
+    let (identities, seen) = (keys.identities(), Mutex::new(Vec::new()));
+    let witness = |value: &[u8]| seen.lock().unwrap().push(value.to_vec());
+    let files = Files::new(tree(&[("secret.yaml", &yaml)]), Some(&identities), false, &witness);
+    for _ in 0..2 {
+        read(&files, "secret.yaml", Purpose::Resource).unwrap();
+    }
+    assert_eq!(*seen.lock().unwrap(), [b"hunter2".to_vec()]);
+}
+
+#[test]
+fn a_stale_mac_warns_or_is_refused() {
+    let keys = Keys::new();
+    let stale = keys.encrypt(SECRET, Format::Yaml).replace("name: db", "name: cache");
+    let identities = keys.identities();
+    let files = Files::new(tree(&[("s.yaml", &stale)]), Some(&identities), false, &ignore);
+    assert_eq!(read(&files, "s.yaml", Purpose::Resource).unwrap(), SECRET.replace("db", "cache"));
+    assert_eq!(files.warnings(), ["s.yaml: the MAC does not match: values were changed without sops"]);
+    let strict = Files::new(tree(&[("s.yaml", &stale)]), Some(&identities), true, &ignore);
+    let error = read(&strict, "s.yaml", Purpose::Resource).unwrap_err();
+    assert!(told(&error).starts_with("s.yaml: cannot be decrypted: the MAC does not match"), "{}", told(&error));
+}
+
+#[test]
+fn documents_encrypted_one_by_one_open_as_objects() {
+    let keys = Keys::new();
+    let other = SECRET.replace("db", "cache");
+    let joined = [keys.encrypt(SECRET, Format::Yaml), keys.encrypt(&other, Format::Yaml)].join("---\n");
+    let identities = keys.identities();
+    let files = Files::new(tree(&[("both.yaml", &joined)]), Some(&identities), false, &ignore);
+    let text = read(&files, "both.yaml", Purpose::Resource).unwrap();
+    assert_eq!(text, joined);
+    let documents = yaml::parse(text.as_bytes(), &yaml::Limits::default()).unwrap();
+    let objects = documents.iter().map(|document| {
+        let value = yaml::to_value(document, yaml::Resolver::V3, yaml::Strictness::Strict).unwrap();
+        Object::new(value).unwrap()
+    });
+    let opened = sealed(objects.collect(), Some(&identities), &ignore).unwrap();
+    assert!(opened.iter().all(|object| object.text("/stringData/password") == Some("hunter2")));
+    assert!(opened.iter().all(|object| object.value().get("sops").is_none()));
+}
+
+#[test]
+fn an_object_can_ask_to_stay_sealed() {
+    let keys = Keys::new();
+    let asking = SECRET.replace(
+        "    name: db",
+        "    name: db\n    annotations:\n        kustomize.toolkit.fluxcd.io/decrypt: Disabled",
+    );
+    let yaml = keys.encrypt(&asking, Format::Yaml);
+    let identities = keys.identities();
+    for enforces_mac in [false, true] {
+        let files = Files::new(tree(&[("s.yaml", &yaml)]), Some(&identities), enforces_mac, &ignore);
+        assert_eq!(read(&files, "s.yaml", Purpose::Resource).unwrap(), yaml);
+    }
+    let stale = yaml.replace("name: db", "name: cache");
+    let strict = Files::new(tree(&[("s.yaml", &stale)]), Some(&identities), true, &ignore);
+    assert!(read(&strict, "s.yaml", Purpose::Resource).is_err());
+    let object = Object::new(yaml::from_str(&yaml).unwrap()).unwrap();
+    let kept = sealed(vec![object.clone()], Some(&identities), &ignore).unwrap();
+    assert_eq!(kept[0].value(), object.value());
+}
+
+#[test]
+fn entries_of_a_secret_open_in_the_format_of_their_key() {
+    let keys = Keys::new();
+    let (json, env) = (keys.encrypt("{\"a\":1}", Format::Json), keys.encrypt("A=1\n", Format::Dotenv));
+    let data = json!({
+        ".dockerconfigjson": STANDARD.encode(&json),
+        "a.yaml": STANDARD.encode(&json),
+        "b.env": STANDARD.encode(&env),
+        "plain": STANDARD.encode("plain"),
+        "broken": "%",
+    });
+    let opened = sealed(vec![secret_of(data)], Some(&keys.identities()), &ignore).unwrap();
+    let entry = |key: &str| {
+        let text = opened[0].value()["data"][key].as_str().unwrap();
+        STANDARD.decode(text).map_or_else(|_| text.to_owned(), |bytes| String::from_utf8(bytes).unwrap())
+    };
+    assert_eq!(entry(".dockerconfigjson"), "{\n\t\"a\": 1\n}\n");
+    assert_eq!(entry("a.yaml"), "a: 1\n");
+    assert_eq!(entry("b.env"), "A=1\n");
+    assert_eq!(entry("plain"), "plain");
+    assert_eq!(entry("broken"), "%");
+}
+
+#[test]
+fn all_objects_that_do_not_open_are_told_with_place_recipient_and_hint() {
+    let (keys, strangers) = (Keys::new(), Keys::new());
+    let yaml = keys.encrypt(SECRET, Format::Yaml);
+    let object = Object::new(yaml::from_str(&yaml).unwrap()).unwrap();
+    let object = object.at(Origin { file: "apps/db.yaml".into(), line: 7 });
+    let env = STANDARD.encode(keys.encrypt("A=1\n", Format::Dotenv));
+    let mut secret = strangers.secret.clone();
+    secret.value_mut()["data"]["age.key"] = STANDARD.encode("AGE-SECRET-KEY-1QQQ").into();
+    secret.value_mut()["data"]["key.asc"] = STANDARD.encode("x").into();
+    let identities = Identities::from_secret(&secret).unwrap();
+    let objects = vec![object.clone(), secret_of(json!({"b.env": env})), object];
+    let errors = sealed(objects, Some(&identities), &ignore).unwrap_err();
+    assert_eq!(errors.len(), 3);
+    let first = errors[0].to_string();
+    assert!(first.starts_with("apps/db.yaml:7: Secret/db: the data key cannot be recovered"), "{first}");
+    for part in [
+        keys.recipient.as_str(),
+        &strangers.recipient,
+        "our.agekey",
+        "'age.key' holds an age identity",
+        "'key.asc' holds a PGP key",
+    ] {
+        assert!(first.contains(part), "{part} in {first}");
+    }
+    assert!(!first.contains("AGE-SECRET-KEY"), "{first}");
+    assert!(errors[1].to_string().contains("Secret/flux-system/sops-age: data.b.env: "), "{}", errors[1]);
+}
+
+#[test]
+fn a_secret_that_is_still_encrypted_is_refused_in_flux_words() {
+    let keys = Keys::new();
+    let object = Object::new(yaml::from_str(&keys.encrypt(SECRET, Format::Yaml)).unwrap()).unwrap();
+    let errors = sealed(vec![object], None, &ignore).unwrap_err();
+    assert_eq!(
+        errors[0].to_string(),
+        "Secret/db is SOPS encrypted, configuring decryption is required for this secret to be reconciled"
+    );
+}
+
+#[test]
+fn a_key_of_flux_that_holds_something_else_is_refused_without_showing_it() {
+    let secret = secret_of(json!({"our.agekey": STANDARD.encode("# mine\n\nhunter2\n")}));
+    let error = Identities::from_secret(&secret).err().unwrap().to_string();
+    assert!(
+        error.starts_with("failed to import 'our.agekey' data from sops decryption Secret 'flux-system/sops-age': ")
+    );
+    assert!(error.contains("line 3") && !error.contains("hunter2"), "{error}");
+}
