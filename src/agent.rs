@@ -1,1 +1,140 @@
-//! To be written.
+//! The composition root: watches, workers, leader lease, shutdown.
+//!
+//! **Flow.** Wait for the lease; watch every kind; work on what changes until told to stop or the lease is lost; then let
+//! every worker end its present object, and give the lease back.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use apply::{Cluster, Selection, WatchEvent};
+use futures::StreamExt as _;
+use manifest::Object;
+use serde_json::Value;
+use tokio::task::JoinSet;
+
+use crate::pipeline::World;
+use crate::reconcile::{Key, Kind, Shared, triggers};
+
+pub mod lease;
+pub mod server;
+
+/// Why an agent ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was asked to.
+    Stopped,
+    /// Another replica leads now: the process should start anew.
+    LeaseLost,
+}
+
+/// One agent: everything that it knows and does.
+#[derive(Clone)]
+pub struct Agent {
+    shared: Arc<Shared>,
+    workers: usize,
+}
+
+impl Agent {
+    /// An agent that works on `workers` objects side by side.
+    pub fn new(world: World, workers: usize) -> Self {
+        Self { shared: Arc::new(Shared::new(world)), workers }
+    }
+
+    /// What its reconciliations share.
+    pub fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Works until `stop` ends; objects that are worked on then are finished first.
+    pub async fn run(&self, stop: impl Future<Output = ()>) {
+        let mut watches = JoinSet::new();
+        for kind in Kind::ALL {
+            watches.spawn(follow(self.shared.clone(), kind));
+        }
+        let mut workers = JoinSet::new();
+        for _ in 0..self.workers {
+            let shared = self.shared.clone();
+            workers.spawn(async move { shared.work().await });
+        }
+        stop.await;
+        watches.shutdown().await;
+        self.shared.queue.close();
+        while workers.join_next().await.is_some() {}
+    }
+
+    /// Runs under the leader lease.
+    pub async fn lead(&self, mut lease: lease::Lease, stop: impl Future<Output = ()>) -> Ended {
+        let mut lost = false;
+        let until = async {
+            tokio::select! {
+                () = stop => {}
+                () = lease.keep() => lost = true,
+            }
+        };
+        self.run(until).await;
+        if lost {
+            return Ended::LeaseLost;
+        }
+        lease.release().await;
+        Ended::Stopped
+    }
+}
+
+/// Keeps the index of one kind and adds to the queue what changed.
+async fn follow(shared: Arc<Shared>, kind: Kind) {
+    let cluster: Arc<dyn Cluster> = shared.world.cluster.clone();
+    let mut events = cluster.watch(Selection::all(kind.api_version(), kind.name()));
+    while let Some(event) = events.next().await {
+        match event {
+            Ok(WatchEvent::Reset(objects)) => reset(&shared, kind, objects),
+            Ok(WatchEvent::Applied(object)) => seen(&shared, kind, object),
+            Ok(WatchEvent::Deleted(object)) => gone(&shared, Key::of(kind, &object)),
+            Err(error) => tracing::warn!(kind = kind.name(), %error, "the watch is interrupted"),
+        }
+    }
+}
+
+fn reset(shared: &Arc<Shared>, kind: Kind, objects: Vec<Object>) {
+    let present: Vec<Key> = objects.iter().map(|object| Key::of(kind, object)).collect();
+    for key in shared.index.find(kind, |_| true) {
+        if !present.contains(&key) {
+            gone(shared, key);
+        }
+    }
+    objects.into_iter().for_each(|object| seen(shared, kind, object));
+}
+
+fn seen(shared: &Arc<Shared>, kind: Kind, object: Object) {
+    let key = Key::of(kind, &object);
+    let matters = match shared.index.get(&key) {
+        Some(before) => question(&before) != question(&object),
+        None => true,
+    };
+    let told_ready = matters || shared.index.get(&key).is_some_and(|before| answer(&before) != answer(&object));
+    shared.index.put(key.clone(), object);
+    if matters {
+        shared.queue.add(key.clone());
+    }
+    if told_ready {
+        triggers::changed(shared, &key);
+    }
+}
+
+fn gone(shared: &Arc<Shared>, key: Key) {
+    shared.index.remove(&key);
+    shared.queue.add(key);
+}
+
+/// What an object asks for: a change of its status alone asks for nothing.
+fn question(object: &Object) -> (&str, i64, Option<&Value>, Option<&Value>, bool) {
+    let metadata = object.value().get("metadata");
+    let field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
+    (object.uid(), object.generation(), field("annotations"), field("labels"), object.is_terminating())
+}
+
+/// What others wait for in an object's status.
+fn answer(object: &Object) -> (Option<&Value>, Option<&Value>) {
+    let status = object.value().get("status");
+    let field = |name: &str| status.and_then(|status| status.get(name));
+    (field("conditions"), field("lastAppliedRevision"))
+}

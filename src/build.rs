@@ -1,1 +1,35 @@
-//! To be written.
+//! Files -> the objects of a Flux Kustomization, as kustomize-controller builds them.
+//!
+//! The engine does the work; this step gives its failures the form that all steps share.
+
+use kustomize::{Options, flux};
+use manifest::{Files, Object, Origin};
+use serde_json::Value;
+
+/// One failure of a build.
+#[derive(Clone, Debug, thiserror::Error)]
+#[error("{message}")]
+pub struct Error {
+    /// File and line, where known.
+    pub origin: Option<Origin>,
+    /// What failed; names the object where it is about one.
+    pub message: String,
+}
+
+/// Builds the folder `path` for the Kustomization with this `spec`.
+///
+/// # Errors
+/// All failures that could be found in one pass.
+pub fn objects(files: &dyn Files, path: &str, spec: &Value) -> Result<Vec<Object>, Vec<Error>> {
+    let built = flux::build(files, path, spec, &Options::default());
+    built.map_err(|errors| errors.0.into_iter().map(from_engine).collect())
+}
+
+fn from_engine(error: kustomize::Error) -> Error {
+    let kustomize::Error { origin, object, problem } = error;
+    let message = match object {
+        Some(object) => format!("{object}: {problem}"),
+        None => problem.to_string(),
+    };
+    Error { origin: Some(origin).filter(|origin| !origin.file.is_empty()), message }
+}

@@ -1,1 +1,84 @@
-//! To be written.
+//! Flags and environment, read once.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::api::duration;
+
+/// How `lockstep run` is set up. Flags that Flux's controllers and External Secrets have keep their names.
+#[derive(Clone, Debug, clap::Args)]
+pub struct Config {
+    /// Namespace of the agent itself: its lease, its keys and its journal.
+    #[arg(long, env = "RUNTIME_NAMESPACE", default_value = "lockstep-system", value_name = "NAME")]
+    pub namespace: String,
+    /// Kubeconfig file; without it the pod's ServiceAccount, then the usual places.
+    #[arg(long, env = "KUBECONFIG", value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Folder for fetched repositories; it can be lost at any time.
+    #[arg(long, env = "LOCKSTEP_CACHE", default_value = "/tmp/lockstep", value_name = "DIR")]
+    pub cache: PathBuf,
+    /// Fetches sources below FROM from TO instead; the longest FROM wins. May be repeated.
+    #[arg(long, value_name = "FROM=TO", value_parser = parse_pair)]
+    pub mirror: Vec<(String, String)>,
+    /// Objects that are worked on side by side.
+    #[arg(long, default_value_t = 20, value_name = "N")]
+    pub concurrent: usize,
+    /// Address of `/metrics`.
+    #[arg(long, default_value = "0.0.0.0:8080", value_name = "ADDRESS")]
+    pub metrics_addr: SocketAddr,
+    /// Address of `/healthz` and `/readyz`.
+    #[arg(long, default_value = "0.0.0.0:9440", value_name = "ADDRESS")]
+    pub health_addr: SocketAddr,
+    /// Whether to wait for the leader lease; without it, see to it that there is one replica.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub enable_leader_election: bool,
+    /// How long an object whose dependency is not ready waits.
+    #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
+    pub requeue_dependency: Duration,
+    /// Refuses references to objects of other namespaces.
+    #[arg(long)]
+    pub no_cross_namespace_refs: bool,
+    /// ServiceAccount in whose name objects are applied when the spec names none.
+    #[arg(long, value_name = "NAME")]
+    pub default_service_account: Option<String>,
+    /// How much is logged: `trace`, `debug`, `info` or `error`.
+    #[arg(long, default_value = "info", value_name = "LEVEL")]
+    pub log_level: String,
+    /// Proxy for Git, Helm repositories and Key Vault; without it the environment's (HTTPS_PROXY).
+    #[arg(long, value_name = "URL")]
+    pub proxy: Option<String>,
+    /// File with further certificate authorities (PEM) for Git, Helm repositories and Key Vault.
+    #[arg(long, env = "SSL_CERT_FILE", value_name = "FILE")]
+    pub ca_file: Option<PathBuf>,
+}
+
+fn parse_pair(text: &str) -> Result<(String, String), String> {
+    let (from, to) = text.split_once('=').ok_or("expected FROM=TO")?;
+    Ok((from.to_owned(), to.to_owned()))
+}
+
+fn parse_duration(text: &str) -> Result<Duration, String> {
+    duration::Duration::parse(text).map(|duration| duration.span()).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser as _;
+
+    #[derive(clap::Parser)]
+    struct Line {
+        #[command(flatten)]
+        config: Config,
+    }
+
+    #[test]
+    fn flags_have_the_names_of_the_originals() {
+        let line = ["lockstep", "--concurrent=4", "--mirror", "https://a/=file:///b", "--requeue-dependency", "5s"];
+        let config = Line::try_parse_from(line).unwrap().config;
+        assert_eq!((config.concurrent, config.requeue_dependency), (4, Duration::from_secs(5)));
+        assert_eq!(config.mirror, [("https://a/".to_owned(), "file:///b".to_owned())]);
+        assert!(Line::try_parse_from(["lockstep", "--mirror", "nothing"]).is_err());
+    }
+}

@@ -11,16 +11,18 @@
 //! A target that cannot be read (kind not served, forbidden) is [`Health::Unknown`] until it can; only the deadline ends
 //! that.
 
+mod pods;
 mod rules;
 mod targets;
+
+pub use pods::trouble_of_pods;
 
 use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use apply::{Answer, Call, Cluster, Reference, Waited};
-use futures::future::{BoxFuture, FutureExt as _};
+use apply::{Answer, Call, Cluster, Reference};
+use futures::future::FutureExt as _;
 use futures::stream::{self, StreamExt as _, select_all};
 use jiff::Timestamp;
 use manifest::{Object, ObjectId};
@@ -262,61 +264,5 @@ impl Rules {
     fn judge(&self, object: &Object, now: Timestamp) -> Health {
         let first = self.judge.as_ref().and_then(|judge| judge(object));
         first.unwrap_or_else(|| status(object, self.reading, now))
-    }
-}
-
-/// The landing engine's judge of health: waits on a cluster by rules, and stops when a newer revision is there.
-pub struct Watcher {
-    cluster: Arc<dyn Cluster>,
-    rules: Rules,
-    superseded: Option<tokio::sync::watch::Receiver<bool>>,
-}
-
-impl Watcher {
-    /// Waits on `cluster`; `superseded` turns true when the wait has become needless.
-    pub fn new(
-        cluster: Arc<dyn Cluster>,
-        rules: Rules,
-        superseded: Option<tokio::sync::watch::Receiver<bool>>,
-    ) -> Self {
-        Self { cluster, rules, superseded }
-    }
-
-    async fn judged(&self, targets: &[Reference], timeout: Duration) -> Waited {
-        let silent = |_: &Reference, _: &Health| {};
-        let waited = wait(self.cluster.as_ref(), targets, &self.rules, tokio::time::sleep(timeout), &silent);
-        let superseded = async {
-            // A sender that is gone supersedes nothing.
-            let signed = match self.superseded.clone() {
-                Some(mut sign) => sign.wait_for(|sign| *sign).await.is_ok(),
-                None => false,
-            };
-            if !signed {
-                std::future::pending::<()>().await;
-            }
-        };
-        tokio::select! {
-            biased;
-            () = superseded => Waited::Superseded,
-            outcome = waited => waited_of(&outcome),
-        }
-    }
-}
-
-fn waited_of(outcome: &Outcome) -> Waited {
-    let told = |(at, health): (&Reference, &Health)| (at.id(), health.message().to_owned());
-    let (failed, pending): (Vec<_>, Vec<_>) = outcome.unhealthy().partition(|(_, health)| health.is_failed());
-    if failed.is_empty() && pending.is_empty() {
-        return Waited::Healthy;
-    }
-    Waited::Unhealthy {
-        failed: failed.into_iter().map(told).collect(),
-        pending: pending.into_iter().map(told).collect(),
-    }
-}
-
-impl apply::Health for Watcher {
-    fn wait<'a>(&'a self, targets: &'a [Reference], timeout: Duration) -> BoxFuture<'a, Waited> {
-        self.judged(targets, timeout).boxed()
     }
 }

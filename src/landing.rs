@@ -1,1 +1,140 @@
-//! To be written.
+//! The landing engine with a runtime: its clock, its judge of health, and the word of a newer revision.
+//!
+//! The protocol itself, with its guarantees, is [`apply::landing`]; nothing here decides anything about it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apply::desired::{Candidate, Release};
+use apply::{
+    Clock, Cluster, Context, Health, Journal, Landing, Outcome, Prepared, Progress, Reading, Reference, StoreError,
+    Waited,
+};
+use futures::future::{BoxFuture, FutureExt as _};
+use tokio::time::Instant;
+
+use crate::health;
+use crate::unit::Unit;
+
+/// Ends when a landing need not become healthy any more, because a newer revision is there. May be asked many times.
+pub type Superseded = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Where a unit lands.
+pub struct Site {
+    /// The cluster, as the unit's identity.
+    pub cluster: Arc<dyn Cluster>,
+    /// The unit, for the log.
+    pub unit: Unit,
+    /// Whether something newer has come.
+    pub superseded: Superseded,
+}
+
+/// Nothing newer ever comes.
+pub fn never() -> Superseded {
+    Box::new(|| futures::future::pending().boxed())
+}
+
+/// Lands what was prepared.
+///
+/// # Errors
+/// When the journal cannot be written.
+pub async fn land(prepared: Prepared, journal: &mut Journal, site: &Site) -> Result<Outcome, StoreError> {
+    let parts = Parts::new(site);
+    apply::land(prepared, journal, &parts.context(site)).await
+}
+
+/// Goes on with what the journal holds open.
+///
+/// # Errors
+/// When the journal cannot be written.
+pub async fn resume(journal: &mut Journal, site: &Site) -> Result<Option<Outcome>, StoreError> {
+    let parts = Parts::new(site);
+    apply::resume(journal, &parts.context(site)).await
+}
+
+/// What landed last, wanted again: to put back what others changed. Releases are kept as objects; nothing of them runs.
+pub fn again(landed: &Landing) -> Candidate {
+    Candidate {
+        revision: landed.revision.clone(),
+        input: landed.input.clone(),
+        read_set: landed.read_set.clone(),
+        objects: landed.changes().map(|change| change.desired.clone()).collect(),
+        releases: Vec::<Release>::new(),
+        removals: Vec::new(),
+    }
+}
+
+/// The runtime's side of a landing.
+struct Parts<'a> {
+    start: Instant,
+    site: &'a Site,
+    tell: Box<dyn Fn(Progress) + Send + Sync + 'a>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(site: &'a Site) -> Self {
+        let unit = site.unit.clone();
+        let tell = move |progress: Progress| tracing::debug!(unit = %unit, ?progress, "landing");
+        Self { start: Instant::now(), site, tell: Box::new(tell) }
+    }
+
+    fn context<'b>(&'b self, site: &Site) -> Context<'b> {
+        Context { cluster: site.cluster.clone(), clock: self, health: self, progress: &*self.tell }
+    }
+}
+
+impl Clock for Parts<'_> {
+    fn now(&self) -> Duration {
+        self.start.elapsed()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        tokio::time::sleep(duration).boxed()
+    }
+}
+
+impl Health for Parts<'_> {
+    fn wait<'b>(&'b self, targets: &'b [Reference], reading: Reading, timeout: Duration) -> BoxFuture<'b, Waited> {
+        async move {
+            let rules = health::Rules { reading: rules_of(reading), fail_fast: true, ..health::Rules::default() };
+            let cluster = self.site.cluster.as_ref();
+            let deadline = tokio::time::sleep(timeout);
+            let outcome = tokio::select! {
+                outcome = health::wait(cluster, targets, &rules, deadline, &|_, _| {}) => outcome,
+                () = (self.site.superseded)() => return Waited::Superseded,
+            };
+            judge(cluster, outcome).await
+        }
+        .boxed()
+    }
+}
+
+fn rules_of(reading: Reading) -> health::Reading {
+    match reading {
+        Reading::Unit => health::Reading::Flux,
+        Reading::Release => health::Reading::Plain,
+        Reading::ReleaseJobs => health::Reading::HelmJobs,
+        Reading::Hook => health::Reading::HelmHooks,
+    }
+}
+
+/// What failed, and what was only slow: a rollout whose pods cannot run has failed, however long its deadline still is.
+async fn judge(cluster: &dyn Cluster, outcome: health::Outcome) -> Waited {
+    if outcome.is_healthy() {
+        return Waited::Healthy;
+    }
+    let (mut failed, mut pending) = (Vec::new(), Vec::new());
+    for (at, health) in outcome.unhealthy() {
+        let trouble = if health.is_failed() { None } else { health::trouble_of_pods(cluster, at).await };
+        match trouble {
+            Some(trouble) => failed.push((at.id(), trouble)),
+            None if health.is_failed() => failed.push((at.id(), described(health))),
+            None => pending.push((at.id(), described(health))),
+        }
+    }
+    Waited::Unhealthy { failed, pending }
+}
+
+fn described(health: &health::Health) -> String {
+    format!("{}: {}", health.name(), health.message())
+}

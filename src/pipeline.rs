@@ -1,1 +1,222 @@
-//! To be written.
+//! The steps in order, up to what a unit wants from the cluster. Changes nothing: `lockstep plan` is this and a dry run.
+//!
+//! [`compile()`] takes a Kustomization to a candidate; [`expand`] is its last part, and all that a HelmRelease or an
+//! ExternalSecret outside any Kustomization needs. A step gathers all its failures; build-level failures hold the unit, because its objects are not known. Everything
+//! that is read is noted in the [`ReadSet`], also by a compile that fails: it tells when to try again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use apply::{Cluster, ClusterError};
+use manifest::{Object, ObjectId, Origin};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::cluster::journal::Keys;
+use crate::redact::Redactor;
+use crate::resolve::Resolver;
+use crate::source::http;
+use crate::unit::{MISSING, ReadSet, digest};
+
+pub mod compile;
+pub mod expand;
+pub mod sources;
+
+pub use compile::{Compiled, Job, compile};
+use sources::Sources;
+
+/// Field manager of what Kustomizations apply.
+pub const MANAGER: &str = "kustomize-controller";
+/// Prefix of the switches that Flux's objects carry for Lockstep.
+pub const SWITCH: &str = "lockstep.dev/";
+/// Prefix of the switches that managed objects carry for Flux.
+const FLUX_SWITCH: &str = "kustomize.toolkit.fluxcd.io/";
+
+/// What the process has.
+pub struct World {
+    /// The cluster, as the agent.
+    pub cluster: Arc<dyn Cluster>,
+    /// Where journals are kept.
+    pub journals: Arc<dyn apply::Store>,
+    /// The agent's own keys.
+    pub keys: Arc<Keys>,
+    /// Epoch of the leader lease.
+    pub epoch: u64,
+    /// What was fetched.
+    pub sources: Sources,
+    /// Reads stores of secrets.
+    pub resolver: Arc<Resolver>,
+    /// Deletions in stores that were seen once.
+    pub sightings: Sightings,
+    /// Every live secret value.
+    pub redactor: Redactor,
+    /// How the process was set up.
+    pub settings: Settings,
+}
+
+/// What of the configuration the steps need.
+#[derive(Clone, Debug, Default)]
+pub struct Settings {
+    /// Namespace of the agent itself.
+    pub namespace: String,
+    /// Folder for fetched repositories.
+    pub cache: std::path::PathBuf,
+    /// Replacements for source URLs.
+    pub mirrors: Vec<crate::source::Mirror>,
+    /// Proxy for everything that is fetched.
+    pub proxy: Option<String>,
+    /// Further certificate authorities, PEM.
+    pub authorities: Option<Vec<u8>>,
+    /// How long an object whose dependency is not ready waits.
+    pub requeue_dependency: Duration,
+    /// Refuses references to objects of other namespaces.
+    pub no_cross_namespace_refs: bool,
+    /// ServiceAccount that applies when a spec names none.
+    pub default_service_account: Option<String>,
+}
+
+impl Settings {
+    /// What a client for a source trusts and passes through, with what its own Secrets say on top.
+    pub fn options(&self, own: http::Options) -> http::Options {
+        let proxy = || self.proxy.clone().map(|address| http::Proxy { address, account: None });
+        let authorities = match (own.authorities, &self.authorities) {
+            (Some(own), Some(all)) => Some([own, all.clone()].concat()),
+            (own, all) => own.or_else(|| all.clone()),
+        };
+        http::Options { authorities, proxy: own.proxy.or_else(proxy), ..own }
+    }
+}
+
+/// Secrets that a store had none of when it was asked, and since when. A restart forgets them, which only delays a
+/// deletion.
+#[derive(Default)]
+pub struct Sightings(Mutex<HashMap<ObjectId, Instant>>);
+
+impl Sightings {
+    /// Notes that an ExternalSecret's source was not there; whether that was so at least an `interval` ago, too.
+    pub fn is_second(&self, id: &ObjectId, interval: Duration) -> bool {
+        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        match seen.get(id) {
+            Some(first) => first.elapsed() >= interval,
+            None => {
+                seen.insert(id.clone(), Instant::now());
+                false
+            }
+        }
+    }
+
+    /// The source is there.
+    pub fn forget(&self, id: &ObjectId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+    }
+}
+
+/// The step of a compile in which something failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Stage {
+    /// The path or the artifact.
+    Source,
+    /// Decrypting, building, substituting: the unit's objects are not known.
+    Build,
+    /// An ExternalSecret.
+    Resolve,
+    /// A HelmRelease.
+    Render,
+}
+
+/// One thing that failed, and where it was declared; never a value.
+#[derive(Clone, Debug)]
+pub struct Problem {
+    /// In which step.
+    pub stage: Stage,
+    /// Which object, when it is about one.
+    pub id: Option<ObjectId>,
+    /// Where it was declared.
+    pub origin: Option<Origin>,
+    /// What failed.
+    pub message: String,
+    /// Whether it may pass later although no input changes.
+    pub transient: bool,
+}
+
+impl Problem {
+    /// About no object in particular.
+    pub fn general(stage: Stage, message: impl Into<String>) -> Self {
+        Self { stage, id: None, origin: None, message: message.into(), transient: false }
+    }
+
+    /// About an object of the unit.
+    pub fn about(stage: Stage, object: &Object, message: impl Into<String>) -> Self {
+        let (id, origin) = (Some(object.id()), object.origin().cloned());
+        Self { stage, id, origin, message: message.into(), transient: false }
+    }
+
+    /// What the cluster said.
+    pub fn cluster(stage: Stage, error: &ClusterError) -> Self {
+        Self { transient: error.is_transient(), ..Self::general(stage, error.to_string()) }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        if let Some(origin) = &self.origin {
+            write!(f, "{origin}: ")?;
+        }
+        if let Some(id) = self.id.as_ref().filter(|id| !self.message.contains(&id.to_string())) {
+            write!(f, "{id}: ")?;
+        }
+        f.write_str(&self.message)
+    }
+}
+
+/// Everything that failed in one pass, and what was read until then.
+#[derive(Debug)]
+pub struct Report {
+    /// At least one.
+    pub problems: Vec<Problem>,
+    /// What was read.
+    pub read_set: ReadSet,
+}
+
+impl Report {
+    /// Whether trying again without a changed input may help.
+    pub fn is_transient(&self) -> bool {
+        self.problems.iter().any(|problem| problem.transient)
+    }
+}
+
+/// Labels by which kustomize-controller knows its objects.
+pub fn owner_labels(namespace: &str, name: &str) -> Vec<(String, String)> {
+    vec![(format!("{FLUX_SWITCH}name"), name.into()), (format!("{FLUX_SWITCH}namespace"), namespace.into())]
+}
+
+/// A switch of a Flux object (landing.md section 10).
+pub fn switch<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
+    object.annotation(&format!("{SWITCH}{name}"))
+}
+
+/// Whether a label or annotation has a value, in any case, as Flux reads its switches.
+pub fn says(object: &Object, key: &str, value: &str) -> bool {
+    [object.label(key), object.annotation(key)].into_iter().flatten().any(|found| found.eq_ignore_ascii_case(value))
+}
+
+/// Version of what a unit's own object asks for: spec, switches, and a request to reconcile.
+pub fn spec_version(object: &Object) -> String {
+    let annotations = object.value().pointer("/metadata/annotations").and_then(Value::as_object);
+    let mut text = object.value().get("spec").map(Value::to_string).unwrap_or_default();
+    for (key, value) in annotations.into_iter().flatten() {
+        if key.starts_with(SWITCH) || key.starts_with("reconcile.fluxcd.io/") {
+            text.push_str(&format!("\n{key}={value}"));
+        }
+    }
+    digest(text.as_bytes())
+}
+
+/// Version of an object that is read for its values.
+pub fn object_version(object: Option<&Object>) -> String {
+    let Some(object) = object else { return MISSING.into() };
+    let fields = ["data", "stringData", "binaryData", "spec"];
+    let content: Vec<_> = fields.iter().map(|field| object.value().get(field)).collect();
+    digest(serde_json::to_string(&content).unwrap_or_default().as_bytes())
+}

@@ -1,1 +1,415 @@
-//! To be written.
+//! The frame of every kind: take a key, look at its object, work, tell, come again.
+//!
+//! Each kind has a file with one `reconcile`, which returns what is to be told; this module reads the object, writes the
+//! status and the events if they say anything new, and sees to it that one object is worked on once at a time.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
+use std::time::Duration;
+
+use apply::cluster::{PatchKind, Subresource};
+use apply::{Call, Cluster, ClusterError, Reference};
+use futures::future::{BoxFuture, FutureExt as _};
+use manifest::Object;
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::Instant;
+
+use crate::pipeline::World;
+use crate::redact::Live;
+use crate::status::{self, Event, Next};
+use crate::telemetry::Metrics;
+
+mod alone;
+pub mod external_secret;
+mod git_repository;
+mod helm_release;
+mod helm_repository;
+mod kustomization;
+pub mod queue;
+pub mod recorder;
+mod secret_store;
+pub mod triggers;
+pub mod units;
+
+use external_secret::Externals;
+use queue::Queue;
+use recorder::Recorder;
+use units::Units;
+
+/// Finalizer that Flux puts on every object that it works on.
+pub const FINALIZER: &str = "finalizers.fluxcd.io";
+/// Annotation that asks for a reconciliation.
+pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// Pause after a failure that is not the object's own, doubled with each further one.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// Longest such pause.
+const LONGEST_PAUSE: Duration = Duration::from_secs(300);
+
+/// A kind that is reconciled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Kind {
+    /// Flux's Git source.
+    GitRepository,
+    /// Flux's Helm chart repository.
+    HelmRepository,
+    /// A folder to land.
+    Kustomization,
+    /// A chart to land.
+    HelmRelease,
+    /// A namespaced secret store.
+    SecretStore,
+    /// A secret store of the cluster.
+    ClusterSecretStore,
+    /// A secret to resolve.
+    ExternalSecret,
+}
+
+impl Kind {
+    /// All of them.
+    pub const ALL: [Self; 7] = [
+        Self::GitRepository,
+        Self::HelmRepository,
+        Self::Kustomization,
+        Self::HelmRelease,
+        Self::SecretStore,
+        Self::ClusterSecretStore,
+        Self::ExternalSecret,
+    ];
+
+    /// `kind` as objects carry it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::GitRepository => "GitRepository",
+            Self::HelmRepository => "HelmRepository",
+            Self::Kustomization => "Kustomization",
+            Self::HelmRelease => "HelmRelease",
+            Self::SecretStore => "SecretStore",
+            Self::ClusterSecretStore => "ClusterSecretStore",
+            Self::ExternalSecret => "ExternalSecret",
+        }
+    }
+
+    /// `apiVersion` of the served version.
+    pub fn api_version(self) -> &'static str {
+        match self {
+            Self::GitRepository | Self::HelmRepository => "source.toolkit.fluxcd.io/v1",
+            Self::Kustomization => "kustomize.toolkit.fluxcd.io/v1",
+            Self::HelmRelease => "helm.toolkit.fluxcd.io/v2",
+            Self::SecretStore | Self::ClusterSecretStore | Self::ExternalSecret => "external-secrets.io/v1",
+        }
+    }
+
+    /// The controller of the original whose name events and status patches carry.
+    pub fn controller(self) -> &'static str {
+        match self {
+            Self::GitRepository | Self::HelmRepository => "source-controller",
+            Self::Kustomization => "kustomize-controller",
+            Self::HelmRelease => "helm-controller",
+            Self::SecretStore | Self::ClusterSecretStore | Self::ExternalSecret => "external-secrets",
+        }
+    }
+}
+
+/// An object to work on.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Key {
+    /// Its kind.
+    pub kind: Kind,
+    /// Its namespace; empty for a ClusterSecretStore.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+}
+
+impl Key {
+    /// The key of an object of `kind`.
+    pub fn of(kind: Kind, object: &Object) -> Self {
+        Self { kind, namespace: object.namespace().into(), name: object.name().into() }
+    }
+
+    /// Where the object lives.
+    pub fn reference(&self) -> Reference {
+        Reference::new(self.kind.api_version(), self.kind.name(), &self.namespace, &self.name)
+    }
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}/{}", self.kind.name(), self.namespace, self.name)
+    }
+}
+
+/// The objects of all kinds that are watched, as they were seen last.
+#[derive(Default)]
+pub struct Index {
+    objects: RwLock<BTreeMap<Key, Object>>,
+}
+
+impl Index {
+    /// One object.
+    pub fn get(&self, key: &Key) -> Option<Object> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner).get(key).cloned()
+    }
+
+    /// Every object of a kind that `is_wanted`.
+    pub fn find(&self, kind: Kind, is_wanted: impl Fn(&Object) -> bool) -> Vec<Key> {
+        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
+        objects
+            .iter()
+            .filter(|(key, object)| key.kind == kind && is_wanted(object))
+            .map(|(key, _)| key.clone())
+            .collect()
+    }
+
+    /// Puts an object; returns the one that stood there.
+    pub fn put(&self, key: Key, object: Object) -> Option<Object> {
+        self.objects.write().unwrap_or_else(PoisonError::into_inner).insert(key, object)
+    }
+
+    /// Takes an object away.
+    pub fn remove(&self, key: &Key) -> Option<Object> {
+        self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(key)
+    }
+}
+
+/// What a reconciliation wants to have told.
+pub struct Told {
+    /// The whole new status; `None` leaves it.
+    pub status: Option<Value>,
+    /// Events, in order.
+    pub events: Vec<Event>,
+    /// When to look again.
+    pub next: Next,
+}
+
+impl Told {
+    /// Nothing to tell.
+    pub fn nothing(next: Next) -> Self {
+        Self { status: None, events: Vec::new(), next }
+    }
+
+    /// A new status with its events.
+    pub fn status(status: &impl serde::Serialize, events: Vec<Event>, next: Next) -> Self {
+        Self { status: serde_json::to_value(status).ok(), events, next }
+    }
+}
+
+/// Looks at one object.
+fn reconcile<'a>(key: &'a Key, object: &'a Object, shared: &'a Arc<Shared>) -> BoxFuture<'a, Result<Told, Error>> {
+    match key.kind {
+        Kind::GitRepository => git_repository::reconcile(key, object, shared).boxed(),
+        Kind::HelmRepository => helm_repository::reconcile(key, object, shared).boxed(),
+        Kind::Kustomization => kustomization::reconcile(key, object, shared).boxed(),
+        Kind::HelmRelease => helm_release::reconcile(key, object, shared).boxed(),
+        Kind::SecretStore | Kind::ClusterSecretStore => secret_store::reconcile(key, object, shared).boxed(),
+        Kind::ExternalSecret => external_secret::reconcile(key, object, shared).boxed(),
+    }
+}
+
+/// A failure that says nothing about the object: it is logged and the object comes again.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The API server.
+    #[error(transparent)]
+    Cluster(#[from] ClusterError),
+    /// The journal.
+    #[error(transparent)]
+    Journal(#[from] apply::StoreError),
+    /// The work panicked; the message stays where it was.
+    #[error("internal error")]
+    Panic,
+}
+
+/// What all reconciliations share.
+pub struct Shared {
+    /// What the process has.
+    pub world: World,
+    /// Objects as they were seen last.
+    pub index: Index,
+    /// What is to be done.
+    pub queue: Queue,
+    /// What dashboards see.
+    pub metrics: Metrics,
+    /// Who writes events.
+    pub recorder: Recorder,
+    /// What is remembered of units.
+    pub units: Units,
+    /// What is remembered of ExternalSecrets.
+    pub externals: Externals,
+    /// Secret values that were read for other ends than landing, by the object that they stand in.
+    held: Mutex<BTreeMap<Reference, Live>>,
+    /// Told whenever a source or an object has changed, for those who wait for something newer.
+    pub changes: watch::Sender<u64>,
+    /// Failures in a row that were not the object's own.
+    strikes: Mutex<BTreeMap<Key, u32>>,
+}
+
+impl Shared {
+    /// Nothing is known and nothing waits.
+    pub fn new(world: World) -> Self {
+        let recorder = Recorder::new(world.cluster.clone());
+        Self {
+            world,
+            index: Index::default(),
+            queue: Queue::default(),
+            metrics: Metrics::default(),
+            recorder,
+            units: Units::default(),
+            externals: Externals::default(),
+            held: Mutex::default(),
+            changes: watch::Sender::default(),
+            strikes: Mutex::default(),
+        }
+    }
+
+    /// Keeps the values of an object known to the redactor, until it is read again.
+    pub fn hold(&self, at: &Reference, values: &[(String, Vec<u8>)]) {
+        let live = self.world.redactor.register(values.iter().map(|(_, value)| value.as_slice()));
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(at.clone(), live);
+    }
+
+    /// Tells those who wait for something newer to look.
+    pub fn something_changed(&self) {
+        self.changes.send_modify(|count| *count += 1);
+    }
+
+    /// Works on keys until the queue is closed.
+    pub async fn work(self: &Arc<Self>) {
+        while let Some(key) = self.queue.next().await {
+            // A task of its own: a panic costs one reconciliation, not the worker.
+            let task = tokio::spawn({
+                let (shared, key) = (self.clone(), key.clone());
+                async move { shared.turn(&key).await }
+            });
+            let result = task.await.unwrap_or(Err(Error::Panic));
+            self.settle(&key, result);
+            self.queue.done(&key);
+        }
+    }
+
+    async fn turn(self: &Arc<Self>, key: &Key) -> Result<Next, Error> {
+        let Some(object) = self.index.get(key) else {
+            self.queue.forget(key);
+            self.metrics.forget(key.kind.name(), &key.namespace, &key.name);
+            return Ok(Next::OnEvent);
+        };
+        let began = Instant::now();
+        let told = reconcile(key, &object, self).await?;
+        self.metrics.reconciled(key.kind.name(), &key.namespace, &key.name, began.elapsed());
+        let next = told.next;
+        self.tell(key, &object, told).await?;
+        Ok(next)
+    }
+
+    fn settle(&self, key: &Key, result: Result<Next, Error>) {
+        let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
+        match result {
+            Ok(next) => {
+                strikes.remove(key);
+                match next {
+                    Next::After(delay) => self.queue.add_after(key.clone(), delay),
+                    Next::OnEvent => self.queue.forget(key),
+                }
+            }
+            Err(error) => {
+                let count = strikes.entry(key.clone()).or_default();
+                let pause = (FIRST_PAUSE * 2_u32.pow((*count).min(16))).min(LONGEST_PAUSE);
+                *count += 1;
+                tracing::error!(kind = key.kind.name(), namespace = key.namespace, name = key.name, %error, "reconciliation failed");
+                self.queue.add_after(key.clone(), pause);
+            }
+        }
+    }
+
+    /// Writes a status and events, as far as they say anything new.
+    ///
+    /// # Errors
+    /// When the API server refuses the status; an object that is gone is no error.
+    pub async fn tell(&self, key: &Key, object: &Object, told: Told) -> Result<(), ClusterError> {
+        if let Some(status) = told.status {
+            self.write_status(key, object, &status).await?;
+        }
+        for event in told.events {
+            log(key, &event);
+            self.recorder.record(key, object, event).await;
+        }
+        Ok(())
+    }
+
+    async fn write_status(&self, key: &Key, object: &Object, status: &Value) -> Result<(), ClusterError> {
+        let seen = self.index.get(key);
+        let before = seen.as_ref().unwrap_or(object).value().get("status").cloned().unwrap_or(json!({}));
+        let Some(patch) = status::difference(&before, status) else { return Ok(()) };
+        let call = Call::Patch {
+            at: key.reference(),
+            kind: PatchKind::Merge,
+            patch: json!({"status": patch}),
+            manager: format!("gotk-{}", key.kind.controller()),
+            dry_run: false,
+            subresource: Some(Subresource::Status),
+        };
+        match self.world.cluster.write(call).await {
+            Ok(written) => drop(self.index.put(key.clone(), written)),
+            Err(ClusterError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Sets or removes our finalizer.
+    ///
+    /// # Errors
+    /// When the API server refuses it; an object that is gone is no error.
+    pub async fn set_finalizer(
+        &self,
+        key: &Key,
+        object: &Object,
+        finalizer: &str,
+        present: bool,
+    ) -> Result<(), ClusterError> {
+        let list = object.value().pointer("/metadata/finalizers").and_then(Value::as_array);
+        let mut names: Vec<Value> = list.cloned().unwrap_or_default();
+        if names.iter().any(|name| name == finalizer) == present {
+            return Ok(());
+        }
+        names.retain(|name| name != finalizer);
+        if present {
+            names.push(finalizer.into());
+        }
+        let call = Call::Patch {
+            at: key.reference(),
+            kind: PatchKind::Merge,
+            patch: json!({"metadata": {"finalizers": names, "resourceVersion": object.resource_version()}}),
+            manager: format!("gotk-{}", key.kind.controller()),
+            dry_run: false,
+            subresource: None,
+        };
+        match self.world.cluster.write(call).await {
+            Ok(written) if present => drop(self.index.put(key.clone(), written)),
+            Ok(_) | Err(ClusterError::NotFound { .. }) => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// The cluster as a unit's ServiceAccount sees it, or as the agent does when it names none.
+    pub fn cluster_of(&self, namespace: &str, service_account: Option<&str>) -> Arc<dyn Cluster> {
+        match service_account {
+            Some(name) => self.world.cluster.impersonate(&format!("system:serviceaccount:{namespace}:{name}")),
+            None => self.world.cluster.clone(),
+        }
+    }
+}
+
+fn log(key: &Key, event: &Event) {
+    let (kind, namespace, name) = (key.kind.name(), &key.namespace, &key.name);
+    if event.is_warning {
+        tracing::error!(kind, namespace, name, error = event.message, "{}", event.reason);
+    } else {
+        tracing::info!(kind, namespace, name, "{}", event.message);
+    }
+}

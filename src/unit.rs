@@ -66,6 +66,12 @@ pub enum Thing {
         /// Name.
         name: String,
     },
+    /// An object of the unit that counts apart from its revision, such as an ExternalSecret; version: a digest of its
+    /// spec. It changes with the unit's own inputs only, and is not read again.
+    Declared {
+        /// Its identity in Flux's inventory form.
+        id: String,
+    },
     /// A secret of an external store; version: the store's.
     Remote {
         /// `SecretStore/namespace/name` or `ClusterSecretStore//name`.

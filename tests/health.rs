@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use apply::cluster::Propagation;
 use apply::memory::{MemoryCluster, Settings};
-use apply::{Call, Cluster, Health as _, Reference, Waited};
+use apply::{Call, Cluster, Reference};
 use jiff::{SignedDuration, Timestamp};
-use lockstep::health::{self, Health, Outcome, Reading, Rules, Watcher};
+use lockstep::health::{self, Health, Outcome, Reading, Rules};
 use manifest::Object;
 use serde_json::{Value, json};
 
@@ -144,29 +144,10 @@ async fn a_rollout_that_exceeds_its_deadline_ends_the_wait_in_fluxs_words() {
 async fn a_deadline_names_what_was_still_in_progress() {
     let cluster = MemoryCluster::new(Settings::default());
     apply(&cluster, deployment("web", true)).await;
-    let watcher = Watcher::new(Arc::new(cluster.clone()), fast(), None);
-    let waited = watcher.wait(&[at("web")], Duration::from_millis(50)).await;
-    let Waited::Unhealthy { failed, pending } = waited else { panic!("{waited:?}") };
-    assert!(failed.is_empty());
-    assert_eq!(pending[0].1, "Available: 0/1");
     let rules = fast();
     let outcome =
         health::wait(&cluster, &[at("web")], &rules, tokio::time::sleep(Duration::from_millis(50)), &|_, _| {}).await;
     assert_eq!(outcome.message(), "timeout waiting for: [Deployment/default/web status: 'InProgress']");
-}
-
-#[tokio::test]
-async fn a_newer_revision_ends_a_wait() {
-    let cluster = MemoryCluster::new(Settings::default());
-    let (sender, receiver) = tokio::sync::watch::channel(false);
-    let watcher = Watcher::new(Arc::new(cluster), fast(), Some(receiver));
-    let targets = [at("web")];
-    let newer = async {
-        tokio::task::yield_now().await;
-        sender.send(true).unwrap();
-    };
-    let (waited, ()) = tokio::join!(watcher.wait(&targets, Duration::from_secs(20)), newer);
-    assert_eq!(waited, Waited::Superseded);
 }
 
 #[tokio::test]

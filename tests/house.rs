@@ -22,13 +22,15 @@ fn may_import(module: &str) -> Option<Vec<&'static str>> {
     let sets: &[&[&str]] = match module {
         // Logs leave through redaction.
         "telemetry" => &[&["redact"]],
+        // Flags hold durations as specs write them.
+        "config" => &[&["api"]],
         _ if BASE.contains(&module) => &[],
         _ if NOUNS.contains(&module) => &[&["api"]],
         _ if STEPS.contains(&module) => &[&["api", "expression"], NOUNS],
         "pipeline" => &[BASE, NOUNS, STEPS],
         "landing" | "rotate" => &[BASE, NOUNS, &["cluster", "health", "pipeline"]],
-        // Of all but the base, their errors alone.
-        "status" => &[BASE],
+        // It says what the pipeline and the stores answered; of all others, it reads their errors alone.
+        "status" => &[BASE, &["pipeline", "resolve"]],
         _ if CONTROLLERS.contains(&module) => {
             &[BASE, NOUNS, STEPS, CONTROLLERS, &["pipeline", "landing", "rotate", "status"]]
         }

@@ -281,7 +281,7 @@ pub trait Cluster: Send + Sync {
 }
 
 /// Typed forms of the calls that the engine makes often.
-impl dyn Cluster {
+impl dyn Cluster + '_ {
     /// Reads one object; `None` when it is not there.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cluster::Reference;
+use crate::context::Reading;
 use crate::desired::{Behaviour, Declarer, Desired, HealthScope, Hook, OnFailure, Policy, Put};
 use crate::plan::{Action, Change, Landing, Prior, Proof, Stale, Step};
 use crate::stamp::Stamp;
@@ -93,7 +94,7 @@ enum StoredStep {
     Apply { desired: Box<StoredDesired>, prior: Box<StoredPrior>, action: u8 },
     Put { object: StoredObject, manager: String, undo: Vec<StoredObject>, undo_deletes: bool },
     Hook { object: StoredObject, manager: String, delete: [bool; 3], timeout_ms: u64 },
-    Await(Vec<StoredReference>, u64),
+    Await(Vec<StoredReference>, Reading, u64),
 }
 
 const POLICIES: [Policy; 4] = [Policy::Override, Policy::Merge, Policy::IfNotPresent, Policy::Ignore];
@@ -321,8 +322,8 @@ impl From<&Step> for StoredStep {
                 delete: [hook.delete_before, hook.delete_succeeded, hook.delete_failed],
                 timeout_ms: millis(hook.timeout),
             },
-            Step::Await(references, timeout) => {
-                Self::Await(references.iter().map(Into::into).collect(), millis(*timeout))
+            Step::Await(references, reading, timeout) => {
+                Self::Await(references.iter().map(Into::into).collect(), *reading, millis(*timeout))
             }
         }
     }
@@ -359,8 +360,9 @@ impl TryFrom<StoredStep> for Step {
                     timeout: Duration::from_millis(timeout_ms),
                 }))
             }
-            StoredStep::Await(references, timeout) => {
-                Self::Await(references.into_iter().map(Into::into).collect(), Duration::from_millis(timeout))
+            StoredStep::Await(references, reading, timeout) => {
+                let references = references.into_iter().map(Into::into).collect();
+                Self::Await(references, reading, Duration::from_millis(timeout))
             }
         })
     }

@@ -5,11 +5,12 @@
 
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
 use manifest::{Object, ObjectId};
 
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
-use crate::context::{Context, Progress, Waited};
+use crate::context::{Context, Progress, Reading, Waited};
 use crate::desired::{Desired, Hook, OnFailure, Put};
 use crate::journal::{Journal, Open};
 use crate::order;
@@ -47,7 +48,7 @@ pub(crate) async fn commit(
             Step::Hook(hook) => {
                 run_hook(hook, index, &landing.input, journal, ctx, deadline).await.err().into_iter().collect()
             }
-            Step::Await(targets, timeout) => wait_for(targets, *timeout, &landing, ctx).await,
+            Step::Await(targets, reading, timeout) => wait_for(targets, *reading, *timeout, &landing, ctx).await,
         };
         failures.extend(failed);
         if !failures.is_empty() && !goes_on {
@@ -69,10 +70,8 @@ fn batch(steps: &[Step], start: usize) -> usize {
 }
 
 async fn apply_all(steps: &[Step], ctx: &Context<'_>, deadline: Duration) -> Vec<Failure> {
-    let writes = steps.iter().filter_map(|step| match step {
-        Step::Apply(change) if change.is_written() => Some(apply_one(change, ctx, deadline)),
-        _ => None,
-    });
+    let written = steps.iter().filter_map(Step::change).filter(|change| change.is_written());
+    let writes: Vec<BoxFuture<'_, _>> = written.map(|change| apply_one(change, ctx, deadline).boxed()).collect();
     let results: Vec<Result<(), Failure>> = stream::iter(writes).buffered(PARALLEL_WRITES).collect().await;
     results.into_iter().filter_map(Result::err).collect()
 }
@@ -192,7 +191,7 @@ async fn run_hook(
     let refused = |error: ClusterError| Failure::refused(At::Commit, &hook.object, &error);
     let at = Reference::of(&hook.object);
     start_hook(hook, &at, &mark(landing, index), ctx, deadline).await.map_err(refused)?;
-    let waited = ctx.health.wait(std::slice::from_ref(&at), hook.timeout).await;
+    let waited = ctx.health.wait(std::slice::from_ref(&at), Reading::Hook, hook.timeout).await;
     let deletes = match waited {
         Waited::Healthy => hook.delete_succeeded,
         Waited::Unhealthy { .. } | Waited::Superseded => hook.delete_failed,
@@ -271,13 +270,19 @@ async fn start_hook(
 }
 
 /// Waits for objects that later steps need. Only those that the landing writes can have become unhealthy by it.
-async fn wait_for(targets: &[Reference], timeout: Duration, landing: &Landing, ctx: &Context<'_>) -> Vec<Failure> {
+async fn wait_for(
+    targets: &[Reference],
+    reading: Reading,
+    timeout: Duration,
+    landing: &Landing,
+    ctx: &Context<'_>,
+) -> Vec<Failure> {
     let written: Vec<Reference> = landing.changes().filter(|c| c.is_written()).map(|c| c.desired.reference()).collect();
     let targets: Vec<Reference> = targets.iter().filter(|target| written.contains(target)).cloned().collect();
     if targets.is_empty() {
         return Vec::new();
     }
-    let waited = ctx.health.wait(&targets, timeout).await;
+    let waited = ctx.health.wait(&targets, reading, timeout).await;
     if targets.iter().any(|target| target.gvk.kind == "CustomResourceDefinition")
         && let Err(error) = ctx.cluster.call(Call::Discover).await
     {

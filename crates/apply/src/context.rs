@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use manifest::{Object, ObjectId};
+use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::journal::Phase;
@@ -35,10 +36,24 @@ pub enum Waited {
     Superseded,
 }
 
+/// Whose rules say what healthy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reading {
+    /// Flux's: a Job must have completed.
+    Unit,
+    /// Helm's `--wait`: a Job need only have started.
+    Release,
+    /// Helm's `--wait-for-jobs`.
+    ReleaseJobs,
+    /// Helm's for hooks: Jobs and pods must complete, all else need only be there.
+    Hook,
+}
+
 /// Judge of objects' health.
 pub trait Health: Send + Sync {
     /// Waits until all `targets` are healthy, one has failed, or `timeout` is over.
-    fn wait<'a>(&'a self, targets: &'a [Reference], timeout: Duration) -> BoxFuture<'a, Waited>;
+    fn wait<'a>(&'a self, targets: &'a [Reference], reading: Reading, timeout: Duration) -> BoxFuture<'a, Waited>;
 }
 
 /// How far a landing is.

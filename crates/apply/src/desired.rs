@@ -5,6 +5,7 @@ use std::time::Duration;
 use manifest::{Object, ObjectId};
 
 use crate::cluster::Reference;
+use crate::context::Reading;
 
 /// Who declares an object within a unit. Decides which inventory lists it and when it may be pruned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -111,8 +112,8 @@ pub struct Release {
     pub before: Vec<Hook>,
     /// The chart's objects, in Helm's install order.
     pub objects: Vec<Desired>,
-    /// How long to wait for the objects before the hooks that follow; `None` for not at all.
-    pub wait: Option<Duration>,
+    /// How to wait for the objects before the hooks that follow, and how long; `None` for not at all.
+    pub wait: Option<(Reading, Duration)>,
     /// Hooks after the objects.
     pub after: Vec<Hook>,
     /// Records written last (`deployed`, `superseded`).

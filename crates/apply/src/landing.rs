@@ -16,7 +16,7 @@ use manifest::ObjectId;
 
 use crate::cluster::Reference;
 use crate::commit;
-use crate::context::{Context, Progress, Waited};
+use crate::context::{Context, Progress, Reading, Waited};
 use crate::desired::{HealthScope, OnFailure};
 use crate::journal::{Journal, Open, Phase, StoreError};
 use crate::plan::{Action, Landing};
@@ -108,7 +108,7 @@ async fn go_on(open: Open, journal: &mut Journal, ctx: &Context<'_>) -> Result<O
     if !targets.is_empty() {
         journal.advance(Phase::Health).await?;
         ctx.tell(Progress::Phase(Phase::Health));
-        let waited = ctx.health.wait(&targets, landing.behaviour.timeout).await;
+        let waited = ctx.health.wait(&targets, Reading::Unit, landing.behaviour.timeout).await;
         let goes_on = landing.behaviour.on_failure == OnFailure::Continue;
         let has_failed = matches!(&waited, Waited::Unhealthy { failed, .. } if !failed.is_empty());
         let is_superseded = waited == Waited::Superseded;

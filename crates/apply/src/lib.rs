@@ -36,7 +36,7 @@ mod rollback;
 pub mod stamp;
 
 pub use cluster::{Answer, Call, Cluster, ClusterError, Reference, Scope, Selection, WatchEvent};
-pub use context::{Clock, Context, Health, Progress, Waited};
+pub use context::{Clock, Context, Health, Progress, Reading, Waited};
 pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, OnFailure};
 pub use diff::{Diff, FieldChange};
 pub use journal::{Journal, Phase, Store, StoreError};

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Cluster, ClusterError, Reference, Scope};
+use crate::context::Reading;
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, Hook, Policy, Put, Release};
 use crate::order;
 use crate::report::{Failure, Step as At};
@@ -86,7 +88,7 @@ pub enum Step {
     /// Runs a Helm hook, once.
     Hook(Box<Hook>),
     /// Waits until these are established or healthy before the steps that follow.
-    Await(Vec<Reference>, std::time::Duration),
+    Await(Vec<Reference>, Reading, Duration),
 }
 
 /// An object that nobody declares any more.
@@ -117,13 +119,20 @@ pub struct Landing {
     pub behaviour: Behaviour,
 }
 
+impl Step {
+    /// The change, of a step that applies one.
+    pub fn change(&self) -> Option<&Change> {
+        match self {
+            Self::Apply(change) => Some(change),
+            _ => None,
+        }
+    }
+}
+
 impl Landing {
     /// The changes among the steps.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.steps.iter().filter_map(|step| match step {
-            Step::Apply(change) => Some(change.as_ref()),
-            _ => None,
-        })
+        self.steps.iter().filter_map(Step::change)
     }
 
     /// Whether the landing writes anything at all.
@@ -366,7 +375,7 @@ impl<'a> Planner<'a> {
 fn arrange(
     mut objects: Vec<Desired>,
     releases: Vec<Release>,
-    timeout: std::time::Duration,
+    timeout: Duration,
     change: impl Fn(Desired) -> Step,
 ) -> Vec<Step> {
     objects.sort_by_cached_key(|desired| order::key(&desired.object));
@@ -379,7 +388,7 @@ fn arrange(
     let middle = objects.split_off(after_foundations);
     let mut steps: Vec<Step> = objects.into_iter().map(&change).collect();
     if !kinds.is_empty() {
-        steps.push(Step::Await(kinds, timeout));
+        steps.push(Step::Await(kinds, Reading::Unit, timeout));
     }
     steps.extend(middle.into_iter().map(&change));
     for release in releases {
@@ -387,8 +396,8 @@ fn arrange(
         steps.extend(release.before.into_iter().map(|hook| Step::Hook(Box::new(hook))));
         let waits_for: Vec<Reference> = release.objects.iter().map(Desired::reference).collect();
         steps.extend(release.objects.into_iter().map(&change));
-        if let Some(wait) = release.wait {
-            steps.push(Step::Await(waits_for, wait));
+        if let Some((reading, wait)) = release.wait {
+            steps.push(Step::Await(waits_for, reading, wait));
         }
         steps.extend(release.after.into_iter().map(|hook| Step::Hook(Box::new(hook))));
         steps.extend(release.finish.into_iter().map(|put| Step::Put(Box::new(put))));

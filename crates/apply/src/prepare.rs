@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
 use manifest::Object;
 use serde_json::Value;
@@ -41,11 +42,7 @@ impl Prepared {
 pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared, Vec<Failure>> {
     let Plan { mut landing, live, own_kinds, own_namespaces } = plan;
     let trial = Trial { cluster, live: &live, own_kinds: &own_kinds, own_namespaces: &own_namespaces };
-    let changes = landing.steps.iter_mut().filter_map(|step| match step {
-        Step::Apply(change) => Some(change.as_mut()),
-        _ => None,
-    });
-    let trials = changes.map(|change| trial.run(change));
+    let trials: Vec<BoxFuture<'_, _>> = landing.steps.iter_mut().filter_map(|step| trial.of(step)).collect();
     let results: Vec<_> = stream::iter(trials).buffered(PARALLEL).collect().await;
     let mut failures = Vec::new();
     let mut diffs = BTreeMap::new();
@@ -59,6 +56,9 @@ pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared,
     if failures.is_empty() { Ok(Prepared { landing, diffs }) } else { Err(failures) }
 }
 
+/// What a trial shows: how an object would change.
+type Tried = Result<Option<(Reference, Diff)>, Failure>;
+
 struct Trial<'a> {
     cluster: &'a Arc<dyn Cluster>,
     live: &'a BTreeMap<Reference, Object>,
@@ -67,7 +67,15 @@ struct Trial<'a> {
 }
 
 impl Trial<'_> {
-    async fn run(&self, change: &mut Change) -> Result<Option<(Reference, Diff)>, Failure> {
+    /// The trial of a step that applies something.
+    fn of<'a>(&'a self, step: &'a mut Step) -> Option<BoxFuture<'a, Tried>> {
+        match step {
+            Step::Apply(change) => Some(self.run(change).boxed()),
+            _ => None,
+        }
+    }
+
+    async fn run(&self, change: &mut Change) -> Tried {
         let reference = change.desired.reference();
         let live = self.live.get(&reference);
         if is_left_alone(&change.desired, live) {

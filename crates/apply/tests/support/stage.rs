@@ -13,7 +13,8 @@ use apply::fault::FaultyCluster;
 use apply::journal::{Entry, Journal, Store, StoreError};
 use apply::memory::{MemoryCluster, Settings};
 use apply::{
-    Answer, Base, Behaviour, Call, Clock, Cluster, ClusterError, Context, Health, Outcome, Reference, Selection, Waited,
+    Answer, Base, Behaviour, Call, Clock, Cluster, ClusterError, Context, Health, Outcome, Reading, Reference,
+    Selection, Waited,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -114,7 +115,7 @@ impl Revision {
             begin: vec![put("pending-install", true)],
             before: vec![hook],
             objects: vec![object],
-            wait: Some(Duration::from_secs(60)),
+            wait: Some((Reading::Release, Duration::from_secs(60))),
             after: Vec::new(),
             finish: vec![put("deployed", false)],
         }
@@ -321,7 +322,7 @@ impl Clock for Parts {
 }
 
 impl Health for Parts {
-    fn wait<'a>(&'a self, targets: &'a [Reference], _: Duration) -> BoxFuture<'a, Waited> {
+    fn wait<'a>(&'a self, targets: &'a [Reference], _: Reading, _: Duration) -> BoxFuture<'a, Waited> {
         async move {
             let mut failed = Vec::new();
             for target in targets {

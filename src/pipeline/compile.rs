@@ -1,0 +1,276 @@
+//! A Kustomization and a revision of its source -> what the unit wants.
+//!
+//! ```text
+//! artifact -> decrypt (on read, by purpose) -> build -> decrypt what is still sealed -> substitute -> own -> expand -> Candidate
+//! ```
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use apply::Reference;
+use apply::desired::{Candidate, Desired, Policy};
+use manifest::{Files, Object};
+use serde_json::Value;
+
+use super::sources::Fetched;
+use super::{
+    FLUX_SWITCH, MANAGER, Problem, Report, Stage, World, expand, object_version, owner_labels, says, spec_version,
+    switch,
+};
+use crate::api::kustomization::{KustomizationSpec, ValuesKind};
+use crate::redact::{Live, Redactor};
+use crate::substitute::{self, Unset, Variables, value_of};
+use crate::unit::{ReadSet, Thing, digest};
+use crate::{build, decrypt};
+
+/// What to compile: a Kustomization and the revision of its source.
+pub struct Job<'a> {
+    /// The Kustomization as the cluster has it.
+    pub object: &'a Object,
+    /// Its spec.
+    pub spec: &'a KustomizationSpec,
+    /// The revision.
+    pub source: &'a Fetched,
+    /// What landed last: its secrets stay when a store does not answer.
+    pub landed: Option<&'a apply::Landing>,
+}
+
+/// What a unit wants, and what is to be told of its parts.
+pub struct Compiled {
+    /// For the landing engine.
+    pub candidate: Candidate,
+    /// Digest of what was built, for Flux's history: `sha256:…`.
+    pub digest: String,
+    /// What became of each ExternalSecret.
+    pub externals: Vec<expand::External>,
+    /// What became of each HelmRelease.
+    pub releases: Vec<expand::Rendered>,
+    /// Things that are odd and do not stop the landing.
+    pub warnings: Vec<String>,
+    /// Keeps the plaintext that was seen known to the redactor.
+    pub secrets: Vec<Live>,
+}
+
+/// Compiles a Kustomization: everything that can fail without asking the cluster to accept anything.
+///
+/// # Errors
+/// All that failed, with what was read.
+pub async fn compile(job: &Job<'_>, world: &World) -> Result<Compiled, Report> {
+    let mut compile = Compile { job, world, read_set: ReadSet::default(), secrets: Vec::new(), warnings: Vec::new() };
+    match compile.run().await {
+        Ok(compiled) => Ok(compiled),
+        Err(problems) => Err(Report { problems, read_set: compile.read_set }),
+    }
+}
+
+struct Compile<'a> {
+    job: &'a Job<'a>,
+    world: &'a World,
+    read_set: ReadSet,
+    secrets: Vec<Live>,
+    warnings: Vec<String>,
+}
+
+impl Compile<'_> {
+    async fn run(&mut self) -> Result<Compiled, Vec<Problem>> {
+        self.read_set.note(Thing::Spec, spec_version(self.job.object));
+        self.read_set.note(self.job.source.thing(), self.job.source.digest.clone());
+        let identities = self.identities().await?;
+        let variables = self.variables().await?;
+        let built = self.build(identities, variables).await?;
+        let digest = format!("sha256:{}", digest(kustomize::print(&built).as_bytes()));
+        let objects = self.own(built);
+        let input = expand::Input { objects: &objects, landed: self.job.landed };
+        let expanded = expand::expand(input, self.world, &mut self.read_set).await?;
+        let own = objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER)));
+        let objects = own.chain(expanded.objects).collect();
+        let candidate = Candidate {
+            revision: self.job.source.revision.clone(),
+            input: self.read_set.digest(),
+            read_set: self.read_set.to_value(),
+            objects,
+            releases: expanded.releases,
+            removals: expanded.removals,
+        };
+        self.secrets.push(register(&candidate, &self.world.redactor));
+        Ok(Compiled {
+            candidate,
+            digest,
+            externals: expanded.externals,
+            releases: expanded.rendered,
+            warnings: std::mem::take(&mut self.warnings),
+            secrets: std::mem::take(&mut self.secrets),
+        })
+    }
+
+    /// The private keys of `spec.decryption`; none without it.
+    async fn identities(&mut self) -> Result<Option<decrypt::Identities>, Vec<Problem>> {
+        let Some(decryption) = &self.job.spec.decryption else { return Ok(None) };
+        let Some(secret) = &decryption.secret_ref else { return Ok(Some(decrypt::Identities::default())) };
+        let at = Reference::new("v1", "Secret", self.job.object.namespace(), &secret.name);
+        let found = self.read(&at, Stage::Build).await?;
+        let missing = || Problem::general(Stage::Build, format!("decryption secret '{}' not found", at.id()));
+        let secret = found.ok_or_else(|| vec![missing()])?;
+        let identities = decrypt::Identities::from_secret(&secret);
+        identities.map(Some).map_err(|error| vec![Problem::general(Stage::Build, error.to_string())])
+    }
+
+    /// Variables of `postBuild`, later ones winning; `None` when nothing is to be substituted.
+    async fn variables(&mut self) -> Result<Variables, Vec<Problem>> {
+        let mut variables = Variables::new();
+        let Some(post_build) = &self.job.spec.post_build else { return Ok(variables) };
+        let mut problems = Vec::new();
+        for source in &post_build.substitute_from {
+            let kind = if source.kind == ValuesKind::Secret { "Secret" } else { "ConfigMap" };
+            let at = Reference::new("v1", kind, self.job.object.namespace(), &source.name);
+            match self.read(&at, Stage::Build).await? {
+                Some(object) if object.is_secret() => {
+                    self.secrets.push(self.witness(&object));
+                    let values = values_of(&object).into_iter();
+                    variables.extend(values.map(|(key, value)| (key, value_of(&String::from_utf8_lossy(&value)))));
+                }
+                Some(object) => {
+                    let data = object.value().get("data").and_then(Value::as_object).into_iter().flatten();
+                    let texts = data.filter_map(|(key, value)| Some((key.clone(), value_of(value.as_str()?))));
+                    variables.extend(texts);
+                }
+                None if source.optional => {}
+                None => problems.push(format!("substitute from '{}' error: not found", at.id())),
+            }
+        }
+        variables.extend(post_build.substitute.iter().map(|(key, value)| (key.clone(), value_of(value))));
+        if problems.is_empty() {
+            return Ok(variables);
+        }
+        Err(problems.into_iter().map(|message| Problem::general(Stage::Build, message)).collect())
+    }
+
+    /// Opens, builds and substitutes, on a thread that may block.
+    async fn build(
+        &mut self,
+        identities: Option<decrypt::Identities>,
+        variables: Variables,
+    ) -> Result<Vec<Object>, Vec<Problem>> {
+        let recipe = Recipe {
+            files: self.job.source.verified.files().clone(),
+            spec: self.job.object.value().get("spec").cloned().unwrap_or_default(),
+            path: self.job.spec.path.clone().unwrap_or_default(),
+            identities,
+            enforces_mac: switch(self.job.object, "sops-mac") == Some("enforce"),
+            variables,
+        };
+        let redactor = self.world.redactor.clone();
+        let built = tokio::task::spawn_blocking(move || recipe.build(&redactor)).await;
+        let ended = |_| vec![Problem::general(Stage::Build, "the build ended unexpectedly")];
+        let Built { objects, warnings, secrets } = built.map_err(ended)??;
+        self.warnings.extend(warnings);
+        self.secrets.extend(secrets);
+        Ok(objects)
+    }
+
+    /// Flux's owner labels, then `commonMetadata`, which wins.
+    fn own(&self, mut objects: Vec<Object>) -> Vec<Object> {
+        let (namespace, name) = (self.job.object.namespace(), self.job.object.name());
+        for object in &mut objects {
+            for (key, value) in owner_labels(namespace, name) {
+                object.set_label(&key, &value);
+            }
+            let Some(common) = &self.job.spec.common_metadata else { continue };
+            common.labels.iter().for_each(|(key, value)| object.set_label(key, value));
+            common.annotations.iter().for_each(|(key, value)| object.set_annotation(key, value));
+        }
+        objects
+    }
+
+    /// What Flux's annotations on the object itself ask for.
+    fn policed(&self, mut desired: Desired) -> Desired {
+        let is = |key: &str, value: &str| says(&desired.object, &format!("{FLUX_SWITCH}{key}"), value);
+        let policy = match () {
+            () if is("ssa", "ignore") || is("reconcile", "disabled") => Policy::Ignore,
+            () if is("ssa", "ifnotpresent") => Policy::IfNotPresent,
+            () if is("ssa", "merge") => Policy::Merge,
+            () => desired.policy,
+        };
+        let force = self.job.spec.force || is("force", "enabled");
+        let keep = desired.keep || is("prune", "disabled");
+        (desired.policy, desired.force, desired.keep) = (policy, desired.force || force, keep);
+        desired
+    }
+
+    async fn read(&mut self, at: &Reference, stage: Stage) -> Result<Option<Object>, Vec<Problem>> {
+        let found = self.world.cluster.get(at).await.map_err(|error| vec![Problem::cluster(stage, &error)])?;
+        self.read_set.note(Thing::object(at), object_version(found.as_ref()));
+        Ok(found)
+    }
+
+    fn witness(&self, secret: &Object) -> Live {
+        self.world.redactor.register(values_of(secret).iter().map(|(_, value)| value.as_slice()))
+    }
+}
+
+/// What is built, from files to objects.
+struct Recipe {
+    files: Arc<dyn Files>,
+    spec: Value,
+    path: String,
+    identities: Option<decrypt::Identities>,
+    enforces_mac: bool,
+    variables: Variables,
+}
+
+struct Built {
+    objects: Vec<Object>,
+    warnings: Vec<String>,
+    secrets: Vec<Live>,
+}
+
+impl Recipe {
+    fn build(self, redactor: &Redactor) -> Result<Built, Vec<Problem>> {
+        let secrets = Mutex::new(Vec::new());
+        let witness =
+            |value: &[u8]| secrets.lock().unwrap_or_else(PoisonError::into_inner).push(redactor.register([value]));
+        let built = self.steps(&witness);
+        let (objects, warnings) = built?;
+        Ok(Built { objects, warnings, secrets: secrets.into_inner().unwrap_or_default() })
+    }
+
+    fn steps(&self, witness: &(dyn Fn(&[u8]) + Send + Sync)) -> Result<(Vec<Object>, Vec<String>), Vec<Problem>> {
+        let files = decrypt::Files::new(self.files.clone(), self.identities.as_ref(), self.enforces_mac, witness);
+        let built = build::objects(&files, &self.path, &self.spec);
+        let objects = built.map_err(|errors| errors.into_iter().map(of_build).collect::<Vec<_>>())?;
+        let opened = decrypt::sealed(objects, self.identities.as_ref(), witness);
+        let objects = opened.map_err(|errors| errors.iter().map(|error| of_step(error)).collect::<Vec<_>>())?;
+        let substituted = substitute::all(objects, &self.variables, Unset::Error);
+        let objects = substituted.map_err(|errors| errors.iter().map(|error| of_step(error)).collect::<Vec<_>>())?;
+        Ok((objects, files.warnings()))
+    }
+}
+
+fn of_build(error: build::Error) -> Problem {
+    Problem { origin: error.origin, ..Problem::general(Stage::Build, error.message) }
+}
+
+fn of_step(error: &dyn std::error::Error) -> Problem {
+    Problem::general(Stage::Build, error.to_string())
+}
+
+/// Makes the values of every Secret that will be written known to the redactor.
+pub fn register(candidate: &Candidate, redactor: &Redactor) -> Live {
+    redactor.register(plaintext(candidate).iter().map(Vec::as_slice))
+}
+
+fn plaintext(candidate: &Candidate) -> Vec<Vec<u8>> {
+    let releases = candidate.releases.iter().flat_map(|release| &release.objects);
+    let objects = candidate.objects.iter().chain(releases).map(|desired| &desired.object);
+    let secrets = objects.filter(|object| object.is_secret());
+    secrets.flat_map(values_of).map(|(_, value)| value).collect()
+}
+
+/// The decoded values of a Secret, by key.
+pub fn values_of(secret: &Object) -> Vec<(String, Vec<u8>)> {
+    use base64::Engine as _;
+    let field = |name: &str| secret.value().get(name).and_then(Value::as_object).into_iter().flatten();
+    let decode = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).ok();
+    let data = field("data").filter_map(|(key, value)| Some((key.clone(), decode(value.as_str()?)?)));
+    let texts = field("stringData").filter_map(|(key, value)| Some((key.clone(), value.as_str()?.as_bytes().to_vec())));
+    data.chain(texts).collect()
+}

@@ -1,0 +1,239 @@
+//! ExternalSecrets become Secrets and HelmReleases become their charts' objects, in the order of what they read, so that
+//! all of it lands with the objects that declare it.
+//!
+//! **Doubt.** A store that does not answer holds nobody: while an ExternalSecret is as it was when it last landed, its
+//! landed Secret counts as resolved, and only its own status says what is wrong. A new or changed one must resolve.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use apply::Landing;
+use apply::desired::{Declarer, Desired, Release, Removal};
+use futures::future::{FutureExt as _, join_all};
+use manifest::{Object, ObjectId};
+
+use super::{Problem, Stage, World};
+use crate::api::Kind as _;
+use crate::api::secret::ExternalSecret;
+use crate::resolve::{self, Deletion, Missing, Outcome, Pass, ResolveError, Resolved, refresh, target};
+use crate::unit::{ReadSet, Thing, digest};
+
+mod chart;
+
+pub use chart::Rendered;
+
+/// What is expanded.
+pub struct Input<'a> {
+    /// Objects of the unit: those that declare something, and those that these may read.
+    pub objects: &'a [Object],
+    /// What landed last.
+    pub landed: Option<&'a Landing>,
+}
+
+/// What became of an ExternalSecret.
+#[derive(Clone, Debug)]
+pub struct External {
+    /// Which one.
+    pub id: ObjectId,
+    /// What its status is to say.
+    pub told: ExternalTold,
+}
+
+/// What an ExternalSecret's status is to say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ExternalTold {
+    /// Its Secret is as the store has it.
+    Synced,
+    /// The store has none of it, and the Secret stays.
+    Retained,
+    /// The store has none of it, and the Secret goes.
+    Deleted,
+    /// There is no Secret to merge into.
+    NoTarget,
+    /// It could not be resolved; what landed last stays.
+    Failed(String),
+    /// Another controller's.
+    Foreign,
+}
+
+/// What the declarations of a unit come to, besides its objects themselves.
+#[derive(Default)]
+pub struct Expanded {
+    /// The Secrets of ExternalSecrets, and what comes with releases before anything of them.
+    pub objects: Vec<Desired>,
+    /// What happens to each HelmRelease that changes, in order.
+    pub releases: Vec<Release>,
+    /// Secrets whose deletion is confirmed.
+    pub removals: Vec<Removal>,
+    /// What became of each ExternalSecret.
+    pub externals: Vec<External>,
+    /// What became of each HelmRelease.
+    pub rendered: Vec<Rendered>,
+}
+
+/// Expands until nothing is left to expand: a chart may hold ExternalSecrets.
+///
+/// # Errors
+/// Every ExternalSecret that must resolve and does not, every HelmRelease that does not render.
+pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Result<Expanded, Vec<Problem>> {
+    let Input { objects, landed } = input;
+    let mut work = Work { world, landed, known: index(objects), read_set, problems: Vec::new() };
+    let mut expanded = Expanded::default();
+    work.resolve_all(objects, &mut expanded).await;
+    work.render_all(objects, &mut expanded).await;
+    if work.problems.is_empty() { Ok(expanded) } else { Err(work.problems) }
+}
+
+/// Objects of the candidate by identity: they count before the cluster's.
+type Known = BTreeMap<ObjectId, Object>;
+
+fn index<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Known {
+    objects.into_iter().map(|object| (object.id(), object.clone())).collect()
+}
+
+struct Work<'a> {
+    world: &'a World,
+    landed: Option<&'a Landing>,
+    known: Known,
+    read_set: &'a mut ReadSet,
+    problems: Vec<Problem>,
+}
+
+impl Work<'_> {
+    async fn resolve_all(&mut self, objects: &[Object], expanded: &mut Expanded) {
+        let externals: Vec<&Object> = objects.iter().filter(|object| is_external_secret(object)).collect();
+        if externals.is_empty() {
+            return;
+        }
+        let known = Arc::new(self.known.clone());
+        let candidate: resolve::Candidate = Arc::new(move |id| known.get(id).cloned());
+        let pass = self.world.resolver.pass(Some(candidate));
+        let reads: Vec<_> = externals.iter().map(|external| self.resolve(&pass, external).boxed()).collect();
+        let results = join_all(reads).await;
+        for (external, result) in externals.into_iter().zip(results) {
+            self.read_set.note(spec_of(external), spec_digest(external));
+            match result {
+                Ok(resolved) => self.take(&pass, external, resolved, expanded).await,
+                Err(error) => self.keep(external, &error, expanded),
+            }
+        }
+    }
+
+    async fn resolve(&self, pass: &Pass, external: &Object) -> Result<Resolved, ResolveError> {
+        let live = self.world.cluster.get(&target::reference(external)).await.ok().flatten();
+        pass.resolve(external, live.as_ref()).await
+    }
+
+    /// Takes what a store answered.
+    async fn take(&mut self, pass: &Pass, external: &Object, resolved: Resolved, expanded: &mut Expanded) {
+        let id = external.id();
+        for (thing, version) in resolved.read {
+            self.read_set.note(thing, version);
+        }
+        if !matches!(resolved.outcome, Outcome::Gone) {
+            self.world.sightings.forget(&id);
+        }
+        let told = match resolved.outcome {
+            Outcome::Secret(secret) => {
+                self.known.insert(secret.object.id(), secret.object.clone());
+                expanded.objects.push(wanted(external, *secret));
+                ExternalTold::Synced
+            }
+            Outcome::Gone => self.gone(pass, external, &resolved.missing, expanded).await,
+            Outcome::Retained => self.retain(external, expanded),
+            Outcome::NoTarget => ExternalTold::NoTarget,
+            Outcome::NotWanted => ExternalTold::Synced,
+            Outcome::Foreign => ExternalTold::Foreign,
+        };
+        expanded.externals.push(External { id, told });
+    }
+
+    /// A store that does not answer, or refuses: what landed stays, if the ExternalSecret is the one that landed.
+    fn keep(&mut self, external: &Object, error: &ResolveError, expanded: &mut Expanded) {
+        let landed_as_it_is = self.landed.filter(|landed| {
+            let before = ReadSet::from_value(&landed.read_set);
+            before.version(&spec_of(external)) == Some(spec_digest(external).as_str())
+        });
+        let Some(landed) = landed_as_it_is else {
+            let transient = error.is_transient();
+            let problems = error.problems.iter();
+            self.problems.extend(
+                problems.map(|problem| Problem {
+                    transient,
+                    ..Problem::about(Stage::Resolve, external, problem.to_string())
+                }),
+            );
+            return;
+        };
+        let before = ReadSet::from_value(&landed.read_set);
+        for (thing, version) in before.iter().filter(|(thing, _)| matches!(thing, Thing::Remote { .. })) {
+            if self.read_set.version(thing).is_none() {
+                self.read_set.note(thing.clone(), version);
+            }
+        }
+        expanded.objects.extend(self.landed_target(external));
+        let told = ExternalTold::Failed(error.to_string());
+        expanded.externals.push(External { id: external.id(), told });
+    }
+
+    fn retain(&mut self, external: &Object, expanded: &mut Expanded) -> ExternalTold {
+        expanded.objects.extend(self.landed_target(external));
+        ExternalTold::Retained
+    }
+
+    /// A deletion acts when the store has a record of it, or when it was seen twice, an interval apart.
+    async fn gone(
+        &mut self,
+        pass: &Pass,
+        external: &Object,
+        missing: &[Missing],
+        expanded: &mut Expanded,
+    ) -> ExternalTold {
+        let reads: Vec<_> = missing.iter().map(|missing| pass.deletion(missing).boxed()).collect();
+        let records = join_all(reads).await;
+        let is_recorded = !records.is_empty() && records.iter().all(|deletion| *deletion == Deletion::Recorded);
+        let spec = ExternalSecret::spec(external).ok();
+        let interval = spec.as_ref().and_then(refresh::interval).unwrap_or_default();
+        if !is_recorded && !self.world.sightings.is_second(&external.id(), interval) {
+            // Another version than any store gives: the next look is a change of input.
+            self.read_set.note(Thing::Declared { id: format!("{} is gone", external.id().inventory()) }, "seen once");
+            expanded.objects.extend(self.landed_target(external));
+            return ExternalTold::Failed("the store has none of it; the secret goes when that is seen again".into());
+        }
+        let declarer = Declarer::ExternalSecret(external.id());
+        expanded.removals.push(Removal { reference: target::reference(external), declarer });
+        ExternalTold::Deleted
+    }
+
+    /// The Secret of an ExternalSecret as it landed last.
+    fn landed_target(&mut self, external: &Object) -> Option<Desired> {
+        let declarer = Declarer::ExternalSecret(external.id());
+        let landed = self.landed?.changes().map(|change| &change.desired).find(|d| d.declarer == declarer)?.clone();
+        self.known.insert(landed.object.id(), landed.object.clone());
+        Some(landed)
+    }
+}
+
+/// A resolved Secret as the landing engine wants it.
+fn wanted(external: &Object, secret: resolve::Desired) -> Desired {
+    let resolve::Desired { object, owner, manager, .. } = secret;
+    let object = match external.origin() {
+        Some(origin) => object.at(origin.clone()),
+        None => object,
+    };
+    let (keep, declarer) = (owner.is_none(), Declarer::ExternalSecret(external.id()));
+    Desired { owner, declarer, keep, ..Desired::new(object, &manager) }
+}
+
+/// Whether an object is an ExternalSecret.
+pub fn is_external_secret(object: &Object) -> bool {
+    object.kind() == "ExternalSecret" && object.api_version() == "external-secrets.io/v1"
+}
+
+fn spec_of(external: &Object) -> Thing {
+    Thing::Declared { id: external.id().inventory() }
+}
+
+fn spec_digest(external: &Object) -> String {
+    digest(external.value().get("spec").map(ToString::to_string).unwrap_or_default().as_bytes())
+}

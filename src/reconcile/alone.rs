@@ -1,0 +1,74 @@
+//! A HelmRelease or ExternalSecret outside any Kustomization: a unit of its own, which lands by the same engine.
+
+use std::sync::Arc;
+
+use apply::{Base, Behaviour, Candidate, Failure, Journal, Outcome};
+use manifest::Object;
+
+use super::{Error, Shared};
+use crate::landing;
+use crate::pipeline::expand::{self, Expanded};
+use crate::pipeline::{Problem, spec_version};
+use crate::unit::{ReadSet, Thing, Unit};
+
+/// How it went.
+pub(super) enum Landed {
+    /// It was landed, or not: the outcome says.
+    Ended(Outcome, Expanded),
+    /// It could not be expanded; nothing was written.
+    NotExpanded(Vec<Problem>),
+    /// The server refused it; nothing was written.
+    Refused(Vec<Failure>),
+}
+
+/// Expands and lands one object that stands alone.
+///
+/// # Errors
+/// When the journal fails.
+pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Shared>) -> Result<Landed, Error> {
+    let world = &shared.world;
+    let unit = Unit::of(&apply::Reference::of(object));
+    let mut journal = Journal::load(world.journals.clone(), &unit.to_string(), world.epoch).await?;
+    let site = landing::Site { cluster: world.cluster.clone(), unit: unit.clone(), superseded: landing::never() };
+    landing::resume(&mut journal, &site).await?;
+    let landed = journal.landed().cloned();
+    let mut read_set = ReadSet::default();
+    read_set.note(Thing::Spec, spec_version(object));
+    let input = expand::Input { objects: std::slice::from_ref(object), landed: landed.as_deref() };
+    let mut expanded = match expand::expand(input, world, &mut read_set).await {
+        Ok(expanded) => expanded,
+        Err(problems) => {
+            let is_transient = problems.iter().any(|problem| problem.transient);
+            shared.units.failed(unit, read_set, is_transient);
+            return Ok(Landed::NotExpanded(problems));
+        }
+    };
+    let candidate = Candidate {
+        revision: format!("generation {}", object.generation()),
+        input: read_set.digest(),
+        read_set: read_set.to_value(),
+        objects: std::mem::take(&mut expanded.objects),
+        releases: std::mem::take(&mut expanded.releases),
+        removals: std::mem::take(&mut expanded.removals),
+    };
+    let live = crate::pipeline::compile::register(&candidate, &world.redactor);
+    shared.units.compiled(unit.clone(), read_set, vec![live]);
+    let base = Base {
+        landed: landed.as_deref().cloned(),
+        superseded: journal.open().map(|open| open.landing.as_ref().clone()),
+        inventory: Vec::new(),
+    };
+    let keys = world.keys.clone();
+    let seal = move |bytes: &[u8]| keys.seal(bytes);
+    let prepared = match apply::plan(candidate, behaviour, &base, &site.cluster, &seal).await {
+        Ok(plan) => apply::prepare(plan, &site.cluster).await,
+        Err(failures) => Err(failures),
+    };
+    match prepared {
+        Ok(prepared) => Ok(Landed::Ended(landing::land(prepared, &mut journal, &site).await?, expanded)),
+        Err(failures) => {
+            shared.units.refused(&unit, failures.iter().any(|failure| failure.transient));
+            Ok(Landed::Refused(failures))
+        }
+    }
+}

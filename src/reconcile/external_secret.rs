@@ -1,0 +1,201 @@
+//! ExternalSecret: look at the store when it is due; what is new there is the unit's to land.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use apply::{Action, Behaviour};
+use jiff::Timestamp;
+use manifest::{Object, ObjectId};
+use tokio::time::Instant;
+
+use super::alone::{self, Landed};
+use super::{Error, Key, Shared, Told, triggers};
+use crate::api::Kind as _;
+use crate::api::condition::{READY, reason};
+use crate::api::secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus};
+use crate::pipeline::expand::{External, ExternalTold};
+use crate::resolve::{refresh, target};
+use crate::status::{Event, Next, external as tell, unsupported_message};
+use crate::unit::Unit;
+
+/// External Secrets' finalizer: an object that it worked on before carries it.
+const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
+/// How soon a store that failed is asked again, at the latest.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// What units found out about their ExternalSecrets, to be told by the ExternalSecrets' own reconciliations; and when
+/// each was looked at last.
+#[derive(Default)]
+pub struct Externals {
+    told: Mutex<HashMap<ObjectId, Note>>,
+    looked: Mutex<HashMap<ObjectId, Instant>>,
+}
+
+/// What is to be told of an ExternalSecret.
+#[derive(Clone)]
+pub struct Note {
+    told: ExternalTold,
+    /// What was done to its Secret.
+    action: Option<Action>,
+}
+
+impl Externals {
+    /// A unit has landed with this ExternalSecret.
+    pub fn put(&self, external: &External, action: Option<Action>) {
+        let note = Note { told: external.told.clone(), action };
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(external.id.clone(), note);
+    }
+
+    fn take(&self, id: &ObjectId) -> Option<Note> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
+    }
+
+    fn looked(&self, id: &ObjectId) {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Instant::now());
+    }
+
+    fn last_look(&self, id: &ObjectId) -> Option<Instant> {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).get(id).copied()
+    }
+}
+
+/// Reconciles an ExternalSecret.
+///
+/// # Errors
+/// When the API server or the journal fails; everything else is told.
+pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) -> Result<Told, Error> {
+    if object.is_terminating() {
+        shared.set_finalizer(key, object, FINALIZER, false).await?;
+        return Ok(Told::nothing(Next::OnEvent));
+    }
+    let mut status = ExternalSecret::status(object).unwrap_or_default();
+    let unsupported = ExternalSecret::unsupported(object.value());
+    if !unsupported.is_empty() {
+        let message = unsupported_message(&unsupported);
+        let event = tell::not_ready(&mut status.conditions, reason::UNSUPPORTED, &message, Timestamp::now());
+        return Ok(Told::status(&status, event.into_iter().collect(), Next::OnEvent));
+    }
+    let spec = match ExternalSecret::spec(object) {
+        Ok(spec) => spec,
+        Err(error) => {
+            let told = ExternalTold::Failed(error.to_string());
+            return Ok(finish(key, object, status, &Note { told, action: None }, Next::OnEvent, shared));
+        }
+    };
+    let unit = triggers::unit_of(shared, object);
+    let next = Next::After(refresh::interval(&spec).unwrap_or(Duration::MAX));
+    if let Some(note) = shared.externals.take(&object.id()) {
+        shared.externals.looked(&object.id());
+        return Ok(finish(key, object, status, &note, next, shared));
+    }
+    if !is_due(object, &spec, &status, shared) {
+        let passed = shared.externals.last_look(&object.id()).map(|last| last.elapsed()).unwrap_or_default();
+        let interval = refresh::interval(&spec).unwrap_or(Duration::MAX);
+        return Ok(Told::nothing(Next::After(interval.saturating_sub(passed))));
+    }
+    shared.externals.looked(&object.id());
+    if unit == Unit::of(&key.reference()) {
+        return stand_alone(key, object, status, next, shared).await;
+    }
+    let note = look(object, &unit, shared).await;
+    status_unless_new(key, object, status, note, next, shared)
+}
+
+fn status_unless_new(
+    key: &Key,
+    object: &Object,
+    status: ExternalSecretStatus,
+    note: Option<Note>,
+    next: Next,
+    shared: &Arc<Shared>,
+) -> Result<Told, Error> {
+    match note {
+        Some(note @ Note { told: ExternalTold::Failed(_), .. }) => {
+            Ok(finish(key, object, status, &note, Next::After(RETRY), shared))
+        }
+        // It works again, or has a new version and waits for its unit: the unit tells then.
+        Some(note) if !status.conditions.is_true(READY) => Ok(finish(key, object, status, &note, next, shared)),
+        _ => Ok(Told::nothing(next)),
+    }
+}
+
+/// Whether the store is to be looked at: as External Secrets decides, but from our own last look, since a look that
+/// finds nothing new writes nothing.
+fn is_due(object: &Object, spec: &ExternalSecretSpec, status: &ExternalSecretStatus, shared: &Shared) -> bool {
+    if !status.conditions.is_true(READY) {
+        return true;
+    }
+    let is_asked_for = status.synced_resource_version.as_deref() != Some(&refresh::synced_version(object));
+    match shared.externals.last_look(&object.id()) {
+        Some(last) if !is_asked_for => {
+            refresh::interval(spec).is_some_and(|interval| last.elapsed() + Duration::from_millis(50) >= interval)
+        }
+        _ => refresh::is_due(object, spec, status, Timestamp::now(), |_| true),
+    }
+}
+
+/// Looks at the store for a unit: a version that the unit has not read is an input of it that has changed.
+async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> Option<Note> {
+    let live = shared.world.cluster.get(&target::reference(object)).await.ok().flatten();
+    let resolved = match shared.world.resolver.pass(None).resolve(object, live.as_ref()).await {
+        Ok(resolved) => resolved,
+        Err(error) => return Some(Note { told: ExternalTold::Failed(error.to_string()), action: None }),
+    };
+    let mut has_news = false;
+    for (thing, version) in resolved.read {
+        has_news |= shared.units.seen(&thing).is_none_or(|known| known != version);
+        shared.units.saw(thing, &version);
+    }
+    if has_news && let Some(key) = triggers::key_of(unit) {
+        shared.queue.add(key);
+        return None;
+    }
+    Some(Note { told: ExternalTold::Synced, action: None })
+}
+
+async fn stand_alone(
+    key: &Key,
+    object: &Object,
+    status: ExternalSecretStatus,
+    next: Next,
+    shared: &Arc<Shared>,
+) -> Result<Told, Error> {
+    let behaviour = Behaviour { rollout: false, ..Behaviour::default() };
+    let (told, action) = match alone::land(object, behaviour, shared).await? {
+        Landed::Ended(outcome, expanded) => {
+            let action = outcome.changed().map(|(_, action)| action).next();
+            let failure = outcome.failures.first().map(|failure| ExternalTold::Failed(failure.to_string()));
+            let told = expanded.externals.into_iter().map(|external| external.told).next();
+            (failure.or(told).unwrap_or(ExternalTold::Synced), action)
+        }
+        Landed::NotExpanded(problems) => {
+            (ExternalTold::Failed(problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("; ")), None)
+        }
+        Landed::Refused(failures) => {
+            (ExternalTold::Failed(failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")), None)
+        }
+    };
+    let next = if matches!(told, ExternalTold::Failed(_)) { Next::After(RETRY) } else { next };
+    Ok(finish(key, object, status, &Note { told, action }, next, shared))
+}
+
+/// The status and events of what became of it.
+fn finish(
+    key: &Key,
+    object: &Object,
+    mut status: ExternalSecretStatus,
+    note: &Note,
+    next: Next,
+    shared: &Arc<Shared>,
+) -> Told {
+    let now = Timestamp::now();
+    let mut events: Vec<Event> = tell::written(note.action).into_iter().collect();
+    events.extend(tell::secret(&mut status, &note.told, now));
+    let is_ready = !matches!(note.told, ExternalTold::Failed(_));
+    if is_ready {
+        tell::synced(&mut status, refresh::synced_version(object), target::reference(object).name, now);
+    }
+    shared.metrics.external_secret_synced(&key.namespace, &key.name, is_ready, Duration::ZERO);
+    Told::status(&status, events, next)
+}

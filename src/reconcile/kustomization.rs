@@ -1,0 +1,341 @@
+//! Kustomization: guard -> anything to do? -> compile -> land -> tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apply::desired::{Behaviour, HealthScope, OnFailure};
+use apply::{Base, Candidate, Cluster, Journal, Outcome, Prepared, Reference, Verdict};
+use jiff::Timestamp;
+use manifest::Object;
+use tokio::time::Instant;
+
+use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, triggers};
+use crate::api::Kind as _;
+use crate::api::condition::{READY, Truth, reason};
+use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
+use crate::landing;
+use crate::pipeline::sources::Fetched;
+use crate::pipeline::{self, Compiled, Job, Report};
+use crate::status::kustomization::{self as tell, Facts};
+use crate::status::{Event, Moment, Next, list, unsupported_message};
+use crate::unit::{ReadSet, Unit};
+
+mod finalize;
+mod guard;
+mod inputs;
+
+/// One reconciliation at work.
+struct Turn<'a> {
+    key: &'a Key,
+    object: &'a Object,
+    spec: KustomizationSpec,
+    status: KustomizationStatus,
+    shared: &'a Arc<Shared>,
+    began: Instant,
+}
+
+/// Reconciles a Kustomization.
+///
+/// # Errors
+/// When the API server or the journal fails; everything else is told.
+pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) -> Result<Told, Error> {
+    let status = Kustomization::status(object).unwrap_or_default();
+    let spec = match Kustomization::spec(object) {
+        Ok(spec) => spec,
+        Err(error) => return Ok(unreadable(object, status, &error.to_string())),
+    };
+    let mut turn = Turn { key, object, spec, status, shared, began: Instant::now() };
+    if object.is_terminating() {
+        return finalize::finalize(&mut turn).await;
+    }
+    shared.set_finalizer(key, object, FINALIZER, true).await?;
+    if turn.spec.suspend {
+        return Ok(Told::nothing(Next::OnEvent));
+    }
+    turn.status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
+    turn.run().await
+}
+
+fn unreadable(object: &Object, mut status: KustomizationStatus, message: &str) -> Told {
+    let moment = Moment { generation: object.generation(), now: Timestamp::now() };
+    let event = tell::stalled(&mut status, moment, reason::BUILD_FAILED, message);
+    Told::status(&status, vec![event], Next::OnEvent)
+}
+
+impl Turn<'_> {
+    async fn run(mut self) -> Result<Told, Error> {
+        let unsupported = Kustomization::unsupported(self.object.value());
+        if !unsupported.is_empty() {
+            return Ok(self.stall(reason::UNSUPPORTED, &unsupported_message(&unsupported)));
+        }
+        let source = match guard::source(&self) {
+            Ok(source) => source,
+            Err(refusal) => return Ok(self.refuse(refusal)),
+        };
+        let mut journal = self.journal().await?;
+        if let Some(outcome) = self.resume(&mut journal, &source).await? {
+            return Ok(self.after(&source, outcome, None).await);
+        }
+        if let Err(refusal) = guard::dependencies(&self, &source).await {
+            return Ok(self.refuse(refusal));
+        }
+        if let Some(told) = self.at_rest(&journal, &source).await? {
+            return Ok(told);
+        }
+        self.begin(&source).await?;
+        let landed = journal.landed().cloned();
+        let job = Job { object: self.object, spec: &self.spec, source: &source, landed: landed.as_deref() };
+        match pipeline::compile(&job, &self.shared.world).await {
+            Ok(compiled) => self.land(&source, compiled, &mut journal).await,
+            Err(report) => Ok(self.failed_to_compile(&source, report)),
+        }
+    }
+
+    fn unit(&self) -> Unit {
+        Unit::kustomization(&self.key.namespace, &self.key.name)
+    }
+
+    fn moment(&self) -> Moment {
+        Moment { generation: self.object.generation(), now: Timestamp::now() }
+    }
+
+    fn interval(&self) -> Duration {
+        self.spec.interval.span()
+    }
+
+    fn retry_interval(&self) -> Duration {
+        self.spec.retry_interval.as_ref().map_or(self.interval(), |retry| retry.span())
+    }
+
+    /// Flux's default: half a minute less than the interval, and no less than half a minute.
+    fn timeout(&self) -> Duration {
+        let floor = Duration::from_secs(30);
+        let default = || self.interval().saturating_sub(floor).max(floor);
+        self.spec.timeout.as_ref().map_or_else(default, |timeout| timeout.span())
+    }
+
+    /// How long until drift is looked for.
+    fn until_due(&self) -> Duration {
+        self.shared.units.until_due(&self.unit(), self.interval())
+    }
+
+    async fn journal(&self) -> Result<Journal, Error> {
+        let world = &self.shared.world;
+        Ok(Journal::load(world.journals.clone(), &self.unit().to_string(), world.epoch).await?)
+    }
+
+    fn cluster(&self) -> Arc<dyn Cluster> {
+        let account = self.spec.service_account_name.as_deref();
+        let account = account.or(self.shared.world.settings.default_service_account.as_deref());
+        self.shared.cluster_of(&self.key.namespace, account)
+    }
+
+    /// Ends what a crash, or a wait for health, left open.
+    async fn resume(&self, journal: &mut Journal, source: &Fetched) -> Result<Option<Outcome>, Error> {
+        let Some(open) = journal.open() else { return Ok(None) };
+        let read_set = ReadSet::from_value(&open.landing.read_set);
+        let about = read_set.version(&source.thing()).unwrap_or_default();
+        let site = self.site(inputs::newer_revision(self, source, about));
+        let outcome = landing::resume(journal, &site).await?;
+        // What was only finished is told by the reconciliation that follows.
+        Ok(outcome.filter(|outcome| !matches!(outcome.verdict, Verdict::Landed | Verdict::Superseded)))
+    }
+
+    fn site(&self, superseded: landing::Superseded) -> landing::Site {
+        landing::Site { cluster: self.cluster(), unit: self.unit(), superseded }
+    }
+
+    /// Whether nothing that was read has changed; then drift is looked for when the interval is over, and nothing else
+    /// is done.
+    async fn at_rest(&mut self, journal: &Journal, source: &Fetched) -> Result<Option<Told>, Error> {
+        let Some(known) = inputs::last_read(self, journal) else { return Ok(None) };
+        if !inputs::is_unchanged(self, source, &known).await? {
+            return Ok(None);
+        }
+        if !known.has_landed {
+            return Ok(Some(self.still_held()));
+        }
+        if self.until_due().is_zero() {
+            return self.correct_drift(journal, source).await.map(Some);
+        }
+        Ok(Some(self.quietly()))
+    }
+
+    /// Nothing to tell but the handled request.
+    fn quietly(&self) -> Told {
+        Told::status(&self.status, Vec::new(), Next::After(self.until_due()))
+    }
+
+    /// It failed, and will fail again before an input changes.
+    fn still_held(&self) -> Told {
+        Told::status(&self.status, Vec::new(), Next::After(self.interval()))
+    }
+
+    /// Lands last-good again: without a build, and without a write where nothing has drifted.
+    async fn correct_drift(&mut self, journal: &Journal, source: &Fetched) -> Result<Told, Error> {
+        self.shared.units.looked_at(&self.unit());
+        let Some(landed) = journal.landed().cloned() else { return Ok(self.quietly()) };
+        let base = self.base(journal);
+        let candidate = landing::again(&landed);
+        let prepared = match self.prepare(candidate, &base).await {
+            Ok(prepared) => prepared,
+            Err(failures) => return Ok(self.not_accepted(source, &failures)),
+        };
+        if prepared.landing().is_empty() {
+            return Ok(self.quietly());
+        }
+        let mut journal = self.journal().await?;
+        let outcome = landing::land(prepared, &mut journal, &self.site(landing::never())).await?;
+        Ok(self.after(source, outcome, None).await)
+    }
+
+    async fn land(&mut self, source: &Fetched, compiled: Compiled, journal: &mut Journal) -> Result<Told, Error> {
+        let read_set = ReadSet::from_value(&compiled.candidate.read_set);
+        self.shared.units.compiled(self.unit(), read_set, compiled.secrets.clone());
+        for warning in &compiled.warnings {
+            tracing::info!(kind = "Kustomization", namespace = self.key.namespace, name = self.key.name, "{warning}");
+        }
+        let base = self.base(journal);
+        let prepared = match self.prepare(compiled.candidate.clone(), &base).await {
+            Ok(prepared) => prepared,
+            Err(failures) => return Ok(self.not_accepted(source, &failures)),
+        };
+        let superseded = inputs::newer_revision(self, source, &source.digest);
+        let outcome = landing::land(prepared, journal, &self.site(superseded)).await?;
+        self.shared.units.looked_at(&self.unit());
+        Ok(self.after(source, outcome, Some(&compiled)).await)
+    }
+
+    async fn prepare(&self, candidate: Candidate, base: &Base) -> Result<Prepared, Vec<apply::Failure>> {
+        let cluster = self.cluster();
+        let keys = self.shared.world.keys.clone();
+        let seal = move |bytes: &[u8]| keys.seal(bytes);
+        let plan = apply::plan(candidate, self.behaviour(), base, &cluster, &seal).await?;
+        apply::prepare(plan, &cluster).await
+    }
+
+    fn base(&self, journal: &Journal) -> Base {
+        let entries = self.status.inventory.iter().flat_map(|inventory| inventory.entries.iter());
+        Base {
+            landed: journal.landed().map(|landed| landed.as_ref().clone()),
+            superseded: journal.open().map(|open| open.landing.as_ref().clone()),
+            inventory: entries.filter_map(|entry| inventory_reference(&entry.id, &entry.version)).collect(),
+        }
+    }
+
+    fn behaviour(&self) -> Behaviour {
+        let on_failure = match pipeline::switch(self.object, "on-failure") {
+            Some("hold") => OnFailure::Hold,
+            Some("continue") => OnFailure::Continue,
+            _ => OnFailure::Revert,
+        };
+        let checks = self.spec.health_checks.iter().map(|check| {
+            let version = check.api_version.as_deref().unwrap_or("apps/v1");
+            let namespace = check.namespace.as_deref().unwrap_or(&self.key.namespace);
+            Reference::new(version, &check.kind, namespace, &check.name)
+        });
+        let health = match (self.spec.wait, self.spec.health_checks.is_empty()) {
+            (true, _) => HealthScope::All,
+            (false, true) => HealthScope::None,
+            (false, false) => HealthScope::These(checks.collect()),
+        };
+        Behaviour {
+            prune: *self.spec.prune,
+            on_failure,
+            health,
+            timeout: self.timeout(),
+            owner_labels: pipeline::owner_labels(&self.key.namespace, &self.key.name),
+            rollout: pipeline::switch(self.object, "rollout") != Some("disabled"),
+        }
+    }
+
+    /// Says that work has begun, where that is news.
+    async fn begin(&mut self, source: &Fetched) -> Result<(), Error> {
+        let timeout = tell::go_duration(self.timeout());
+        let message = format!("Building manifests for revision {} with a timeout of {timeout}", source.revision);
+        let moment = self.moment();
+        tell::progressing(&mut self.status, moment, &source.revision, &message);
+        let told = Told::status(&self.status, Vec::new(), Next::OnEvent);
+        Ok(self.shared.tell(self.key, self.object, told).await?)
+    }
+
+    /// Tells what came of a landing, of its parts too.
+    async fn after(&mut self, source: &Fetched, outcome: Outcome, compiled: Option<&Compiled>) -> Told {
+        let has_health = self.spec.wait || !self.spec.health_checks.is_empty();
+        let known = self.status.history.first().map(|entry| entry.digest.clone()).unwrap_or_default();
+        let digest = compiled.map_or(known, |compiled| compiled.digest.clone());
+        let revision = match outcome.landing.revision.as_str() {
+            "" => source.revision.as_str(),
+            revision => revision,
+        };
+        let facts = Facts { moment: self.moment(), revision, digest: &digest, took: self.began.elapsed() };
+        let events = tell::landed(&mut self.status, &outcome, has_health, &facts);
+        if let Some(compiled) = compiled {
+            triggers::landed(self.shared, &outcome, compiled);
+        }
+        let next = match outcome.verdict {
+            Verdict::Landed if outcome.failures.is_empty() => Next::After(self.interval()),
+            Verdict::Superseded => Next::After(Duration::ZERO),
+            _ => Next::After(self.retry_interval()),
+        };
+        Told::status(&self.status, events, next)
+    }
+
+    fn failed_to_compile(&mut self, source: &Fetched, report: Report) -> Told {
+        let why = crate::status::reason_of_compile(&report.problems);
+        let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+        let message = list("nothing was written", &problems);
+        let is_transient = report.is_transient();
+        self.shared.units.failed(self.unit(), report.read_set, is_transient);
+        self.not_ready(source, why, &message)
+    }
+
+    fn not_accepted(&mut self, source: &Fetched, failures: &[apply::Failure]) -> Told {
+        let message = list("nothing was written", &tell::texts(failures));
+        let is_transient = failures.iter().any(|failure| failure.transient);
+        self.shared.units.refused(&self.unit(), is_transient);
+        self.not_ready(source, tell::reason_of(failures), &message)
+    }
+
+    fn not_ready(&mut self, source: &Fetched, why: &str, message: &str) -> Told {
+        self.status.last_attempted_revision = Some(source.revision.clone());
+        let moment = self.moment();
+        let is_news = !self.says_already(why, message);
+        let event = tell::not_ready(&mut self.status, moment, why, message).at(tell::GROUP, &source.revision);
+        let events = if is_news { vec![event] } else { Vec::new() };
+        Told::status(&self.status, events, Next::After(self.retry_interval()))
+    }
+
+    fn refuse(&mut self, refusal: guard::Refusal) -> Told {
+        let guard::Refusal { why, message, next, is_terminal } = refusal;
+        if is_terminal {
+            return self.stall(why, &message);
+        }
+        let moment = self.moment();
+        let is_news = !self.says_already(why, &message);
+        let event = Event { is_warning: false, ..tell::not_ready(&mut self.status, moment, why, &message) };
+        let events = if is_news { vec![event] } else { Vec::new() };
+        Told::status(&self.status, events, Next::After(next))
+    }
+
+    fn stall(&mut self, why: &str, message: &str) -> Told {
+        let moment = self.moment();
+        let is_news = !self.says_already(why, message);
+        let event = tell::stalled(&mut self.status, moment, why, message);
+        let events = if is_news { vec![event] } else { Vec::new() };
+        Told::status(&self.status, events, Next::OnEvent)
+    }
+
+    fn says_already(&self, why: &str, message: &str) -> bool {
+        let ready = Kustomization::status(self.object).unwrap_or_default();
+        let ready = ready.conditions.get(READY).cloned();
+        ready.is_some_and(|ready| ready.status == Truth::False && ready.reason == why && ready.message == message)
+    }
+}
+
+/// An inventory's entry as a reference.
+fn inventory_reference(id: &str, version: &str) -> Option<Reference> {
+    let id = manifest::ObjectId::from_inventory(id).ok()?;
+    let gvk = manifest::Gvk { group: id.group, version: version.into(), kind: id.kind };
+    Some(Reference { gvk, namespace: id.namespace, name: id.name })
+}

@@ -1,0 +1,43 @@
+//! The end of a Kustomization: what it applied is deleted, or stays, as its deletion policy says.
+
+use apply::{Behaviour, Candidate};
+
+use super::{FINALIZER, Turn};
+use crate::api::kustomization::DeletionPolicy;
+use crate::landing;
+use crate::reconcile::{Error, Told};
+use crate::status::Next;
+
+/// Deletes what is to be deleted, forgets the journal, and lets the object go.
+pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
+    let mut journal = turn.journal().await?;
+    let base = turn.base(&journal);
+    let has_applied = base.landed.is_some() || !base.inventory.is_empty();
+    if deletes(turn) && has_applied && !turn.spec.suspend {
+        let behaviour = Behaviour { prune: true, ..turn.behaviour() };
+        let cluster = turn.cluster();
+        let seal = |_: &[u8]| String::new();
+        let prepared = match apply::plan(Candidate::default(), behaviour, &base, &cluster, &seal).await {
+            Ok(plan) => apply::prepare(plan, &cluster).await,
+            Err(failures) => Err(failures),
+        };
+        let retry = || Ok(Told::nothing(Next::After(turn.retry_interval())));
+        let Ok(prepared) = prepared else { return retry() };
+        let outcome = landing::land(prepared, &mut journal, &turn.site(landing::never())).await?;
+        if !outcome.failures.is_empty() {
+            return retry();
+        }
+    }
+    journal.forget().await?;
+    turn.shared.units.forget(&turn.unit());
+    turn.shared.set_finalizer(turn.key, turn.object, FINALIZER, false).await?;
+    Ok(Told::nothing(Next::OnEvent))
+}
+
+fn deletes(turn: &Turn<'_>) -> bool {
+    match turn.spec.deletion_policy {
+        DeletionPolicy::Orphan => false,
+        DeletionPolicy::Delete | DeletionPolicy::WaitForTermination => true,
+        DeletionPolicy::MirrorPrune | DeletionPolicy::Other(_) => *turn.spec.prune,
+    }
+}

@@ -1,0 +1,85 @@
+//! Whether there is anything to do: the versions of what was read, read again.
+
+use apply::{ClusterError, Journal, Reference};
+
+use super::Turn;
+use crate::landing::Superseded;
+use crate::pipeline::sources::Fetched;
+use crate::pipeline::{object_version, spec_version};
+use crate::reconcile::Shared;
+use crate::reconcile::units::Ended;
+use crate::unit::{ReadSet, Thing};
+
+/// What the last attempt read.
+pub(super) struct Known {
+    pub(super) read_set: ReadSet,
+    /// Whether that is what has landed; else it failed, and deterministically so.
+    pub(super) has_landed: bool,
+}
+
+/// What the last attempt read, unless it is to be repeated anyway.
+pub(super) fn last_read(turn: &Turn<'_>, journal: &Journal) -> Option<Known> {
+    match turn.shared.units.last(&turn.unit()) {
+        Some((_, Ended::Failed { is_transient: true })) => return None,
+        Some((read_set, Ended::Failed { is_transient: false })) => return Some(Known { read_set, has_landed: false }),
+        Some((_, Ended::Compiled)) | None => {}
+    }
+    if let Some(attempt) = journal.attempt() {
+        let read_set = ReadSet::from_value(&attempt.read_set);
+        return (!attempt.transient).then_some(Known { read_set, has_landed: false });
+    }
+    let landed = journal.landed()?;
+    Some(Known { read_set: ReadSet::from_value(&landed.read_set), has_landed: true })
+}
+
+/// Whether everything that was read is as it was.
+pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Known) -> Result<bool, ClusterError> {
+    if known.read_set.version(&Thing::Spec) != Some(spec_version(turn.object).as_str())
+        || known.read_set.version(&source.thing()) != Some(source.digest.as_str())
+    {
+        return Ok(false);
+    }
+    for (thing, version) in known.read_set.iter() {
+        if !is_at(thing, version, turn.shared).await? {
+            tracing::debug!(unit = %turn.unit(), ?thing, "an input has changed");
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, ClusterError> {
+    Ok(match thing {
+        Thing::Spec | Thing::Declared { .. } | Thing::Chart { .. } => true,
+        Thing::Artifact { kind, namespace, name } => {
+            let name = (kind.clone(), namespace.clone(), name.clone());
+            shared.world.sources.version(&name).is_none_or(|now| now == version)
+        }
+        Thing::Object { api_version, kind, namespace, name } => {
+            let at = Reference::new(api_version, kind, namespace, name);
+            object_version(shared.world.cluster.get(&at).await?.as_ref()) == version
+        }
+        // Whoever refreshes ExternalSecrets looks; nobody asks the store for this.
+        Thing::Remote { .. } => shared.units.seen(thing).is_none_or(|now| now == version),
+        Thing::Capabilities => true,
+    })
+}
+
+/// Ends when the source has another version than a landing is about, or the object asks for something else.
+pub(super) fn newer_revision(turn: &Turn<'_>, source: &Fetched, about: &str) -> Superseded {
+    let (shared, key, generation) = (turn.shared.clone(), turn.key.clone(), turn.object.generation());
+    let (name, about) = (source.name.clone(), about.to_owned());
+    Box::new(move || {
+        let (shared, key, name, about) = (shared.clone(), key.clone(), name.clone(), about.clone());
+        Box::pin(async move {
+            let mut changes = shared.changes.subscribe();
+            loop {
+                let is_newer = shared.world.sources.version(&name).is_some_and(|now| now != about);
+                let is_changed = shared.index.get(&key).is_none_or(|object| object.generation() != generation);
+                if is_newer || is_changed || changes.changed().await.is_err() {
+                    return;
+                }
+            }
+        })
+    })
+}

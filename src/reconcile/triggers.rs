@@ -1,0 +1,98 @@
+//! Who must look when something has changed.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use apply::{Action, Declarer, Outcome, Verdict};
+use manifest::{Object, ObjectId};
+use serde_json::Value;
+
+use super::{Key, Kind, Shared};
+use crate::pipeline::Compiled;
+use crate::pipeline::sources::SourceName;
+use crate::unit::{Thing, Unit};
+
+/// The status of an object says something new: those who depend on it look.
+pub fn changed(shared: &Arc<Shared>, key: &Key) {
+    shared.something_changed();
+    let depends = |object: &Object| {
+        let list = object.value().pointer("/spec/dependsOn").and_then(Value::as_array);
+        list.into_iter().flatten().any(|dependency| {
+            let text = |field: &str| dependency.get(field).and_then(Value::as_str);
+            text("name") == Some(&key.name) && text("namespace").unwrap_or(object.namespace()) == key.namespace
+        })
+    };
+    if matches!(key.kind, Kind::Kustomization | Kind::HelmRelease) {
+        shared.index.find(key.kind, depends).into_iter().for_each(|dependent| shared.queue.add(dependent));
+    }
+}
+
+/// A source has another revision: those who are built from it, or have read it, look.
+pub fn fetched(shared: &Arc<Shared>, source: &SourceName) {
+    shared.something_changed();
+    let (kind, namespace, name) = source;
+    let is_source = |object: &Object, at: &str| {
+        let text = |field: &str| object.text(&format!("{at}/{field}"));
+        text("kind") == Some(kind)
+            && text("name") == Some(name)
+            && text("namespace").unwrap_or(object.namespace()) == namespace
+    };
+    let built = shared.index.find(Kind::Kustomization, |object| is_source(object, "/spec/sourceRef"));
+    let charts = shared.index.find(Kind::HelmRelease, |object| is_source(object, "/spec/chart/spec/sourceRef"));
+    let is_meant = |thing: &Thing| match thing {
+        Thing::Artifact { kind, namespace, name } => (kind, namespace, name) == (&source.0, &source.1, &source.2),
+        _ => false,
+    };
+    let readers = shared.units.readers_of(is_meant).into_iter().filter_map(|unit| key_of(&unit));
+    built.into_iter().chain(charts).chain(readers).for_each(|key| shared.queue.add(key));
+}
+
+/// A store has become ready or has ceased to be: the ExternalSecrets of it look.
+pub fn store_judged(shared: &Arc<Shared>, key: &Key) {
+    let is_meant = |object: &Object| {
+        let text = |field: &str| object.text(&format!("/spec/secretStoreRef/{field}"));
+        text("name") == Some(&key.name) && text("kind").unwrap_or("SecretStore") == key.kind.name()
+    };
+    shared.index.find(Kind::ExternalSecret, is_meant).into_iter().for_each(|key| shared.queue.add(key));
+}
+
+/// A unit has landed: its parts tell how they stand.
+pub fn landed(shared: &Arc<Shared>, outcome: &Outcome, compiled: &Compiled) {
+    let actions: HashMap<Declarer, Action> = outcome
+        .landing
+        .changes()
+        .map(|change| (change.desired.declarer.clone(), change.action))
+        .filter(|(declarer, _)| matches!(declarer, Declarer::ExternalSecret(_)))
+        .collect();
+    let has_landed = outcome.verdict == Verdict::Landed;
+    for external in compiled.externals.iter().filter(|_| has_landed) {
+        let action = actions.get(&Declarer::ExternalSecret(external.id.clone())).copied();
+        shared.externals.put(external, action);
+        shared.queue.add(part(Kind::ExternalSecret, &external.id));
+    }
+    for release in &compiled.releases {
+        shared.queue.add(part(Kind::HelmRelease, &release.id));
+    }
+}
+
+/// The unit that an object is part of: the Kustomization whose labels it carries, else it stands alone.
+pub fn unit_of(shared: &Shared, object: &Object) -> Unit {
+    let labels = ["name", "namespace"].map(|label| object.label(&format!("kustomize.toolkit.fluxcd.io/{label}")));
+    if let [Some(name), Some(namespace)] = labels {
+        let unit = Unit::kustomization(namespace, name);
+        if key_of(&unit).is_some_and(|key| shared.index.get(&key).is_some()) {
+            return unit;
+        }
+    }
+    Unit::of(&apply::Reference::of(object))
+}
+
+/// The key of a unit's own object.
+pub fn key_of(unit: &Unit) -> Option<Key> {
+    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == unit.kind)?;
+    Some(Key { kind, namespace: unit.namespace.clone(), name: unit.name.clone() })
+}
+
+fn part(kind: Kind, id: &ObjectId) -> Key {
+    Key { kind, namespace: id.namespace.clone(), name: id.name.clone() }
+}

@@ -1,0 +1,111 @@
+//! What is remembered of units between reconciliations: what they read, how that ended, which secrets they hold.
+//! Everything here can be lost: a restart costs a build, and nothing else.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::redact::Live;
+use crate::unit::{ReadSet, Thing, Unit};
+
+/// How the last compile of a unit ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// It was handed to the landing.
+    Compiled,
+    /// It failed, or the server refused it.
+    Failed {
+        /// Whether it may pass later although no input changes.
+        is_transient: bool,
+    },
+}
+
+#[derive(Default)]
+struct Memory {
+    read_set: ReadSet,
+    ended: Option<Ended>,
+    /// Keeps the values known to the redactor.
+    secrets: Vec<Live>,
+    looked_at: Option<Instant>,
+}
+
+/// Memory of all units.
+#[derive(Default)]
+pub struct Units {
+    known: Mutex<HashMap<Unit, Memory>>,
+    /// Newest versions of remote secrets that anybody has seen.
+    remote: Mutex<HashMap<Thing, String>>,
+}
+
+impl Units {
+    /// A compile succeeded.
+    pub fn compiled(&self, unit: Unit, read_set: ReadSet, secrets: Vec<Live>) {
+        for (thing, version) in read_set.iter().filter(|(thing, _)| matches!(thing, Thing::Remote { .. })) {
+            self.saw(thing.clone(), version);
+        }
+        let mut known = self.lock();
+        let memory = known.entry(unit).or_default();
+        (memory.read_set, memory.secrets) = (read_set, secrets);
+        (memory.ended, memory.looked_at) = (Some(Ended::Compiled), Some(Instant::now()));
+    }
+
+    /// A compile failed after it had read this.
+    pub fn failed(&self, unit: Unit, read_set: ReadSet, is_transient: bool) {
+        let mut known = self.lock();
+        let memory = known.entry(unit).or_default();
+        (memory.read_set, memory.ended) = (read_set, Some(Ended::Failed { is_transient }));
+    }
+
+    /// The server refused what was compiled.
+    pub fn refused(&self, unit: &Unit, is_transient: bool) {
+        if let Some(memory) = self.lock().get_mut(unit) {
+            memory.ended = Some(Ended::Failed { is_transient });
+        }
+    }
+
+    /// What the last compile read, and how it ended.
+    pub fn last(&self, unit: &Unit) -> Option<(ReadSet, Ended)> {
+        let known = self.lock();
+        let memory = known.get(unit)?;
+        Some((memory.read_set.clone(), memory.ended?))
+    }
+
+    /// Units that have read a thing.
+    pub fn readers_of(&self, is_meant: impl Fn(&Thing) -> bool) -> Vec<Unit> {
+        let known = self.lock();
+        let readers = known.iter().filter(|(_, memory)| memory.read_set.iter().any(|(thing, _)| is_meant(thing)));
+        readers.map(|(unit, _)| unit.clone()).collect()
+    }
+
+    /// Drift was looked for.
+    pub fn looked_at(&self, unit: &Unit) {
+        self.lock().entry(unit.clone()).or_default().looked_at = Some(Instant::now());
+    }
+
+    /// How long until drift is to be looked for again; nothing when it was not since the start.
+    pub fn until_due(&self, unit: &Unit, interval: Duration) -> Duration {
+        let last = self.lock().get(unit).and_then(|memory| memory.looked_at);
+        last.map_or(Duration::ZERO, |last| interval.saturating_sub(last.elapsed()))
+    }
+
+    /// A remote secret was seen at a version.
+    pub fn saw(&self, thing: Thing, version: &str) {
+        self.remote.lock().unwrap_or_else(PoisonError::into_inner).insert(thing, version.to_owned());
+    }
+
+    /// The newest version at which a remote secret was seen; `None` when nobody has looked since the start.
+    pub fn seen(&self, thing: &Thing) -> Option<String> {
+        self.remote.lock().unwrap_or_else(PoisonError::into_inner).get(thing).cloned()
+    }
+
+    /// A unit is gone.
+    pub fn forget(&self, unit: &Unit) {
+        self.lock().remove(unit);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Unit, Memory>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,269 @@
+//! The status of a Kustomization, as kustomize-controller writes it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use apply::report::{Failure, Step};
+use apply::{Declarer, Landing, Outcome, Verdict};
+
+use super::{Event, Moment, list};
+use crate::api::condition::{Condition, HEALTHY, Truth, reason};
+use crate::api::duration;
+use crate::api::field::Required;
+use crate::api::kustomization::{HistoryEntry, KustomizationStatus};
+use crate::api::reference::{Inventory, InventoryEntry};
+
+/// API group, which is the prefix of event metadata.
+pub const GROUP: &str = "kustomize.toolkit.fluxcd.io";
+/// Results that the history keeps.
+const HISTORY: usize = 5;
+
+/// What is known of a landing besides its outcome.
+pub struct Facts<'a> {
+    /// Moment of telling.
+    pub moment: Moment,
+    /// Revision that was landed or tried.
+    pub revision: &'a str,
+    /// Digest of what was built, `sha256:…`.
+    pub digest: &'a str,
+    /// How long it took.
+    pub took: Duration,
+}
+
+/// Work on `revision` has begun or goes on.
+pub fn progressing(status: &mut KustomizationStatus, moment: Moment, revision: &str, message: &str) {
+    status.last_attempted_revision = Some(revision.into());
+    moment.progressing(&mut status.conditions, message);
+}
+
+/// Nothing was written: the source, a dependency, the build or the plan is not as it must be.
+pub fn not_ready(status: &mut KustomizationStatus, moment: Moment, why: &str, message: &str) -> Event {
+    moment.retrying(&mut status.conditions, why, message);
+    Event::warning(why, message)
+}
+
+/// The object asks for something that is not supported, or makes no sense.
+pub fn stalled(status: &mut KustomizationStatus, moment: Moment, why: &str, message: &str) -> Event {
+    moment.stalled(&mut status.conditions, why, message);
+    status.observed_generation = moment.generation;
+    Event::warning(why, message)
+}
+
+/// A landing has ended, or waits.
+pub fn landed(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, facts: &Facts<'_>) -> Vec<Event> {
+    status.last_attempted_revision = Some(facts.revision.into());
+    match outcome.verdict {
+        Verdict::Landed => whole(status, outcome, has_health, facts),
+        Verdict::Superseded => Vec::new(),
+        Verdict::Undone | Verdict::Held | Verdict::Waiting => vec![held(status, outcome, facts)],
+    }
+}
+
+fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, facts: &Facts<'_>) -> Vec<Event> {
+    status.inventory = Some(inventory(&outcome.landing));
+    let mut events: Vec<Event> = changes(outcome).map(|message| info(facts, &message)).into_iter().collect();
+    if has_health {
+        let message = format!("Health check passed in {}", go_duration(facts.took));
+        let healthy = Condition::new(HEALTHY, Truth::True, reason::SUCCEEDED, &message);
+        let was_healthy = status.conditions.is_true(HEALTHY);
+        if !was_healthy || outcome.changed().next().is_some() {
+            status.conditions.set(healthy, facts.moment.generation, facts.moment.now);
+            events.push(info(facts, &message));
+        }
+    } else {
+        status.conditions.remove(HEALTHY);
+    }
+    if outcome.failures.is_empty() {
+        let message = format!("Applied revision: {}", facts.revision);
+        facts.moment.ready(&mut status.conditions, reason::RECONCILIATION_SUCCEEDED, &message);
+        status.last_applied_revision = Some(facts.revision.into());
+        status.observed_generation = facts.moment.generation;
+        remember(status, reason::RECONCILIATION_SUCCEEDED, facts);
+        return events;
+    }
+    // The landing stands; what could not be pruned is tried again, so it stays in the inventory.
+    keep_in_inventory(status, outcome);
+    let why = reason_of(&outcome.failures);
+    let message = list("landed, but not all of it", &texts(&outcome.failures));
+    facts.moment.retrying(&mut status.conditions, why, &message);
+    remember(status, why, facts);
+    events.push(Event::warning(why, message).at(GROUP, facts.revision));
+    events
+}
+
+fn held(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) -> Event {
+    let why = reason_of(&outcome.failures);
+    let good = status.last_applied_revision.as_deref().unwrap_or("nothing");
+    let summary = match outcome.verdict {
+        Verdict::Undone => format!("held at {good}: revision {} was taken back", facts.revision),
+        Verdict::Waiting => format!("revision {} is applied and not healthy yet", facts.revision),
+        _ => format!("revision {} was left as it stands", facts.revision),
+    };
+    let mut message = list(&summary, &texts(&outcome.failures));
+    if !outcome.left_in_place.is_empty() {
+        let left: Vec<String> = outcome.left_in_place.iter().map(ToString::to_string).collect();
+        message.push_str(&format!("\nleft in place: {}", left.join(", ")));
+        keep_left(status, outcome);
+    }
+    if why == reason::HEALTH_CHECK_FAILED {
+        let unhealthy = Condition::new(HEALTHY, Truth::False, why, &message);
+        status.conditions.set(unhealthy, facts.moment.generation, facts.moment.now);
+    }
+    facts.moment.retrying(&mut status.conditions, why, &message);
+    remember(status, why, facts);
+    Event::warning(why, message).at(GROUP, facts.revision)
+}
+
+/// Flux's reason for the step that failed first.
+pub fn reason_of(failures: &[Failure]) -> &'static str {
+    match failures.iter().map(|failure| failure.step).min() {
+        Some(Step::Health) => reason::HEALTH_CHECK_FAILED,
+        Some(Step::Prune) => reason::PRUNE_FAILED,
+        _ => reason::RECONCILIATION_FAILED,
+    }
+}
+
+/// Each failure in one line.
+pub fn texts(failures: &[Failure]) -> Vec<String> {
+    failures.iter().map(ToString::to_string).collect()
+}
+
+/// Flux's inventory: what the unit itself declares. Objects of its releases and external secrets belong to these.
+fn inventory(landing: &Landing) -> Inventory {
+    let own = landing.changes().filter(|change| change.desired.declarer == Declarer::Unit);
+    let mut entries: Vec<InventoryEntry> = own
+        .map(|change| InventoryEntry {
+            id: change.desired.object.id().inventory(),
+            version: change.desired.object.gvk().version,
+        })
+        .collect();
+    entries.sort_by(|a, b| a.id.cmp(&b.id));
+    Inventory { entries: Required(entries) }
+}
+
+fn keep_in_inventory(status: &mut KustomizationStatus, outcome: &Outcome) {
+    let failed = outcome.failures.iter().filter(|f| f.step == Step::Prune).filter_map(|f| f.id.as_ref());
+    let stale: BTreeMap<_, _> =
+        outcome.landing.stale.iter().map(|s| (s.reference.id(), s.reference.gvk.version.clone())).collect();
+    let kept = failed.filter_map(|id| Some((id.inventory(), stale.get(id)?.clone())));
+    add(status, kept.collect());
+}
+
+/// What undo leaves in place stays known, so that it is pruned once nobody declares it.
+fn keep_left(status: &mut KustomizationStatus, outcome: &Outcome) {
+    let left = outcome.landing.changes().map(|c| &c.desired.object).filter(|o| outcome.left_in_place.contains(&o.id()));
+    add(status, left.map(|object| (object.id().inventory(), object.gvk().version)).collect());
+}
+
+fn add(status: &mut KustomizationStatus, more: Vec<(String, String)>) {
+    let inventory = status.inventory.get_or_insert_default();
+    for (id, version) in more {
+        if !inventory.entries.0.iter().any(|entry| entry.id == id) {
+            inventory.entries.0.push(InventoryEntry { id, version });
+        }
+    }
+}
+
+/// Flux's event of an apply: one line for each object that was written or deleted.
+fn changes(outcome: &Outcome) -> Option<String> {
+    let verb = |action| match action {
+        apply::Action::Create => "created",
+        apply::Action::Replace => "replaced",
+        _ => "configured",
+    };
+    let written = outcome.changed().map(|(id, action)| format!("{id} {}", verb(action)));
+    let pruned = outcome.pruned.iter().map(|id| format!("{id} deleted"));
+    let lines: Vec<String> = written.chain(pruned).collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+fn info(facts: &Facts<'_>, message: &str) -> Event {
+    Event::info(reason::PROGRESSING, message).at(GROUP, facts.revision)
+}
+
+/// Flux's history: results of the same build and reason are counted together, newest first.
+fn remember(status: &mut KustomizationStatus, why: &str, facts: &Facts<'_>) {
+    let same = |entry: &HistoryEntry| entry.digest == facts.digest && entry.last_reconciled_status == why;
+    let known = status.history.iter().position(same).map(|index| status.history.remove(index));
+    let first = known.as_ref().map(|entry| entry.first_reconciled.clone());
+    let entry = HistoryEntry {
+        digest: facts.digest.into(),
+        first_reconciled: first.unwrap_or_else(|| facts.moment.now.into()),
+        last_reconciled: facts.moment.now.into(),
+        last_reconciled_duration: duration::Duration::parse(&go_duration(facts.took)).unwrap_or_default(),
+        last_reconciled_status: why.into(),
+        total_reconciliations: known.map_or(0, |entry| entry.total_reconciliations) + 1,
+        metadata: [("revision".to_owned(), facts.revision.to_owned())].into(),
+    };
+    status.history.insert(0, entry);
+    status.history.truncate(HISTORY);
+}
+
+/// A duration as Go prints it, in milliseconds.
+pub fn go_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let (minutes, rest) = (millis / 60_000, millis % 60_000);
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let seconds = format!("{}", rest as f64 / 1000.0);
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{seconds}s"),
+        (0, minutes) => format!("{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use jiff::Timestamp;
+    use std::sync::Arc;
+
+    fn facts(revision: &str) -> Facts<'_> {
+        let moment = Moment { generation: 2, now: Timestamp::UNIX_EPOCH };
+        Facts { moment, revision, digest: "sha256:abc", took: Duration::from_millis(61_500) }
+    }
+
+    fn outcome(verdict: Verdict, failures: Vec<Failure>) -> Outcome {
+        let landing = Arc::new(Landing::default());
+        Outcome { verdict, landing, failures, left_in_place: Vec::new(), pruned: Vec::new() }
+    }
+
+    #[test]
+    fn a_landing_that_was_taken_back_keeps_the_applied_revision() {
+        let mut status = KustomizationStatus::default();
+        landed(&mut status, &outcome(Verdict::Landed, Vec::new()), false, &facts("main@sha1:a"));
+        assert_eq!(status.last_applied_revision.as_deref(), Some("main@sha1:a"));
+        assert!(status.conditions.is_true("Ready"));
+        let failure = Failure::general(Step::Health, "Deployment/a/b is not healthy", false);
+        let events = landed(&mut status, &outcome(Verdict::Undone, vec![failure]), true, &facts("main@sha1:b"));
+        assert_eq!(status.last_applied_revision.as_deref(), Some("main@sha1:a"));
+        assert_eq!(status.last_attempted_revision.as_deref(), Some("main@sha1:b"));
+        let ready = status.conditions.get("Ready").unwrap();
+        assert_eq!(ready.reason, "HealthCheckFailed");
+        assert!(ready.message.starts_with("held at main@sha1:a"), "{}", ready.message);
+        assert!(events[0].is_warning);
+        assert_eq!(status.history.len(), 2);
+    }
+
+    #[test]
+    fn the_same_result_is_counted_and_only_five_are_kept() {
+        let mut status = KustomizationStatus::default();
+        for _ in 0..3 {
+            remember(&mut status, "ReconciliationSucceeded", &facts("r"));
+        }
+        assert_eq!(status.history[0].total_reconciliations, 3);
+        for number in 0..6 {
+            let digest = number.to_string();
+            remember(&mut status, "X", &Facts { digest: &digest, ..facts("r") });
+        }
+        assert_eq!(status.history.len(), 5);
+    }
+
+    #[test]
+    fn durations_read_as_in_go() {
+        let shown = |millis| go_duration(Duration::from_millis(millis));
+        assert_eq!([shown(5), shown(1500), shown(61_500), shown(3_600_000)], ["5ms", "1.5s", "1m1.5s", "1h0m0s"]);
+    }
+}
