@@ -100,7 +100,7 @@ fn the_schemas_are_those_that_are_published() {
     let differs = |definition: &&Value| {
         let ours = ALL.iter().find(|schema| schema.name == name(definition));
         let ours = ours.map(|schema| yaml::from_str(schema.text).expect("the schema is YAML"));
-        ours.is_none_or(|ours| written::without_descriptions(&ours) != written::without_descriptions(definition))
+        ours.is_none_or(|ours| written::published_part(&ours) != written::without_descriptions(definition))
     };
     let failed: Vec<_> = definitions.iter().filter(differs).map(|definition| name(definition).to_owned()).collect();
     corpus::report("crds/structure", definitions.len(), &failed);

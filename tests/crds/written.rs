@@ -44,9 +44,15 @@ fn of<K: Kind>() -> Descriptions {
     Descriptions { kind: K::KIND, version, about: K::ABOUT, fields: top.chain(K::descriptions()).collect() }
 }
 
+/// What Flux's installation adds to its schemas, and `flux check` and `flux version` look for.
+const LABELS: [(&str, &str); 2] = [("app.kubernetes.io/part-of", "flux"), ("app.kubernetes.io/version", "v2.9.4")];
+
 /// The definition of `crds/` for a published one, and the described paths that it does not have.
 pub(crate) fn definition(published: &Value) -> (Value, Vec<String>) {
     let mut definition = without_descriptions(published);
+    if origin(published) == "Flux" {
+        LABELS.iter().for_each(|(name, value)| definition["metadata"]["labels"][name] = (*value).into());
+    }
     let ours = descriptions().into_iter().find(|texts| published["spec"]["names"]["kind"] == texts.kind);
     let lost = ours.map(|texts| describe(&mut definition, &texts)).unwrap_or_default();
     (definition, lost)
@@ -54,12 +60,26 @@ pub(crate) fn definition(published: &Value) -> (Value, Vec<String>) {
 
 /// The file of a definition.
 pub(crate) fn text(definition: &Value) -> String {
-    let group = definition["spec"]["group"].as_str().expect("a definition has a group");
-    let origin = if group.ends_with("fluxcd.io") { "Flux" } else { "External Secrets" };
     let head = format!(
-        "# Written by `cargo crds`: the schema that {origin} publishes, with no descriptions but Lockstep's own.\n"
+        "# Written by `cargo crds`: the schema that {} publishes, with no descriptions but Lockstep's own.\n",
+        origin(definition)
     );
     head + &yaml::emit::to_yaml(definition)
+}
+
+fn origin(definition: &Value) -> &'static str {
+    let group = definition["spec"]["group"].as_str().expect("a definition has a group");
+    if group.ends_with("fluxcd.io") { "Flux" } else { "External Secrets" }
+}
+
+/// A definition of `crds/` as far as it is published: without descriptions and the labels of an installation.
+pub(crate) fn published_part(ours: &Value) -> Value {
+    let mut definition = without_descriptions(ours);
+    let metadata = definition["metadata"].as_object_mut().expect("a definition has metadata");
+    if origin(ours) == "Flux" {
+        metadata.remove("labels");
+    }
+    definition
 }
 
 /// The same without any description. A property of that name is a map, and stays.
