@@ -1,9 +1,11 @@
-//! What stands beside the binary: the installation.
+//! What stands beside the binary: the installation, the example.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
 #[path = "shipped/deploy.rs"]
 mod deploy;
+#[path = "shipped/example.rs"]
+mod example;
 #[path = "support/testbed.rs"]
 mod testbed;
 
