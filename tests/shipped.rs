@@ -1,4 +1,4 @@
-//! What stands beside the binary: the installation, the example.
+//! What stands beside the binary: the installation, the image, the example.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
@@ -6,6 +6,8 @@
 mod deploy;
 #[path = "shipped/example.rs"]
 mod example;
+#[path = "shipped/image.rs"]
+mod image;
 #[path = "support/testbed.rs"]
 mod testbed;
 

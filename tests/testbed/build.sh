@@ -76,7 +76,7 @@ install_cargo_deny() {
 for name in "$@"; do
   case $name in
     testbed) "$0" "$linked" keyvault registry azure control-plane kwok ;;
-    tools) "$0" "$linked" judges helm age kustomize flux sops source-controller ;;
+    tools) "$0" "$linked" judges helm age kustomize flux sops crane source-controller ;;
     peers) "$0" "$linked" source-controller kustomize-controller helm-controller external-secrets ;;
     control-plane) control_plane ;;
     kwok) published kwok "sigs.k8s.io/kwok/cmd/kwok@$kwok" ;;
@@ -87,6 +87,7 @@ for name in "$@"; do
     helm) published helm "helm.sh/helm/v4/cmd/helm@$helm" ;;
     sops) published sops "github.com/getsops/sops/v3/cmd/sops@$sops" ;;
     kustomize) published kustomize "sigs.k8s.io/kustomize/kustomize/v5@$kustomize" ;;
+    crane) published crane "github.com/google/go-containerregistry/cmd/crane@$crane" ;;
     age) published age "filippo.io/age/cmd/age@$age" "filippo.io/age/cmd/age-keygen@$age" ;;
     flux) once flux "$(go_key "$here/flux-cli/build.sh"; echo "$flux")" "$here/flux-cli/build.sh" "$flux" ;;
     cargo-deny) cargo_deny ;;

@@ -7,5 +7,6 @@ sops=v3.13.2
 kustomize=v5.8.1
 age=v1.3.1
 flux=v2.9.4
+crane=v0.21.6
 cargo_deny=0.20.2
 debian_packages=(lighttpd lighttpd-mod-openssl openssh-server git curl openssl)
