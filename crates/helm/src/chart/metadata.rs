@@ -198,8 +198,15 @@ impl Metadata {
     /// # Errors
     /// Go's words for what has not the form of a chart.
     pub(super) fn read(text: &str) -> Read<Self> {
-        let value = yaml::from_str(text).map_err(|error| values::yaml_problem(&error))?;
-        let map = match &value {
+        Self::from_json(&yaml::from_str(text).map_err(|error| values::yaml_problem(&error))?)
+    }
+
+    /// Takes what `Chart.yaml` says, as JSON.
+    ///
+    /// # Errors
+    /// As [`Metadata::read`].
+    pub(crate) fn from_json(value: &Value) -> Read<Self> {
+        let map = match value {
             Value::Object(map) => map,
             Value::Null => return Ok(Self { api_version: "v1".into(), ..Self::default() }),
             other => {
