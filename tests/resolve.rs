@@ -10,6 +10,8 @@ use std::sync::{Arc, LazyLock, Mutex};
 use apply::memory::{MemoryCluster, Settings};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use lockstep::api::Kind as _;
+use lockstep::api::secret::ExternalSecret;
 use lockstep::resolve::azure::PodIdentity;
 use lockstep::resolve::{Outcome, Pass, ResolveError, Resolved, Resolver, Setup, Verdict};
 use manifest::{Object, ObjectId};
@@ -45,7 +47,13 @@ impl World {
     }
 
     async fn resolve(&self, spec: Value) -> Result<Resolved, ResolveError> {
-        self.pass().resolve(&external(spec), None).await
+        let external = external(spec);
+        let resolved = self.pass().resolve(&external, None).await;
+        if matches!(&resolved, Ok(resolved) if matches!(resolved.outcome, Outcome::Secret(_))) {
+            // The frame asks this first: what works must not be refused there.
+            assert_eq!(ExternalSecret::unsupported(external.value()), Vec::<String>::new());
+        }
+        resolved
     }
 }
 
