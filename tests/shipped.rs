@@ -1,4 +1,4 @@
-//! What stands beside the binary: the installation, the image, the example.
+//! What stands beside the binary: the installation, the image, the example, what is said about them.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
@@ -38,6 +38,18 @@ fn files(folder: &Path) -> Vec<(String, PathBuf)> {
         }
     }
     found
+}
+
+#[test]
+fn what_a_readme_links_to_is_there() {
+    for readme in ["README.md", "keys-example/README.md"] {
+        let text = text(&checkout(readme));
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|target| !target.contains("://") && !target.starts_with('#')) {
+            let path = checkout(readme).with_file_name(target);
+            assert!(path.exists(), "{readme} links to {target}");
+        }
+    }
 }
 
 /// Builds a folder with our own engine, as the command line of kustomize does.

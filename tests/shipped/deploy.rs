@@ -1,5 +1,7 @@
 //! `deploy/`: builds alike everywhere, installs, and grants what the kinds need and no more.
 
+use clap::Parser as _;
+use lockstep::config::Config;
 use manifest::Object;
 use serde_json::{Value, json};
 
@@ -38,6 +40,33 @@ fn the_agent_is_nobody_and_writes_nowhere_but_to_its_cache() {
         assert_eq!((&pod["securityContext"]["runAsNonRoot"], &pod["hostNetwork"]), (&json!(true), &Value::Null));
         assert_eq!(pod["volumes"], json!([{"name": "cache", "emptyDir": {}}]), "deploy/{installation}");
     }
+}
+
+/// The command line of the container, without the binary.
+#[derive(clap::Parser)]
+#[command(no_binary_name = true)]
+enum Command {
+    Run(Config),
+}
+
+#[test]
+fn the_agent_understands_its_arguments_and_listens_where_it_is_probed() {
+    let settings = |installation| {
+        let objects = build("deploy", installation);
+        let container = container(&objects);
+        let arguments = container["args"].as_array().expect("there are arguments").iter().filter_map(Value::as_str);
+        let Command::Run(config) = Command::try_parse_from(arguments).unwrap_or_else(|error| panic!("{error}"));
+        let ports = json!([
+            {"name": "http-prom", "containerPort": config.metrics_addr.port()},
+            {"name": "healthz", "containerPort": config.health_addr.port()},
+        ]);
+        assert_eq!(container["ports"], ports, "deploy/{installation}");
+        let cache = config.cache.strip_prefix("/tmp").is_ok();
+        assert!(cache && container["volumeMounts"] == json!([{"name": "cache", "mountPath": "/tmp"}]));
+        (config.no_cross_namespace_refs, config.default_service_account)
+    };
+    let open = (false, None);
+    assert_eq!(INSTALLATIONS.map(settings), [open.clone(), (true, Some("default".to_owned())), open]);
 }
 
 #[test]
