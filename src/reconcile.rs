@@ -17,7 +17,6 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use crate::pipeline::World;
-use crate::redact::Live;
 use crate::status::{self, Event, Next};
 use crate::telemetry::Metrics;
 
@@ -240,8 +239,6 @@ pub struct Shared {
     pub units: Units,
     /// What is remembered of ExternalSecrets.
     pub externals: Externals,
-    /// Secret values that were read for other ends than landing, by the object that they stand in.
-    held: Mutex<BTreeMap<Reference, Live>>,
     /// Told whenever a source or an object has changed, for those who wait for something newer.
     pub changes: watch::Sender<u64>,
     /// Failures in a row that were not the object's own.
@@ -260,16 +257,9 @@ impl Shared {
             recorder,
             units: Units::default(),
             externals: Externals::default(),
-            held: Mutex::default(),
             changes: watch::Sender::default(),
             strikes: Mutex::default(),
         }
-    }
-
-    /// Keeps the values of an object known to the redactor, until it is read again.
-    pub fn hold(&self, at: &Reference, values: &[(String, Vec<u8>)]) {
-        let live = self.world.redactor.register(values.iter().map(|(_, value)| value.as_slice()));
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(at.clone(), live);
     }
 
     /// Tells those who wait for something newer to look.

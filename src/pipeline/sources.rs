@@ -3,9 +3,19 @@
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use apply::Reference;
+use manifest::Object;
+
+use super::World;
+use super::compile::values_of;
+use crate::api::condition::reason;
 use crate::artifact::Verified;
-use crate::source::helm::Index;
+use crate::redact::{Live, Redactor};
+use crate::source::helm::{Index, Repository};
 use crate::unit::Thing;
+
+pub mod git;
+pub mod helm;
 
 /// Name of a source: kind, namespace, name.
 pub type SourceName = (String, String, String);
@@ -21,6 +31,8 @@ pub struct Fetched {
     pub digest: String,
     /// The files.
     pub verified: Verified,
+    /// Keeps the credentials known to the redactor.
+    pub secrets: Vec<Live>,
 }
 
 impl Fetched {
@@ -36,8 +48,74 @@ impl Fetched {
 pub struct Charts {
     /// Revision as Flux writes it: the digest of the index.
     pub revision: String,
-    /// The index, and how charts of it are downloaded.
+    /// The index.
     pub index: Arc<Index>,
+    /// Downloads charts.
+    pub client: reqwest::Client,
+    /// Where charts are downloaded from, and as whom.
+    pub repository: Arc<Repository>,
+    /// Keeps the credentials known to the redactor.
+    pub secrets: Vec<Live>,
+}
+
+/// Why a source was not fetched, as source-controller tells it.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Reason of the condition.
+    pub why: &'static str,
+    /// Its message: the error with its causes.
+    pub message: String,
+}
+
+impl Failure {
+    fn new(why: &'static str, error: &dyn std::error::Error) -> Self {
+        let message = std::iter::successors(error.source(), |error| error.source())
+            .fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
+        Self { why, message }
+    }
+}
+
+/// Objects that count before those of the cluster.
+pub type Known<'a> = &'a (dyn Fn(&Reference) -> Option<Object> + Send + Sync);
+
+/// No object counts before those of the cluster.
+pub fn nothing_known(_: &Reference) -> Option<Object> {
+    None
+}
+
+/// A Secret that a source names.
+struct Account {
+    /// `namespace/name`.
+    name: String,
+    values: Vec<(String, Vec<u8>)>,
+}
+
+impl Account {
+    fn value(&self, key: &str) -> Option<&[u8]> {
+        self.values.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_slice())
+    }
+
+    fn register(&self, redactor: &Redactor) -> Live {
+        redactor.register(self.values.iter().map(|(_, value)| value.as_slice()))
+    }
+}
+
+async fn secret(namespace: &str, name: &str, world: &World, known: Known<'_>) -> Result<Account, Failure> {
+    let at = Reference::new("v1", "Secret", namespace, name);
+    let found = match known(&at) {
+        Some(object) => Some(object),
+        None => {
+            let read = world.cluster.get(&at).await;
+            read.map_err(|error| Failure::new(reason::AUTHENTICATION_FAILED, &error))?
+        }
+    };
+    let shown = format!("{namespace}/{name}");
+    let missing = || Failure {
+        why: reason::AUTHENTICATION_FAILED,
+        message: format!("failed to get secret '{shown}': secrets \"{name}\" not found"),
+    };
+    let secret = found.ok_or_else(missing)?;
+    Ok(Account { name: shown, values: values_of(&secret) })
 }
 
 /// The newest revision of every source.

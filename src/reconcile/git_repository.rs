@@ -1,9 +1,7 @@
 //! GitRepository: fetch the revision, keep it for those who build from it, tell.
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use apply::Reference;
 use jiff::Timestamp;
 use manifest::Object;
 
@@ -11,15 +9,10 @@ use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, triggers};
 use crate::api::Kind as _;
 use crate::api::condition::reason;
 use crate::api::source::{ArtifactRecord, GitRepository, GitRepositorySpec, GitRepositoryStatus};
-use crate::artifact::{Artifact, Trust};
-use crate::pipeline::compile::values_of;
-use crate::pipeline::sources::{Fetched, SourceName};
-use crate::source::access::{Access, Secret};
-use crate::source::{self, git, http, mirrored};
+use crate::artifact::Trust;
+use crate::pipeline::sources::git::Revision;
+use crate::pipeline::sources::{self, Failure, Fetched, SourceName};
 use crate::status::{Event, Moment, Next, source as tell, unsupported_message};
-
-/// Flux's default for `spec.timeout`.
-const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Reconciles a GitRepository.
 ///
@@ -52,7 +45,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     }
     status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
     let interval = Next::After(spec.interval.span());
-    match fetch(&name, object, &spec, &status, shared).await {
+    match fetch(&name, object, &status, shared).await {
         Ok(Some(fetched)) => {
             let events = store(&name, fetched, &spec, &mut status, moment, shared);
             Ok(Told::status(&status, events, interval))
@@ -69,95 +62,22 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     }
 }
 
-struct Failure {
-    why: &'static str,
-    message: String,
-}
-
-impl Failure {
-    fn new(why: &'static str, error: &dyn std::error::Error) -> Self {
-        let message = std::iter::successors(error.source(), |error| error.source())
-            .fold(error.to_string(), |message, cause| format!("{message}: {cause}"));
-        Self { why, message }
-    }
-}
-
-/// A revision that differs from the one that is known; its archive is measured.
+/// A revision that differs from the one that is known.
 async fn fetch(
     name: &SourceName,
     object: &Object,
-    spec: &GitRepositorySpec,
     status: &GitRepositoryStatus,
     shared: &Arc<Shared>,
-) -> Result<Option<(Artifact, String, u64)>, Failure> {
+) -> Result<Option<Revision>, Failure> {
     let world = &shared.world;
-    let access = access(object, spec, shared).await?;
-    let options = shared.world.settings.options(access.options);
-    let client = http::client(&options).map_err(|error| Failure::new(reason::AUTHENTICATION_FAILED, &error))?;
     let known = world.sources.files(name).filter(|_| status.observed_generation == object.generation());
-    let request = git::Request {
-        url: mirrored(&spec.url, &world.settings.mirrors),
-        reference: reference(spec),
-        credentials: access.credentials,
-        selection: git::Selection { ignore: spec.ignore.clone(), sparse: Vec::new() },
-        timeout: spec.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.span()),
-        observed: known.map(|known| known.revision),
-    };
-    let folder = world.settings.cache.join(format!("git/{}_{}", name.1, name.2));
-    let fetched = git::fetch(&client, request, &folder).await.map_err(|error| Failure::new(why(&error), &error))?;
-    let Some(artifact) = fetched else { return Ok(None) };
-    let measured = tokio::task::spawn_blocking(move || {
-        let measure = artifact.measure().map(|measure| (measure.digest.clone(), measure.size));
-        measure.map(|(digest, size)| (artifact, digest, size))
-    });
-    let ended = |_| Failure { why: reason::ARCHIVE_OPERATION_FAILED, message: "packing ended unexpectedly".into() };
-    let measured = measured.await.map_err(ended)?;
-    measured.map(Some).map_err(|error| Failure::new(reason::ARCHIVE_OPERATION_FAILED, &error))
-}
-
-/// Credentials and certificates of `spec.secretRef`.
-async fn access(object: &Object, spec: &GitRepositorySpec, shared: &Arc<Shared>) -> Result<Access, Failure> {
-    let auth = |error: &dyn std::error::Error| Failure::new(reason::AUTHENTICATION_FAILED, error);
-    let Some(reference) = &spec.secret_ref else {
-        return Access::git(&spec.url, None).map_err(|error| auth(&error));
-    };
-    let at = Reference::new("v1", "Secret", object.namespace(), &reference.name);
-    let name = format!("{}/{}", at.namespace, at.name);
-    let found = shared.world.cluster.get(&at).await.map_err(|error| auth(&error))?;
-    let missing = || Failure {
-        why: reason::AUTHENTICATION_FAILED,
-        message: format!("failed to get secret '{name}': secrets \"{}\" not found", at.name),
-    };
-    let secret = found.ok_or_else(missing)?;
-    let data = values_of(&secret);
-    shared.hold(&at, &data);
-    let value = |key: &str| data.iter().find(|(name, _)| name == key).map(|(_, value)| value.as_slice());
-    Access::git(&spec.url, Some(Secret { name: &name, value: &value })).map_err(|error| auth(&error))
-}
-
-fn reference(spec: &GitRepositorySpec) -> git::Reference {
-    let Some(reference) = spec.reference.clone() else { return git::Reference::default() };
-    git::Reference {
-        branch: reference.branch.unwrap_or_default(),
-        tag: reference.tag.unwrap_or_default(),
-        semver: reference.semver.unwrap_or_default(),
-        name: reference.name.unwrap_or_default(),
-        commit: reference.commit.unwrap_or_default(),
-    }
-}
-
-/// Flux's reason for a failed fetch.
-fn why(error: &source::Error) -> &'static str {
-    match error {
-        source::Error::ReferenceName { .. } | source::Error::Constraint { .. } => reason::INVALID_PATH,
-        _ => reason::GIT_OPERATION_FAILED,
-    }
+    sources::git::fetch(name, object, known.map(|known| known.revision), world, &sources::nothing_known).await
 }
 
 /// Keeps a revision for those who build from it.
 fn store(
     name: &SourceName,
-    (artifact, digest, size): (Artifact, String, u64),
+    Revision { artifact, digest, size, secrets }: Revision,
     spec: &GitRepositorySpec,
     status: &mut GitRepositoryStatus,
     moment: Moment,
@@ -170,6 +90,7 @@ fn store(
         revision: revision.clone(),
         digest: digest.clone(),
         verified,
+        secrets,
     });
     let is_new = status.artifact.as_ref().is_none_or(|known| known.revision != revision || known.digest != digest);
     let file = format!("{}.tar.gz", revision.rsplit_once(':').map_or(revision.as_str(), |(_, id)| id));

@@ -12,6 +12,8 @@ use crate::source::{Error, version};
 pub struct Index {
     /// `sha256:<hex>` of the index as served: Flux's revision of the repository.
     pub revision: String,
+    /// Bytes of the index as served.
+    pub size: usize,
     entries: BTreeMap<String, Vec<ChartVersion>>,
 }
 
@@ -75,7 +77,7 @@ impl Index {
             versions.into_iter().flatten().flatten().filter(ChartVersion::is_valid).collect()
         };
         let entries = document.entries.into_iter().map(|(name, versions)| (name, valid(versions))).collect();
-        Ok(Self { revision: format!("sha256:{:x}", Sha256::digest(bytes)), entries })
+        Ok(Self { revision: format!("sha256:{:x}", Sha256::digest(bytes)), size: bytes.len(), entries })
     }
 
     /// The version of `chart` that `range` stands for: the one written just so, or else the newest in the range. An empty
