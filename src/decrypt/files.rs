@@ -113,6 +113,10 @@ impl manifest::Files for Files<'_> {
     fn list(&self, path: &str) -> Result<Vec<Entry>, FilesError> {
         self.inner.list(path)
     }
+
+    fn real(&self, path: &str) -> Result<String, FilesError> {
+        self.inner.real(path)
+    }
 }
 
 /// The format that a file is opened in; `None` where it stays sealed. Flux's rules.

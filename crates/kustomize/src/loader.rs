@@ -92,6 +92,8 @@ impl<'a> Folder<'a> {
             Some(EntryKind::File) => return Err(Problem::NotAFolder { path }),
             None => return Err(Problem::NotFound { path }),
         }
+        // As upstream: `..` within a folder that was reached by a link is taken from where it really is.
+        let path = self.tree.files().real(&path)?;
         if let Some(visited) = self.visited.iter().find(|visited| lies_in(visited, &path)) {
             return Err(Problem::Cycle { folder: path, visited: visited.clone() });
         }
@@ -149,10 +151,19 @@ impl<'a> Folder<'a> {
             return Ok(manifest::Content::new(content));
         }
         let path = normalize(&self.path, entry)?;
-        if self.restriction == Restriction::RootOnly && !lies_in(&path, &self.path) {
-            return Err(Problem::OutsideRoot { path, folder: self.path.clone() });
+        if self.restriction == Restriction::RootOnly {
+            self.check_inside(&path)?;
         }
         Ok(self.tree.files().read(&path, purpose)?)
+    }
+
+    /// Refuses a file that does not lie in or below this folder, or does so by a link alone.
+    fn check_inside(&self, path: &str) -> Result<(), Problem> {
+        let outside = || Problem::OutsideRoot { path: path.to_owned(), folder: self.path.clone() };
+        if !lies_in(path, &self.path) || !lies_in(&self.tree.files().real(path)?, &self.path) {
+            return Err(outside());
+        }
+        Ok(())
     }
 
     /// As [`Folder::read`], as text, with the file's place in errors.

@@ -93,6 +93,14 @@ pub trait Files: Send + Sync {
     /// # Errors
     /// When there is no folder, or a link leaves the tree.
     fn list(&self, path: &str) -> Result<Vec<Entry>, FilesError>;
+
+    /// Where `path` leads once its links are followed; the path itself in a tree without links.
+    ///
+    /// # Errors
+    /// When nothing stands there, or a link leaves the tree.
+    fn real(&self, path: &str) -> Result<String, FilesError> {
+        Ok(path.to_owned())
+    }
 }
 
 /// Why a tree could not answer.
