@@ -1,1 +1,123 @@
-//! To be written.
+//! The command line: one file per verb.
+//!
+//! # Flow
+//! Flags are read once, into the verb's own arguments; a verb prints to standard output and returns, or fails with words
+//! for standard error and the exit code that its original has for such a failure.
+//!
+//! # Caveats
+//! What prints secrets was asked to: `sops decrypt`. Nothing else here knows any.
+
+mod completion;
+mod crds;
+mod disk;
+mod helm;
+mod kustomize;
+mod sops;
+mod version;
+
+use std::io::{self, Write as _};
+use std::process::ExitCode;
+
+use anstyle::{AnsiColor, Style};
+use clap::{Parser, Subcommand};
+
+/// Runs an unmodified Flux and External Secrets repository; lands secrets and workloads together.
+///
+/// Its engines stand behind the verbs of the tools that they take the place of: what `lockstep kustomize build`,
+/// `lockstep helm template` and `lockstep sops decrypt` print is, byte for byte, what the originals print.
+#[derive(Parser)]
+#[command(name = "lockstep", version, disable_help_subcommand = true)]
+#[command(
+    after_help = "Example: see what Flux would build from a folder\n  lockstep kustomize build ./clusters/production"
+)]
+struct Arguments {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand)]
+enum Verb {
+    Kustomize(kustomize::Arguments),
+    Helm(helm::Arguments),
+    Sops(sops::Arguments),
+    Crds(crds::Arguments),
+    Completion(completion::Arguments),
+    Version(version::Arguments),
+}
+
+/// Does what the command line asks for.
+pub fn run() -> ExitCode {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            // Nobody is left to be told when this fails.
+            let _ = error.print();
+            return if error.use_stderr() { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+        }
+    };
+    match arguments.verb.run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            tell("Error", AnsiColor::Red, &format!("{:#}", failure.error));
+            ExitCode::from(failure.code)
+        }
+    }
+}
+
+impl Verb {
+    fn run(self) -> Outcome {
+        match self {
+            Verb::Kustomize(arguments) => arguments.run(),
+            Verb::Helm(arguments) => arguments.run(),
+            Verb::Sops(arguments) => arguments.run(),
+            Verb::Crds(arguments) => arguments.run(),
+            Verb::Completion(arguments) => arguments.run(),
+            Verb::Version(arguments) => arguments.run(),
+        }
+    }
+}
+
+/// How a verb ended.
+type Outcome = Result<(), Failure>;
+
+/// Why a verb failed.
+struct Failure {
+    /// The exit code; 1 where the original has no other.
+    code: u8,
+    error: anyhow::Error,
+}
+
+impl Failure {
+    fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
+        Self { code, error: error.into() }
+    }
+}
+
+impl<E: Into<anyhow::Error>> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self::new(1, error)
+    }
+}
+
+/// Prints to standard output. Whoever reads it may stop early (`| head`): that is no failure.
+fn print(bytes: &[u8]) -> Outcome {
+    let mut out = io::stdout().lock();
+    match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("standard output").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Says something odd that stops nothing.
+fn warn(message: &str) {
+    tell("Warning", AnsiColor::Yellow, message);
+}
+
+/// Tells something on standard error, in colour on a terminal.
+fn tell(kind: &str, colour: AnsiColor, message: &str) {
+    let style = Style::new().bold().fg_color(Some(colour.into()));
+    // Nobody is left to be told when this fails.
+    let _ = writeln!(anstream::stderr(), "{style}{kind}:{style:#} {message}");
+}

@@ -1,2 +1,7 @@
-//! To be written.
-fn main() {}
+//! The `lockstep` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    lockstep::cli::run()
+}
