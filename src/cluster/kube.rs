@@ -26,7 +26,7 @@ use std::time::Duration;
 use ::kube::client::{Body, Client};
 use ::kube::config::{KubeConfigOptions, Kubeconfig};
 use ::kube::{Config, Error};
-use apply::cluster::Subresource;
+use apply::cluster::{Capabilities, Subresource};
 use apply::{Answer, Call, Cluster, ClusterError, Reference, Selection, WatchEvent};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -103,11 +103,20 @@ impl KubeCluster {
                 let known = self.catalogue.known().await?;
                 Ok(Answer::Scope(known.get(gvk).map(|resource| resource.scope)))
             }
+            Call::Capabilities => self.capabilities().await.map(Answer::Capabilities),
             Call::Discover => self.catalogue.refresh().await.map(|_| Answer::Done),
             Call::List(selection) => self.list(selection).await.map(Answer::Objects),
             Call::Create { object, subresource: Some(Subresource::Token), .. } => self.token(object).await,
             _ => self.single(&call).await,
         }
+    }
+
+    async fn capabilities(&self) -> Result<Capabilities, ClusterError> {
+        let version = self.catalogue.fetch("/version").await?;
+        let mut kinds: Vec<_> = self.catalogue.known().await?.keys().cloned().collect();
+        kinds.sort();
+        let version = version.get("gitVersion").and_then(Value::as_str).unwrap_or_default().to_owned();
+        Ok(Capabilities { version, kinds })
     }
 
     /// A request about one object.

@@ -133,6 +133,8 @@ pub enum Call {
     Scope(Gvk),
     /// Discovers anew which kinds the server serves.
     Discover,
+    /// The server's version, and all kinds that it served when it was discovered last.
+    Capabilities,
     /// Reads one object.
     Get(Reference),
     /// Reads many.
@@ -206,7 +208,7 @@ impl Call {
     /// Whether the request can change anything.
     pub fn is_write(&self) -> bool {
         match self {
-            Self::Scope(_) | Self::Discover | Self::Get(_) | Self::List(_) => false,
+            Self::Scope(_) | Self::Discover | Self::Capabilities | Self::Get(_) | Self::List(_) => false,
             Self::Apply { dry_run, .. }
             | Self::Create { dry_run, .. }
             | Self::Update { dry_run, .. }
@@ -220,6 +222,7 @@ impl Call {
         match self {
             Self::Scope(_) => "scope",
             Self::Discover => "discover",
+            Self::Capabilities => "capabilities",
             Self::Get(_) => "get",
             Self::List(_) => "list",
             Self::Apply { .. } => "apply",
@@ -233,7 +236,7 @@ impl Call {
     /// The one object that the request is about, when it is about one.
     pub fn reference(&self) -> Option<Reference> {
         match self {
-            Self::Scope(_) | Self::Discover | Self::List(_) => None,
+            Self::Scope(_) | Self::Discover | Self::Capabilities | Self::List(_) => None,
             Self::Get(at) | Self::Patch { at, .. } | Self::Delete { at, .. } => Some(at.clone()),
             Self::Apply { object, .. } | Self::Create { object, .. } | Self::Update { object, .. } => {
                 Some(Reference::of(object))
@@ -242,12 +245,23 @@ impl Call {
     }
 }
 
+/// What a server is and can do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Capabilities {
+    /// Its version, such as `v1.36.0`.
+    pub version: String,
+    /// The kinds that it serves, in order.
+    pub kinds: Vec<Gvk>,
+}
+
 /// What the server answered.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Answer {
     /// To `Scope`: `None` when the kind is not served.
     Scope(Option<Scope>),
+    /// To `Capabilities`.
+    Capabilities(Capabilities),
     /// To `Get` (`None` when there is no such object) and to writes.
     Object(Option<Object>),
     /// To `List`, in no particular order.
@@ -312,6 +326,17 @@ impl dyn Cluster + '_ {
         match self.call(Call::Scope(gvk.clone())).await? {
             Answer::Scope(scope) => Ok(scope),
             _ => Ok(None),
+        }
+    }
+
+    /// What the server is and can do.
+    ///
+    /// # Errors
+    /// As [`Cluster::call`].
+    pub async fn capabilities(&self) -> Result<Capabilities, ClusterError> {
+        match self.call(Call::Capabilities).await? {
+            Answer::Capabilities(capabilities) => Ok(capabilities),
+            _ => Err(ClusterError::Refused { id: None, message: "no capabilities".into(), fields: Vec::new() }),
         }
     }
 

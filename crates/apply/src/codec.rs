@@ -97,7 +97,8 @@ enum StoredStep {
     Await(Vec<StoredReference>, Reading, u64),
 }
 
-const POLICIES: [Policy; 4] = [Policy::Override, Policy::Merge, Policy::IfNotPresent, Policy::Ignore];
+const POLICIES: [Policy; 5] =
+    [Policy::Override, Policy::Merge, Policy::IfNotPresent, Policy::Ignore, Policy::Untouched];
 const ACTIONS: [Action; 5] = [Action::Create, Action::Configure, Action::Unchanged, Action::Replace, Action::Skip];
 
 fn number<T: PartialEq>(all: &[T], one: &T) -> u8 {

@@ -33,23 +33,23 @@ pub(crate) async fn commit(
     ctx: &Context<'_>,
 ) -> Result<Vec<Failure>, Vec<Failure>> {
     let landing = open.landing.clone();
-    let deadline = ctx.clock.now() + landing.behaviour.timeout;
+    let mut deadline = ctx.clock.now() + landing.behaviour.timeout;
     let goes_on = landing.behaviour.on_failure == OnFailure::Continue;
     let mut failures = Vec::new();
     let mut index = 0;
     while index < landing.steps.len() {
         let batch = batch(&landing.steps, index);
+        let began = ctx.clock.now();
         let failed = match &landing.steps[index] {
             Step::Apply(_) => apply_all(&landing.steps[index..index + batch], ctx, deadline).await,
             Step::Put(put) => write_record(put, ctx, deadline).await.err().into_iter().collect(),
-            Step::Hook(hook) if open.hooks.contains(&index) => {
-                clear_hook(hook, index, &landing.input, ctx, deadline).await.err().into_iter().collect()
-            }
-            Step::Hook(hook) => {
-                run_hook(hook, index, &landing.input, journal, ctx, deadline).await.err().into_iter().collect()
-            }
+            Step::Hook(_) => hook_step(open, index, journal, ctx, deadline).await,
             Step::Await(targets, reading, timeout) => wait_for(targets, *reading, *timeout, &landing, ctx).await,
         };
+        // A wait has its own limit; the writes keep theirs.
+        if matches!(landing.steps[index], Step::Hook(_) | Step::Await(..)) {
+            deadline += ctx.clock.now().saturating_sub(began);
+        }
         failures.extend(failed);
         if !failures.is_empty() && !goes_on {
             return Err(failures);
@@ -180,6 +180,29 @@ pub(crate) async fn write_whole(
     }
 }
 
+/// Runs a hook unless it has run; after the last one of a row, and after one that fails, clears up behind the row.
+async fn hook_step(
+    open: &Open,
+    index: usize,
+    journal: &mut Journal,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Vec<Failure> {
+    let landing = &open.landing;
+    let ran = match &landing.steps[index] {
+        Step::Hook(hook) if !open.hooks.contains(&index) => {
+            run_hook(hook, index, &landing.input, journal, ctx, deadline).await
+        }
+        _ => Ok(()),
+    };
+    if ran.is_ok() && matches!(landing.steps.get(index + 1), Some(Step::Hook(_))) {
+        return Vec::new();
+    }
+    let end = if ran.is_ok() { index + 1 } else { index };
+    let cleared = clear_hooks(landing, end, ctx, deadline).await;
+    ran.err().into_iter().chain(cleared.err()).collect()
+}
+
 async fn run_hook(
     hook: &Hook,
     index: usize,
@@ -192,17 +215,13 @@ async fn run_hook(
     let at = Reference::of(&hook.object);
     start_hook(hook, &at, &mark(landing, index), ctx, deadline).await.map_err(refused)?;
     let waited = ctx.health.wait(std::slice::from_ref(&at), Reading::Hook, hook.timeout).await;
-    let deletes = match waited {
-        Waited::Healthy => hook.delete_succeeded,
-        Waited::Unhealthy { .. } | Waited::Superseded => hook.delete_failed,
-    };
     if waited == Waited::Healthy {
         // Before it is deleted: after a crash nothing else would tell that it has run.
         let noted = journal.hook_ran(index).await;
         noted.map_err(|error| Failure::general(At::Journal, error.to_string(), true))?;
         ctx.tell(Progress::Ran(at.id()));
     }
-    if deletes {
+    if waited != Waited::Healthy && hook.delete_failed {
         delete(&at, Propagation::Background, ctx, deadline).await.map_err(refused)?;
     }
     match waited {
@@ -215,7 +234,17 @@ async fn run_hook(
     }
 }
 
-/// Deletes the object of a hook that has run: a crash may have come between the journal's note and the deletion.
+/// Deletes the objects of the hooks right before step `end`, the last one first, as far as they ask for it: only when
+/// all of them have run, since one may need what another has made.
+async fn clear_hooks(landing: &Landing, end: usize, ctx: &Context<'_>, deadline: Duration) -> Result<(), Failure> {
+    for (index, step) in landing.steps[..end].iter().enumerate().rev() {
+        let Step::Hook(hook) = step else { break };
+        clear_hook(hook, index, &landing.input, ctx, deadline).await?;
+    }
+    Ok(())
+}
+
+/// Deletes the object of a hook that has run, if this landing has made it.
 async fn clear_hook(
     hook: &Hook,
     index: usize,

@@ -30,6 +30,9 @@ pub enum Policy {
     IfNotPresent,
     /// Left alone altogether, yet stays in the inventory.
     Ignore,
+    /// Landed before and not wanted anew: an object of a release that does not change. It stays known, so that it is
+    /// deleted when the release drops it; it is written only when a secret that it reads has changed.
+    Untouched,
 }
 
 /// One object as a unit wants it.

@@ -78,6 +78,9 @@ impl Default for Settings {
     }
 }
 
+/// The version of Kubernetes that it answers as.
+const VERSION: &str = "v1.36.0";
+
 /// A Kubernetes API in memory. Clones and impersonated forms are the same cluster.
 #[derive(Clone)]
 pub struct MemoryCluster {

@@ -200,11 +200,13 @@ struct Planner<'a> {
 
 impl<'a> Planner<'a> {
     fn new(candidate: Candidate, cluster: &'a Arc<dyn Cluster>) -> Self {
-        let own_kinds = candidate.objects.iter().filter_map(|d| defined_kind(&d.object)).collect();
+        let objects = candidate.objects.iter().chain(candidate.releases.iter().flat_map(|release| &release.objects));
+        let mut own_kinds = BTreeMap::new();
         let mut own_namespaces = BTreeSet::new();
-        for desired in &candidate.objects {
-            if desired.object.kind() == "Namespace" && desired.object.api_version() == "v1" {
-                own_namespaces.insert(desired.object.name().to_owned());
+        for Desired { object, .. } in objects {
+            own_kinds.extend(defined_kind(object));
+            if object.kind() == "Namespace" && object.api_version() == "v1" {
+                own_namespaces.insert(object.name().to_owned());
             }
         }
         Self { candidate, cluster, live: BTreeMap::new(), own_kinds, own_namespaces, failures: Vec::new() }
@@ -311,9 +313,18 @@ impl<'a> Planner<'a> {
                 stamps.insert(id, stamp);
             }
         }
+        let restarts: BTreeSet<ObjectId> = stamps
+            .iter()
+            .filter(|(id, stamp)| known(id).is_some_and(|k| k.value != stamp.value))
+            .map(|(id, _)| id.clone())
+            .collect();
         for desired in self.all_mut() {
-            if let Some(value) = stamps.get(&desired.object.id()).and_then(|stamp| stamp.value.as_deref()) {
+            let id = desired.object.id();
+            if let Some(value) = stamps.get(&id).and_then(|stamp| stamp.value.as_deref()) {
                 stamp::write(&mut desired.object, value);
+            }
+            if desired.policy == Policy::Untouched && restarts.contains(&id) {
+                desired.policy = Policy::Override;
             }
         }
         stamps
@@ -325,6 +336,7 @@ impl<'a> Planner<'a> {
     /// uninstall or by garbage collection. Removals are asked for by name and do not depend on `prune`.
     fn stale(&self, base: &Base, prune: bool) -> Vec<Stale> {
         let wanted: BTreeSet<ObjectId> = self.all().map(|d| d.object.id()).collect();
+        let releases: BTreeSet<&ObjectId> = self.candidate.releases.iter().map(|release| &release.id).collect();
         let mut stale: BTreeMap<ObjectId, Stale> = BTreeMap::new();
         let mut note = |reference: Reference, declarer: Declarer| {
             if !wanted.contains(&reference.id()) {
@@ -335,7 +347,8 @@ impl<'a> Planner<'a> {
             let known = landing.changes().map(|c| &c.desired).filter(|d| !d.keep && d.policy != Policy::Ignore);
             let may_go = |declarer: &Declarer| match declarer {
                 Declarer::Unit => prune,
-                Declarer::Release(id) | Declarer::ExternalSecret(id) => wanted.contains(id),
+                Declarer::Release(id) => releases.contains(id),
+                Declarer::ExternalSecret(id) => wanted.contains(id),
             };
             for desired in known.filter(|d| may_go(&d.declarer)) {
                 note(desired.reference(), desired.declarer.clone());
@@ -380,8 +393,7 @@ fn arrange(
 ) -> Vec<Step> {
     objects.sort_by_cached_key(|desired| order::key(&desired.object));
     let stage = |desired: &Desired| order::place(&desired.object.gvk()).0;
-    let kinds: Vec<Reference> =
-        objects.iter().filter(|d| defined_kind(&d.object).is_some()).map(Desired::reference).collect();
+    let kinds = kinds_among(&objects);
     let after_foundations = objects.partition_point(|d| stage(d) <= order::Stage::Foundations);
     let after_workloads = objects.partition_point(|d| stage(d) < order::Stage::Releases);
     let late = objects.split_off(after_workloads);
@@ -395,15 +407,23 @@ fn arrange(
         steps.extend(release.begin.into_iter().map(|put| Step::Put(Box::new(put))));
         steps.extend(release.before.into_iter().map(|hook| Step::Hook(Box::new(hook))));
         let waits_for: Vec<Reference> = release.objects.iter().map(Desired::reference).collect();
+        let kinds = kinds_among(&release.objects);
         steps.extend(release.objects.into_iter().map(&change));
         if let Some((reading, wait)) = release.wait {
             steps.push(Step::Await(waits_for, reading, wait));
+        } else if !kinds.is_empty() {
+            steps.push(Step::Await(kinds, Reading::Release, timeout));
         }
         steps.extend(release.after.into_iter().map(|hook| Step::Hook(Box::new(hook))));
         steps.extend(release.finish.into_iter().map(|put| Step::Put(Box::new(put))));
     }
     steps.extend(late.into_iter().map(&change));
     steps
+}
+
+/// The objects that make a kind known.
+fn kinds_among(objects: &[Desired]) -> Vec<Reference> {
+    objects.iter().filter(|d| defined_kind(&d.object).is_some()).map(Desired::reference).collect()
 }
 
 /// What the journal says of each object's past.

@@ -140,7 +140,7 @@ impl Trial<'_> {
 /// Objects that their annotations take out of our hands.
 fn is_left_alone(desired: &Desired, live: Option<&Object>) -> bool {
     match desired.policy {
-        Policy::Ignore => true,
+        Policy::Ignore | Policy::Untouched => true,
         Policy::IfNotPresent => live.is_some(),
         Policy::Override | Policy::Merge => false,
     }

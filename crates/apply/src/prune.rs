@@ -60,9 +60,14 @@ fn is_ours(live: &Object, stale: &Stale, landing: &Landing) -> bool {
         Declarer::Unit => {
             landing.behaviour.owner_labels.iter().all(|(key, value)| live.label(key) == Some(value.as_str()))
         }
-        Declarer::Release(_) => live.annotation("meta.helm.sh/release-name").is_some(),
+        Declarer::Release(_) => live.annotation("meta.helm.sh/release-name").is_some() || is_record(live),
         Declarer::ExternalSecret(_) => live.label("reconcile.external-secrets.io/managed") == Some("true"),
     }
+}
+
+/// Helm's record of a revision of a release.
+fn is_record(live: &Object) -> bool {
+    live.is_secret() && live.text("/type") == Some("helm.sh/release.v1") && live.label("owner") == Some("helm")
 }
 
 /// Flux's switches, as label or annotation and in any case (kustomize-controller `AnyInMetadata`), and Helm's.

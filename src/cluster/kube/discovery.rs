@@ -80,7 +80,8 @@ impl Catalogue {
         Ok(kinds)
     }
 
-    async fn fetch(&self, path: &str) -> Result<Value, ClusterError> {
+    /// Reads a document of the server about itself.
+    pub(super) async fn fetch(&self, path: &str) -> Result<Value, ClusterError> {
         const FORM: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
         let unavailable = |message: String| ClusterError::Unavailable { id: None, message, retry_after: None };
         let request = Request::get(path).header("accept", FORM).body(Body::empty());

@@ -160,6 +160,11 @@ impl Kinds {
         known.then(|| self.get(gvk)).flatten()
     }
 
+    /// All kinds that were served when it was last discovered.
+    pub(super) fn all_discovered(&self) -> impl Iterator<Item = &Gvk> {
+        TABLE.keys().chain(&self.discovered)
+    }
+
     /// Makes everything that is served known.
     pub(super) fn discover(&mut self) {
         self.discovered = self.custom.keys().cloned().collect();

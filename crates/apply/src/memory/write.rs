@@ -15,7 +15,7 @@ use super::merge;
 use super::shape::Shape;
 use super::store::{Filter, Place, State, finalizers, is_terminating, text, uid};
 use super::words::{self, Fault};
-use crate::cluster::{PatchKind, Propagation, Subresource};
+use crate::cluster::{Capabilities, PatchKind, Propagation, Subresource};
 use crate::{Answer, Call, ClusterError, Reference, Scope};
 
 /// A stored value as an object in the version that was asked for.
@@ -64,6 +64,10 @@ impl State {
             Call::Discover => {
                 self.kinds.discover();
                 Ok(Answer::Done)
+            }
+            Call::Capabilities => {
+                let kinds = self.kinds.all_discovered().cloned().collect();
+                Ok(Answer::Capabilities(Capabilities { version: super::VERSION.into(), kinds }))
             }
             Call::Get(at) => {
                 let kind = self.kind(at)?;
