@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
-use crate::cluster::{Cluster, ClusterError, Reference, Scope};
+use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
 use crate::context::Reading;
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, Hook, Policy, Put, Release};
 use crate::order;
@@ -236,12 +236,7 @@ impl<'a> Planner<'a> {
 
     /// Sees to it that namespaced objects have a namespace and others have none.
     async fn settle_scopes(&mut self) {
-        let kinds: BTreeSet<Gvk> = self.all().map(|d| d.object.gvk()).collect();
-        let mut scopes: BTreeMap<Gvk, Result<Option<Scope>, ClusterError>> = BTreeMap::new();
-        for gvk in kinds {
-            let scope = self.scope(&gvk).await;
-            scopes.insert(gvk, scope);
-        }
+        let scopes = self.scopes().await;
         let mut failures = Vec::new();
         for desired in self.all_mut() {
             let gvk = desired.object.gvk();
@@ -258,6 +253,23 @@ impl<'a> Planner<'a> {
             }
         }
         self.failures.extend(failures);
+    }
+
+    async fn scopes(&self) -> BTreeMap<Gvk, Result<Option<Scope>, ClusterError>> {
+        let kinds: BTreeSet<Gvk> = self.all().map(|d| d.object.gvk()).collect();
+        let mut scopes = BTreeMap::new();
+        for gvk in kinds {
+            let scope = self.scope(&gvk).await;
+            scopes.insert(gvk, scope);
+        }
+        let is_unknown = |scope: &Result<Option<Scope>, ClusterError>| matches!(scope, Ok(None));
+        // Its definition may have come from elsewhere since the last discovery.
+        if scopes.values().any(is_unknown) && self.cluster.call(Call::Discover).await.is_ok() {
+            for (gvk, scope) in scopes.iter_mut().filter(|(_, scope)| is_unknown(scope)) {
+                *scope = self.scope(gvk).await;
+            }
+        }
+        scopes
     }
 
     async fn scope(&self, gvk: &Gvk) -> Result<Option<Scope>, ClusterError> {

@@ -1,0 +1,46 @@
+//! What a plan makes of a cluster that changes without it.
+
+#![expect(clippy::unwrap_used, reason = "what fails here stops the test")]
+
+use std::sync::Arc;
+
+use apply::memory::{MemoryCluster, Settings};
+use apply::{Action, Base, Behaviour, Call, Candidate, Cluster, Desired};
+use futures::executor::block_on;
+use manifest::Object;
+use serde_json::json;
+
+fn object(value: serde_json::Value) -> Object {
+    Object::new(value).unwrap()
+}
+
+fn wants(object: Object) -> Candidate {
+    Candidate {
+        revision: "r".into(),
+        input: "i".into(),
+        read_set: json!([]),
+        objects: vec![Desired::new(object, "m")],
+        releases: Vec::new(),
+        removals: Vec::new(),
+    }
+}
+
+#[test]
+fn a_kind_that_somebody_defined_since_the_last_discovery_is_known() {
+    let cluster: Arc<dyn Cluster> = Arc::new(MemoryCluster::new(Settings::default()));
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema":
+        {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}});
+    let definition = object(json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
+        "names": {"plural": "widgets", "kind": "Widget"}, "versions": [version]}}));
+    let widget = || {
+        wants(object(json!({"apiVersion": "example.com/v1", "kind": "Widget",
+        "metadata": {"name": "w", "namespace": "default"}})))
+    };
+    let plan = || block_on(apply::plan(widget(), Behaviour::default(), &Base::default(), &cluster, &|_| String::new()));
+    assert!(plan().is_err_and(|failures| failures[0].to_string().contains("no matches for kind \"Widget\"")));
+    let call = Call::Apply { object: definition, manager: "m".into(), force: true, dry_run: false, subresource: None };
+    block_on(cluster.write(call)).unwrap();
+    let prepared = block_on(apply::prepare(plan().ok().unwrap(), &cluster)).ok().unwrap();
+    assert_eq!(prepared.landing().changes().next().unwrap().action, Action::Create);
+}
