@@ -12,7 +12,6 @@ mod crds;
 mod disk;
 mod helm;
 mod kustomize;
-mod run;
 mod sops;
 mod version;
 
@@ -38,7 +37,6 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    Run(run::Arguments),
     Kustomize(kustomize::Arguments),
     Helm(helm::Arguments),
     Sops(sops::Arguments),
@@ -69,7 +67,6 @@ pub fn run() -> ExitCode {
 impl Verb {
     fn run(self) -> Outcome {
         match self {
-            Verb::Run(arguments) => arguments.run(),
             Verb::Kustomize(arguments) => arguments.run(),
             Verb::Helm(arguments) => arguments.run(),
             Verb::Sops(arguments) => arguments.run(),

@@ -13,10 +13,9 @@ use manifest::{Object, ObjectId, Origin};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::cluster::journal::{ClusterStore, Keys};
+use crate::cluster::journal::Keys;
 use crate::redact::Redactor;
-use crate::resolve::azure::PodIdentity;
-use crate::resolve::{Resolver, Setup};
+use crate::resolve::Resolver;
 use crate::source::http;
 use crate::unit::{MISSING, ReadSet, digest};
 
@@ -56,53 +55,11 @@ pub struct World {
     pub settings: Settings,
 }
 
-/// What a [`World`] is made from.
-pub struct Parts {
-    /// The cluster, as the agent.
-    pub cluster: Arc<dyn Cluster>,
-    /// The agent's own keys.
-    pub keys: Keys,
-    /// Epoch of the leader lease.
-    pub epoch: u64,
-    /// Every live secret value.
-    pub redactor: Redactor,
-    /// The identity of our own pod.
-    pub pod: PodIdentity,
-    /// How the process was set up.
-    pub settings: Settings,
-}
-
-impl World {
-    /// Puts a process together; nothing is read or connected to yet.
-    ///
-    /// # Errors
-    /// When certificates or the proxy's address cannot be read.
-    pub fn new(parts: Parts) -> Result<Self, http::HttpError> {
-        let Parts { cluster, keys, epoch, redactor, pod, settings } = parts;
-        let keys = Arc::new(keys);
-        let journals = Arc::new(ClusterStore::new(cluster.clone(), &settings.namespace, keys.clone()));
-        let options = http::Options { refuses_redirects: true, ..settings.options(http::Options::default()) };
-        let known = redactor.clone();
-        let setup = Setup {
-            cluster: cluster.clone(),
-            http: http::client(&options)?,
-            pod,
-            class: "default".into(),
-            witness: Arc::new(move |value| known.remember(value)),
-        };
-        let resolver = Resolver::new(setup);
-        let (sources, sightings) = (Sources::default(), Sightings::default());
-        Ok(Self { cluster, journals, keys, epoch, sources, resolver, sightings, redactor, settings })
-    }
-}
-
 /// What of the configuration the steps need.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Namespace of the agent itself.
     pub namespace: String,
-    /// The only namespace whose objects are reconciled; `None` for all.
-    pub only: Option<String>,
     /// Folder for fetched repositories.
     pub cache: std::path::PathBuf,
     /// Replacements for source URLs.
@@ -179,6 +136,8 @@ pub struct Problem {
     pub origin: Option<Origin>,
     /// What failed.
     pub message: String,
+    /// The reason that the object's own controller gives for it in Flux, where it is not that of the stage.
+    pub why: Option<&'static str>,
     /// Whether it may pass later although no input changes.
     pub transient: bool,
 }
@@ -186,13 +145,13 @@ pub struct Problem {
 impl Problem {
     /// About no object in particular.
     pub fn general(stage: Stage, message: impl Into<String>) -> Self {
-        Self { stage, id: None, origin: None, message: message.into(), transient: false }
+        Self { stage, id: None, origin: None, message: message.into(), why: None, transient: false }
     }
 
     /// About an object of the unit.
     pub fn about(stage: Stage, object: &Object, message: impl Into<String>) -> Self {
         let (id, origin) = (Some(object.id()), object.origin().cloned());
-        Self { stage, id, origin, message: message.into(), transient: false }
+        Self { id, origin, ..Self::general(stage, message) }
     }
 
     /// What the cluster said.

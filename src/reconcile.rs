@@ -23,7 +23,7 @@ use crate::telemetry::Metrics;
 mod alone;
 pub mod external_secret;
 mod git_repository;
-mod helm_release;
+pub mod helm_release;
 mod helm_repository;
 mod kustomization;
 pub mod queue;
@@ -33,6 +33,7 @@ pub mod triggers;
 pub mod units;
 
 use external_secret::Externals;
+use helm_release::Releases;
 use queue::Queue;
 use recorder::Recorder;
 use units::Units;
@@ -239,6 +240,8 @@ pub struct Shared {
     pub units: Units,
     /// What is remembered of ExternalSecrets.
     pub externals: Externals,
+    /// What is to be told of HelmReleases.
+    pub releases: Releases,
     /// Told whenever a source or an object has changed, for those who wait for something newer.
     pub changes: watch::Sender<u64>,
     /// Failures in a row that were not the object's own.
@@ -257,6 +260,7 @@ impl Shared {
             recorder,
             units: Units::default(),
             externals: Externals::default(),
+            releases: Releases::default(),
             changes: watch::Sender::default(),
             strikes: Mutex::default(),
         }
@@ -386,10 +390,16 @@ impl Shared {
         Ok(())
     }
 
-    /// The cluster as a unit's ServiceAccount sees it, or as the agent does when it names none.
+    /// The user of a unit's ServiceAccount, or of the default one when it names none; `None` for the agent itself.
+    pub fn user_of(&self, namespace: &str, service_account: Option<&str>) -> Option<String> {
+        let account = service_account.or(self.world.settings.default_service_account.as_deref());
+        account.map(|name| format!("system:serviceaccount:{namespace}:{name}"))
+    }
+
+    /// The cluster as a unit's user sees it.
     pub fn cluster_of(&self, namespace: &str, service_account: Option<&str>) -> Arc<dyn Cluster> {
-        match service_account {
-            Some(name) => self.world.cluster.impersonate(&format!("system:serviceaccount:{namespace}:{name}")),
+        match self.user_of(namespace, service_account) {
+            Some(user) => self.world.cluster.impersonate(&user),
             None => self.world.cluster.clone(),
         }
     }

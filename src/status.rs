@@ -13,6 +13,7 @@ use crate::api::condition::{Condition, Conditions, READY, RECONCILING, STALLED, 
 use crate::pipeline::{Problem, Stage};
 
 pub mod external;
+pub mod helm_release;
 pub mod kustomization;
 pub mod source;
 

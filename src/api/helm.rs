@@ -549,7 +549,7 @@ impl Kind for HelmRelease {
         any("upgrade.disableWait"),
         any("upgrade.disableWaitForJobs"),
         any("upgrade.remediation.retries"),
-        any("upgrade.remediation.strategy"),
+        only("upgrade.remediation.strategy", &["rollback"]),
         any("upgrade.remediation.ignoreTestFailures"),
         any("upgrade.remediation.remediateLastFailure"),
         only("upgrade.strategy.name", &["RemediateOnFailure"]),
@@ -573,7 +573,7 @@ impl Kind for HelmRelease {
         any("uninstall.keepHistory"),
         any("uninstall.disableHooks"),
         any("uninstall.disableWait"),
-        any("uninstall.deletionPropagation"),
+        only("uninstall.deletionPropagation", &["background"]),
         only("test.enable", &["false"]),
         // What follows has no effect while tests and drift detection are off.
         any("test.timeout"),

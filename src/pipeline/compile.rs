@@ -32,6 +32,8 @@ pub struct Job<'a> {
     pub source: &'a Fetched,
     /// What landed last: its secrets stay when a store does not answer.
     pub landed: Option<&'a apply::Landing>,
+    /// The user as whom its objects are written; `None` for the agent itself.
+    pub user: Option<String>,
 }
 
 /// What a unit wants, and what is to be told of its parts.
@@ -79,8 +81,8 @@ impl Compile<'_> {
         let built = self.build(identities, variables).await?;
         let digest = format!("sha256:{}", digest(kustomize::print(&built).as_bytes()));
         let objects = self.own(built);
-        let input = expand::Input { objects: &objects, landed: self.job.landed };
-        let expanded = expand::expand(input, self.world, &mut self.read_set).await?;
+        let input = expand::Input { objects: &objects, landed: self.job.landed, user: self.job.user.clone() };
+        let mut expanded = expand::expand(input, self.world, &mut self.read_set).await?;
         let own = objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER)));
         let objects = own.chain(expanded.objects).collect();
         let candidate = Candidate {
@@ -91,6 +93,7 @@ impl Compile<'_> {
             releases: expanded.releases,
             removals: expanded.removals,
         };
+        self.secrets.append(&mut expanded.secrets);
         self.secrets.push(register(&candidate, &self.world.redactor));
         Ok(Compiled {
             candidate,
@@ -190,7 +193,6 @@ impl Compile<'_> {
             () if is("ssa", "merge") => Policy::Merge,
             () => desired.policy,
         };
-        desired.awaited = !expand::is_told(&desired.object);
         let force = self.job.spec.force || is("force", "enabled");
         let keep = desired.keep || is("prune", "disabled");
         (desired.policy, desired.force, desired.keep) = (policy, desired.force || force, keep);

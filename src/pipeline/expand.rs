@@ -7,20 +7,22 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use apply::Landing;
+use apply::cluster::Capabilities;
 use apply::desired::{Declarer, Desired, Release, Removal};
+use apply::{Cluster, Landing};
 use futures::future::{FutureExt as _, join_all};
 use manifest::{Object, ObjectId};
 
 use super::{Problem, Stage, World};
 use crate::api::Kind as _;
 use crate::api::secret::ExternalSecret;
+use crate::redact::Live;
 use crate::resolve::{self, Deletion, Missing, Outcome, Pass, ResolveError, Resolved, refresh, target};
 use crate::unit::{ReadSet, Thing, digest};
 
 mod chart;
 
-pub use chart::Rendered;
+pub use chart::{Attempt, Look, Rendered, config_digest, look, no_release, placed, records};
 
 /// What is expanded.
 pub struct Input<'a> {
@@ -28,6 +30,8 @@ pub struct Input<'a> {
     pub objects: &'a [Object],
     /// What landed last.
     pub landed: Option<&'a Landing>,
+    /// The user as whom the unit's objects are written; `None` for the agent itself.
+    pub user: Option<String>,
 }
 
 /// What became of an ExternalSecret.
@@ -69,6 +73,8 @@ pub struct Expanded {
     pub externals: Vec<External>,
     /// What became of each HelmRelease.
     pub rendered: Vec<Rendered>,
+    /// Keeps the values that were read known to the redactor.
+    pub secrets: Vec<Live>,
 }
 
 /// Expands until nothing is left to expand: a chart may hold ExternalSecrets.
@@ -76,11 +82,12 @@ pub struct Expanded {
 /// # Errors
 /// Every ExternalSecret that must resolve and does not, every HelmRelease that does not render.
 pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Result<Expanded, Vec<Problem>> {
-    let Input { objects, landed } = input;
-    let mut work = Work { world, landed, known: index(objects), read_set, problems: Vec::new() };
+    let Input { objects, landed, user } = input;
+    let mut work = Work::new(world, landed, user, index(objects), read_set);
     let mut expanded = Expanded::default();
     work.resolve_all(objects, &mut expanded).await;
     work.render_all(objects, &mut expanded).await;
+    expanded.secrets = work.secrets;
     if work.problems.is_empty() { Ok(expanded) } else { Err(work.problems) }
 }
 
@@ -94,9 +101,29 @@ fn index<'a>(objects: impl IntoIterator<Item = &'a Object>) -> Known {
 struct Work<'a> {
     world: &'a World,
     landed: Option<&'a Landing>,
+    user: Option<String>,
+    /// The cluster as that user.
+    cluster: Arc<dyn Cluster>,
     known: Known,
     read_set: &'a mut ReadSet,
+    /// What the cluster can do, once a chart has asked.
+    capabilities: Option<Capabilities>,
+    secrets: Vec<Live>,
     problems: Vec<Problem>,
+}
+
+impl<'a> Work<'a> {
+    fn new(
+        world: &'a World,
+        landed: Option<&'a Landing>,
+        user: Option<String>,
+        known: Known,
+        read_set: &'a mut ReadSet,
+    ) -> Self {
+        let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));
+        let (secrets, problems) = Default::default();
+        Self { world, landed, user, cluster, known, read_set, capabilities: None, secrets, problems }
+    }
 }
 
 impl Work<'_> {
@@ -155,8 +182,7 @@ impl Work<'_> {
             before.version(&spec_of(external)) == Some(spec_digest(external).as_str())
         });
         let Some(landed) = landed_as_it_is else {
-            // Nobody tells when a store has something new: it must be asked again.
-            let transient = true;
+            let transient = error.is_transient();
             let problems = error.problems.iter();
             self.problems.extend(
                 problems.map(|problem| Problem {
@@ -224,17 +250,6 @@ fn wanted(external: &Object, secret: resolve::Desired) -> Desired {
     };
     let (keep, declarer) = (owner.is_none(), Declarer::ExternalSecret(external.id()));
     Desired { owner, declarer, keep, ..Desired::new(object, &manager) }
-}
-
-/// Whether an object's status is told from what became of landings and looks at stores: nothing waits for it, or a store
-/// that does not answer would hold what has nothing new to ask it.
-pub fn is_told(object: &Object) -> bool {
-    let gvk = object.gvk();
-    matches!(
-        (gvk.group.as_str(), gvk.kind.as_str()),
-        ("external-secrets.io", "ExternalSecret" | "SecretStore" | "ClusterSecretStore")
-            | ("helm.toolkit.fluxcd.io", "HelmRelease")
-    )
 }
 
 /// Whether an object is an ExternalSecret.

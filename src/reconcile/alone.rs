@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apply::{Base, Behaviour, Candidate, Failure, Journal, Outcome};
+use apply::{Base, Behaviour, Candidate, Failure, Journal, Landing, Outcome, Prepared};
 use manifest::Object;
 
 use super::{Error, Shared};
@@ -18,7 +18,11 @@ pub(super) enum Landed {
     /// It could not be expanded; nothing was written.
     NotExpanded(Vec<Problem>),
     /// The server refused it; nothing was written.
-    Refused(Vec<Failure>),
+    Refused(Vec<Failure>, Expanded),
+    /// It is as it landed; nothing was to be written.
+    AtRest(Expanded),
+    /// It failed before, and nothing that it reads has changed since.
+    Held,
 }
 
 /// Expands and lands one object that stands alone.
@@ -29,12 +33,17 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     let world = &shared.world;
     let unit = Unit::of(&apply::Reference::of(object));
     let mut journal = Journal::load(world.journals.clone(), &unit.to_string(), world.epoch).await?;
-    let site = landing::Site { cluster: world.cluster.clone(), unit: unit.clone(), superseded: landing::never() };
+    let user = match object.kind() {
+        "HelmRelease" => shared.user_of(object.namespace(), object.text("/spec/serviceAccountName")),
+        _ => None,
+    };
+    let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));
+    let site = landing::Site { cluster, unit: unit.clone(), superseded: landing::never() };
     landing::resume(&mut journal, &site).await?;
     let landed = journal.landed().cloned();
     let mut read_set = ReadSet::default();
     read_set.note(Thing::Spec, spec_version(object));
-    let input = expand::Input { objects: std::slice::from_ref(object), landed: landed.as_deref() };
+    let input = expand::Input { objects: std::slice::from_ref(object), landed: landed.as_deref(), user };
     let mut expanded = match expand::expand(input, world, &mut read_set).await {
         Ok(expanded) => expanded,
         Err(problems) => {
@@ -43,6 +52,10 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
             return Ok(Landed::NotExpanded(problems));
         }
     };
+    let failed_with = journal.attempt().filter(|attempt| !attempt.transient);
+    if failed_with.is_some_and(|attempt| ReadSet::from_value(&attempt.read_set) == read_set) {
+        return Ok(Landed::Held);
+    }
     let candidate = Candidate {
         revision: format!("generation {}", object.generation()),
         input: read_set.digest(),
@@ -51,8 +64,9 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
         releases: std::mem::take(&mut expanded.releases),
         removals: std::mem::take(&mut expanded.removals),
     };
-    let live = crate::pipeline::compile::register(&candidate, &world.redactor);
-    shared.units.compiled(unit.clone(), read_set, vec![live]);
+    let mut secrets = std::mem::take(&mut expanded.secrets);
+    secrets.push(crate::pipeline::compile::register(&candidate, &world.redactor));
+    shared.units.compiled(unit.clone(), read_set, secrets);
     let base = Base {
         landed: landed.as_deref().cloned(),
         superseded: journal.open().map(|open| open.landing.as_ref().clone()),
@@ -65,10 +79,18 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
         Err(failures) => Err(failures),
     };
     match prepared {
+        Ok(prepared) if is_at_rest(&prepared, landed.as_deref()) && journal.open().is_none() => {
+            Ok(Landed::AtRest(expanded))
+        }
         Ok(prepared) => Ok(Landed::Ended(landing::land(prepared, &mut journal, &site).await?, expanded)),
         Err(failures) => {
             shared.units.refused(&unit, failures.iter().any(|failure| failure.transient));
-            Ok(Landed::Refused(failures))
+            Ok(Landed::Refused(failures, expanded))
         }
     }
+}
+
+/// Whether a landing would write nothing and know nothing new.
+fn is_at_rest(prepared: &Prepared, landed: Option<&Landing>) -> bool {
+    prepared.landing().is_empty() && landed.is_some_and(|landed| landed.input == prepared.landing().input)
 }

@@ -112,11 +112,7 @@ fn status_unless_new(
 ) -> Result<Told, Error> {
     match note {
         Some(note @ Note { told: ExternalTold::Failed(_), .. }) => {
-            let again = match next {
-                Next::After(interval) => Next::After(interval.min(RETRY)),
-                Next::OnEvent => Next::After(RETRY),
-            };
-            Ok(finish(key, object, status, &note, again, shared))
+            Ok(finish(key, object, status, &note, Next::After(RETRY), shared))
         }
         // It works again, or has a new version and waits for its unit: the unit tells then.
         Some(note) if !status.conditions.is_true(READY) => Ok(finish(key, object, status, &note, next, shared)),
@@ -176,7 +172,13 @@ async fn stand_alone(
         Landed::NotExpanded(problems) => {
             (ExternalTold::Failed(problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("; ")), None)
         }
-        Landed::Refused(failures) => {
+        Landed::AtRest(expanded) => {
+            let told = expanded.externals.into_iter().map(|external| external.told).next();
+            (told.unwrap_or(ExternalTold::Synced), None)
+        }
+        // It is told already.
+        Landed::Held => return Ok(Told::nothing(Next::After(RETRY))),
+        Landed::Refused(failures, _) => {
             (ExternalTold::Failed(failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")), None)
         }
     };

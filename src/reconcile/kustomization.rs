@@ -24,9 +24,6 @@ mod finalize;
 mod guard;
 mod inputs;
 
-/// How soon a store or a source that nobody watches is asked again, at the latest, by a unit that it holds.
-const LONGEST_WAIT: Duration = Duration::from_secs(60);
-
 /// One reconciliation at work.
 struct Turn<'a> {
     key: &'a Key,
@@ -87,7 +84,8 @@ impl Turn<'_> {
         }
         self.begin(&source).await?;
         let landed = journal.landed().cloned();
-        let job = Job { object: self.object, spec: &self.spec, source: &source, landed: landed.as_deref() };
+        let user = self.shared.user_of(&self.key.namespace, self.spec.service_account_name.as_deref());
+        let job = Job { object: self.object, spec: &self.spec, source: &source, landed: landed.as_deref(), user };
         match pipeline::compile(&job, &self.shared.world).await {
             Ok(compiled) => self.land(&source, compiled, &mut journal).await,
             Err(report) => Ok(self.failed_to_compile(&source, report)),
@@ -128,9 +126,7 @@ impl Turn<'_> {
     }
 
     fn cluster(&self) -> Arc<dyn Cluster> {
-        let account = self.spec.service_account_name.as_deref();
-        let account = account.or(self.shared.world.settings.default_service_account.as_deref());
-        self.shared.cluster_of(&self.key.namespace, account)
+        self.shared.cluster_of(&self.key.namespace, self.spec.service_account_name.as_deref())
     }
 
     /// Ends what a crash, or a wait for health, left open.
@@ -201,7 +197,10 @@ impl Turn<'_> {
         let base = self.base(journal);
         let prepared = match self.prepare(compiled.candidate.clone(), &base).await {
             Ok(prepared) => prepared,
-            Err(failures) => return Ok(self.not_accepted(source, &failures)),
+            Err(failures) => {
+                triggers::refused(self.shared, &compiled, &failures);
+                return Ok(self.not_accepted(source, &failures));
+            }
         };
         let superseded = inputs::newer_revision(self, source, &source.digest);
         let outcome = landing::land(prepared, journal, &self.site(superseded)).await?;
@@ -289,10 +288,9 @@ impl Turn<'_> {
         let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
         let message = list("nothing was written", &problems);
         let is_transient = report.is_transient();
+        triggers::not_compiled(self.shared, &report.problems);
         self.shared.units.failed(self.unit(), report.read_set, is_transient);
-        let told = self.not_ready(source, why, &message);
-        let again = self.retry_interval().min(LONGEST_WAIT);
-        if is_transient { Told { next: Next::After(again), ..told } } else { told }
+        self.not_ready(source, why, &message)
     }
 
     fn not_accepted(&mut self, source: &Fetched, failures: &[apply::Failure]) -> Told {

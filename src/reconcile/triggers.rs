@@ -3,13 +3,14 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apply::{Action, Declarer, Outcome, Verdict};
+use apply::{Action, Declarer, Failure, Outcome, Verdict};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
+use super::helm_release::Note;
 use super::{Key, Kind, Shared};
-use crate::pipeline::Compiled;
 use crate::pipeline::sources::SourceName;
+use crate::pipeline::{Compiled, Problem, Stage};
 use crate::unit::{Thing, Unit};
 
 /// The status of an object says something new: those who depend on it look.
@@ -24,6 +25,9 @@ pub fn changed(shared: &Arc<Shared>, key: &Key) {
     };
     if matches!(key.kind, Kind::Kustomization | Kind::HelmRelease) {
         shared.index.find(key.kind, depends).into_iter().for_each(|dependent| shared.queue.add(dependent));
+        let at = Thing::object(&key.reference());
+        let readers = shared.units.readers_of(|thing| *thing == at).into_iter().filter_map(|unit| key_of(&unit));
+        readers.for_each(|reader| shared.queue.add(reader));
     }
 }
 
@@ -71,7 +75,32 @@ pub fn landed(shared: &Arc<Shared>, outcome: &Outcome, compiled: &Compiled) {
         shared.queue.add(part(Kind::ExternalSecret, &external.id));
     }
     for release in &compiled.releases {
-        shared.queue.add(part(Kind::HelmRelease, &release.id));
+        released(shared, &release.id, Note::landed(release, outcome));
+    }
+}
+
+/// Something is to be told of a HelmRelease.
+pub fn released(shared: &Arc<Shared>, id: &ObjectId, note: Option<Note>) {
+    if let Some(note) = note {
+        shared.releases.put(id.clone(), note);
+        shared.queue.add(part(Kind::HelmRelease, id));
+    }
+}
+
+/// A unit could not be compiled: its HelmReleases that kept it from that say so.
+pub fn not_compiled(shared: &Arc<Shared>, problems: &[Problem]) {
+    for problem in problems.iter().filter(|problem| problem.stage == Stage::Render) {
+        let release = problem.id.as_ref().filter(|id| id.kind == "HelmRelease");
+        if let Some(id) = release {
+            released(shared, id, Some(Note::problem(problem)));
+        }
+    }
+}
+
+/// The server refused a unit: its HelmReleases that change say so.
+pub fn refused(shared: &Arc<Shared>, compiled: &Compiled, failures: &[Failure]) {
+    for release in &compiled.releases {
+        released(shared, &release.id, Note::refused(release, failures));
     }
 }
 
@@ -82,6 +111,15 @@ pub fn unit_of(shared: &Shared, object: &Object) -> Unit {
         let unit = Unit::kustomization(namespace, name);
         if key_of(&unit).is_some_and(|key| shared.index.get(&key).is_some()) {
             return unit;
+        }
+    }
+    let labels = ["name", "namespace"].map(|label| object.label(&format!("helm.toolkit.fluxcd.io/{label}")));
+    if let [Some(name), Some(namespace)] = labels {
+        let key = Key { kind: Kind::HelmRelease, namespace: namespace.into(), name: name.into() };
+        // A chart that holds its own HelmRelease would go round for ever.
+        let release = shared.index.get(&key).filter(|release| release.id() != object.id());
+        if let Some(release) = release.filter(|release| release.label("helm.toolkit.fluxcd.io/name") != Some(name)) {
+            return unit_of(shared, &release);
         }
     }
     Unit::of(&apply::Reference::of(object))

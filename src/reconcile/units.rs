@@ -42,9 +42,7 @@ pub struct Units {
 impl Units {
     /// A compile succeeded.
     pub fn compiled(&self, unit: Unit, read_set: ReadSet, secrets: Vec<Live>) {
-        for (thing, version) in read_set.iter().filter(|(thing, _)| matches!(thing, Thing::Remote { .. })) {
-            self.saw(thing.clone(), version);
-        }
+        self.saw_all(&read_set);
         let mut known = self.lock();
         let memory = known.entry(unit).or_default();
         (memory.read_set, memory.secrets) = (read_set, secrets);
@@ -53,9 +51,18 @@ impl Units {
 
     /// A compile failed after it had read this.
     pub fn failed(&self, unit: Unit, read_set: ReadSet, is_transient: bool) {
+        self.saw_all(&read_set);
         let mut known = self.lock();
         let memory = known.entry(unit).or_default();
         (memory.read_set, memory.ended) = (read_set, Some(Ended::Failed { is_transient }));
+    }
+
+    fn saw_all(&self, read_set: &ReadSet) {
+        let is_seen = |thing: &Thing| matches!(thing, Thing::Remote { .. } | Thing::Chart { .. });
+        read_set
+            .iter()
+            .filter(|(thing, _)| is_seen(thing))
+            .for_each(|(thing, version)| self.saw(thing.clone(), version));
     }
 
     /// The server refused what was compiled.

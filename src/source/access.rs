@@ -115,7 +115,7 @@ impl Access {
         let options = Options {
             authorities,
             identity: pair.map(|(cert, key)| Zeroizing::new([cert, b"\n", key].concat())),
-            ..Options::default()
+            proxy: None,
         };
         Ok(Self { credentials, options })
     }
@@ -211,7 +211,7 @@ fn tls(secret: Secret<'_>) -> Result<Options, AccessError> {
         }
         (None, None) => None,
     };
-    Ok(Options { authorities, identity, ..Options::default() })
+    Ok(Options { authorities, identity, proxy: None })
 }
 
 #[cfg(test)]

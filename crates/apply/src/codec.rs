@@ -80,7 +80,6 @@ struct StoredDesired {
     declarer: StoredDeclarer,
     force: bool,
     keep: bool,
-    awaited: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -278,7 +277,6 @@ impl From<&Desired> for StoredDesired {
             declarer: (&desired.declarer).into(),
             force: desired.force,
             keep: desired.keep,
-            awaited: desired.awaited,
         }
     }
 }
@@ -295,7 +293,6 @@ impl TryFrom<StoredDesired> for Desired {
             declarer: stored.declarer.try_into()?,
             force: stored.force,
             keep: stored.keep,
-            awaited: stored.awaited,
         })
     }
 }

@@ -10,7 +10,6 @@
 //! **Limit.** Kubernetes has no transaction over objects: between the first and the last write of a commit a client can
 //! see a mix, for as long as the writes, hooks and barriers take.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use manifest::ObjectId;
@@ -20,7 +19,7 @@ use crate::commit;
 use crate::context::{Context, Progress, Reading, Waited};
 use crate::desired::{Declarer, HealthScope, OnFailure};
 use crate::journal::{Journal, Open, Phase, StoreError};
-use crate::plan::{Action, Change, Landing};
+use crate::plan::{self, Action, Change, Landing};
 use crate::prepare::Prepared;
 use crate::prune;
 use crate::reads;
@@ -175,13 +174,6 @@ async fn take_back(
     Ok(Outcome { left_in_place: undone.left_in_place, ..Outcome::new(verdict, landing, failures) })
 }
 
-fn declaring(declarer: &Declarer) -> Option<ObjectId> {
-    match declarer {
-        Declarer::Unit => None,
-        Declarer::Release(id) | Declarer::ExternalSecret(id) => Some(id.clone()),
-    }
-}
-
 /// What must become healthy: what the unit asks for, and every workload that a changed secret restarts.
 fn health_targets(landing: &Landing) -> Vec<Reference> {
     let mut targets: Vec<Reference> = match &landing.behaviour.health {
@@ -194,15 +186,11 @@ fn health_targets(landing: &Landing) -> Vec<Reference> {
             kept.map(|c| c.desired.reference()).collect()
         }
     };
-    let unawaited: BTreeSet<Reference> =
-        landing.changes().filter(|change| !change.desired.awaited).map(|change| change.desired.reference()).collect();
-    targets.retain(|target| !unawaited.contains(target));
     let restarted = landing.changes().filter(|change| {
         let stamp = landing.stamps.get(&change.desired.object.id());
         change.is_written() && stamp.is_some_and(|stamp| stamp.value.is_some())
     });
-    // What declares others says that it is healthy when it is told that they have landed: after this wait.
-    let declarers: BTreeSet<ObjectId> = landing.changes().filter_map(|c| declaring(&c.desired.declarer)).collect();
+    let declarers = plan::declarers(landing.changes().map(|c| &c.desired));
     targets.retain(|target| !declarers.contains(&target.id()));
     targets
         .extend(restarted.filter(|c| reads::pod_template(&c.desired.object).is_some()).map(|c| c.desired.reference()));

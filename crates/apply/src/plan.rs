@@ -403,6 +403,7 @@ fn arrange(
     timeout: Duration,
     change: impl Fn(Desired) -> Step,
 ) -> Vec<Step> {
+    let declarers = declarers(objects.iter().chain(releases.iter().flat_map(|release| &release.objects)));
     objects.sort_by_cached_key(|desired| order::key(&desired.object));
     let stage = |desired: &Desired| order::place(&desired.object.gvk()).0;
     let kinds = kinds_among(&objects);
@@ -418,7 +419,8 @@ fn arrange(
     for release in releases {
         steps.extend(release.begin.into_iter().map(|put| Step::Put(Box::new(put))));
         steps.extend(release.before.into_iter().map(|hook| Step::Hook(Box::new(hook))));
-        let waits_for: Vec<Reference> = release.objects.iter().map(Desired::reference).collect();
+        let waits_for = release.objects.iter().map(Desired::reference).filter(|at| !declarers.contains(&at.id()));
+        let waits_for: Vec<Reference> = waits_for.collect();
         let kinds = kinds_among(&release.objects);
         steps.extend(release.objects.into_iter().map(&change));
         if let Some((reading, wait)) = release.wait {
@@ -431,6 +433,16 @@ fn arrange(
     }
     steps.extend(late.into_iter().map(&change));
     steps
+}
+
+/// Objects that others come from. They say that they are healthy when they are told that those have landed, which no
+/// wait of the landing can see.
+pub(crate) fn declarers<'a>(desired: impl Iterator<Item = &'a Desired>) -> BTreeSet<ObjectId> {
+    let declarer = |desired: &'a Desired| match &desired.declarer {
+        Declarer::Unit => None,
+        Declarer::Release(id) | Declarer::ExternalSecret(id) => Some(id.clone()),
+    };
+    desired.filter_map(declarer).collect()
 }
 
 /// The objects that make a kind known.

@@ -50,6 +50,13 @@ pub fn to_yaml(value: &Value) -> String {
     value::print(value, Profile::V2)
 }
 
+/// Prints a value as [`to_yaml`] does, but with keys in the order of their bytes: what Flux takes the digest of values
+/// over.
+#[must_use]
+pub fn to_yaml_by_bytes(value: &Value) -> String {
+    value::print(value, Profile { natural: false, ..Profile::V2 })
+}
+
 /// Prints a value as yaml.v3 marshals it with kyaml's options: indent 2, compact sequences, keys in yaml.v3's natural
 /// order, nothing folded.
 #[must_use]

@@ -50,7 +50,7 @@ pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Know
 
 async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, ClusterError> {
     Ok(match thing {
-        Thing::Spec | Thing::Declared { .. } | Thing::Chart { .. } => true,
+        Thing::Spec | Thing::Declared { .. } => true,
         Thing::Artifact { kind, namespace, name } => {
             let name = (kind.clone(), namespace.clone(), name.clone());
             shared.world.sources.version(&name).is_none_or(|now| now == version)
@@ -59,8 +59,8 @@ async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, Cl
             let at = Reference::new(api_version, kind, namespace, name);
             object_version(shared.world.cluster.get(&at).await?.as_ref()) == version
         }
-        // Whoever refreshes ExternalSecrets looks; nobody asks the store for this.
-        Thing::Remote { .. } => shared.units.seen(thing).is_none_or(|now| now == version),
+        // Whoever looks after ExternalSecrets and HelmReleases tells; nobody asks a store or repository for this.
+        Thing::Remote { .. } | Thing::Chart { .. } => shared.units.seen(thing).is_none_or(|now| now == version),
         Thing::Capabilities => true,
     })
 }

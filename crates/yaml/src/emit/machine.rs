@@ -120,6 +120,10 @@ impl<'a> Machine<'a> {
         }
     }
 
+    pub(super) fn is_natural(&self) -> bool {
+        self.writer.profile.natural
+    }
+
     pub(super) fn version(&self) -> Version {
         self.writer.profile.version
     }

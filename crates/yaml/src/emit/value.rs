@@ -38,7 +38,10 @@ impl<'v> Machine<'v> {
             Value::Object(map) => {
                 self.emit(Event::of(Content::Mapping { flow: false, is_empty: map.is_empty() }));
                 let mut entries: Vec<_> = map.iter().map(|(key, value)| (key.as_str(), value)).collect();
-                order::sort(&mut entries, self.version());
+                match self.is_natural() {
+                    true => order::sort(&mut entries, self.version()),
+                    false => entries.sort_by_key(|(key, _)| *key),
+                }
                 for (key, value) in entries {
                     self.string(key);
                     self.print(value);

@@ -10,6 +10,8 @@ pub(super) struct Profile {
     /// Texts are folded where they reach beyond this column.
     pub(super) width: usize,
     pub(super) compact: bool,
+    /// Whether keys stand in Go's natural order, or by their bytes.
+    pub(super) natural: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,11 +21,12 @@ pub(super) enum Version {
 }
 
 impl Profile {
-    pub(super) const V2: Profile = Profile { version: Version::V2, indent: 2, width: 80, compact: true };
+    pub(super) const V2: Profile = Profile { version: Version::V2, indent: 2, width: 80, compact: true, natural: true };
 
     pub(super) fn v3(options: EmitOptions) -> Self {
         let indent = if (2..=9).contains(&options.indent) { options.indent } else { 2 };
-        Profile { version: Version::V3, indent, width: usize::MAX, compact: options.sequences == Sequences::Compact }
+        let compact = options.sequences == Sequences::Compact;
+        Profile { version: Version::V3, indent, width: usize::MAX, compact, natural: true }
     }
 }
 

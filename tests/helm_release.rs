@@ -1,0 +1,349 @@
+//! HelmReleases on the cluster in memory: installed, upgraded, taken back, uninstalled, alone and in a Kustomization.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
+
+#[path = "support/repository.rs"]
+mod repository;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apply::memory::Simulation;
+use apply::{Call, Cluster, Reference, Selection};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use helm::record;
+use lockstep::agent::Agent;
+use lockstep::api::schema;
+use lockstep::cluster::journal::{ClusterStore, Keys};
+use lockstep::cluster::local::Local;
+use lockstep::pipeline::sources::Sources;
+use lockstep::pipeline::{Settings, Sightings, World};
+use lockstep::redact::Redactor;
+use lockstep::resolve::azure::PodIdentity;
+use lockstep::resolve::{Resolver, Setup};
+use lockstep::source::http;
+use manifest::Object;
+use serde_json::{Value, json};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::oneshot;
+
+const NAMESPACE: &str = "apps";
+const CHARTS: &str = "https://charts.example.com";
+/// How long anything may take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// A small chart: a Deployment that reads a Secret of the chart, a hook before and one after, a definition.
+fn chart(version: &str, extra: &[(&str, &str)]) -> BTreeMap<String, String> {
+    let deployment = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: '{{ .Release.Name }}'}
+spec:
+  replicas: 1
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web, testbed/fail: '{{ .Values.fail }}'}}
+    spec: {containers: [{name: web, image: 'web:{{ .Values.tag }}', envFrom: [{secretRef: {name: web}}]}]}
+";
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData: {password: '{{ .Values.password }}'}\n";
+    let account = "apiVersion: v1
+kind: ServiceAccount
+metadata:
+  name: migrate
+  annotations:
+    helm.sh/hook: pre-install,pre-upgrade
+    helm.sh/hook-weight: '-5'
+    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
+";
+    let hook = |name: &str, events: &str| {
+        format!(
+            "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations: {{helm.sh/hook: '{events}'}}\n\
+             spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: a}}]}}}}}}\n"
+        )
+    };
+    let crd = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: widgets.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Widget, plural: widgets}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+";
+    let schema = r#"{"type": "object", "properties": {"tag": {"type": "string"}}}"#;
+    let mut files: BTreeMap<String, String> = [
+        ("Chart.yaml", format!("apiVersion: v2\nname: web\nversion: {version}\nappVersion: '9'\n")),
+        ("values.yaml", "tag: one\nfail: ''\npassword: plain\n".into()),
+        ("values.schema.json", schema.into()),
+        ("templates/deployment.yaml", deployment.into()),
+        ("templates/secret.yaml", secret.into()),
+        ("templates/account.yaml", account.into()),
+        ("templates/before.yaml", hook("before", "pre-install,pre-upgrade")),
+        ("templates/after.yaml", hook("after", "post-install")),
+        ("templates/farewell.yaml", hook("farewell", "pre-delete")),
+        ("crds/widgets.yaml", crd.into()),
+    ]
+    .map(|(name, text)| (name.to_owned(), text))
+    .into();
+    files.extend(extra.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
+    files
+}
+
+fn packed(files: &BTreeMap<String, String>) -> Vec<u8> {
+    let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
+    for (name, text) in files {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(text.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, format!("web/{name}"), text.as_bytes()).expect("an archive");
+    }
+    archive.into_inner().expect("an archive").finish().expect("an archive")
+}
+
+struct Stage {
+    cluster: Arc<dyn Cluster>,
+    folder: tempfile::TempDir,
+    git: repository::Repository,
+    versions: std::cell::RefCell<Vec<(String, String)>>,
+    running: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
+    time: tokio::task::JoinHandle<()>,
+}
+
+impl Stage {
+    async fn new() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let git = repository::Repository::new();
+        let local = Local::open(None, Simulation { steps: 1 }).expect("a cluster");
+        let cluster: Arc<dyn Cluster> = Arc::new(local.clone());
+        let time = tokio::spawn(async move { drop(local.run().await) });
+        let versions = Default::default();
+        let mut stage = Self { cluster, folder, git, versions, running: None, time };
+        for schema in schema::ALL {
+            stage.apply(yaml::from_str(schema.text).expect("a schema")).await;
+        }
+        for name in ["system", NAMESPACE] {
+            stage.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).await;
+        }
+        stage.start();
+        stage
+    }
+
+    fn start(&mut self) {
+        let charts = format!("{CHARTS}=file://{}", self.folder.path().join("charts").display());
+        let git = format!("https://git.example.com/app={}", self.git.url());
+        let settings = Settings {
+            namespace: "system".into(),
+            cache: self.folder.path().join("cache"),
+            mirrors: [charts, git].iter().map(|rule| rule.parse().expect("a rule")).collect(),
+            requeue_dependency: Duration::from_secs(1),
+            ..Settings::default()
+        };
+        let (cluster, keys) = (self.cluster.clone(), Arc::new(Keys::generate().expect("keys")));
+        let setup = Setup {
+            cluster: cluster.clone(),
+            http: http::client(&http::Options::default()).expect("a client"),
+            pod: PodIdentity::default(),
+            class: "default".into(),
+            witness: Arc::new(|_| {}),
+        };
+        let world = World {
+            journals: Arc::new(ClusterStore::new(cluster.clone(), "system", keys.clone())),
+            cluster,
+            keys,
+            epoch: 0,
+            sources: Sources::default(),
+            resolver: Resolver::new(setup),
+            sightings: Sightings::default(),
+            redactor: Redactor::default(),
+            settings,
+        };
+        let agent = Agent::new(world, 4);
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(async move { agent.run(async { drop(stopped.await) }).await });
+        self.running = Some((stop, running));
+    }
+
+    async fn apply(&self, value: Value) {
+        let object = Object::new(value).expect("an object");
+        let call = Call::Apply { object, manager: "kubectl".into(), force: true, dry_run: false, subresource: None };
+        self.cluster.write(call).await.expect("it is accepted");
+    }
+
+    async fn get(&self, version: &str, kind: &str, name: &str) -> Option<Object> {
+        let namespace = if kind == "CustomResourceDefinition" { "" } else { NAMESPACE };
+        self.cluster.get(&Reference::new(version, kind, namespace, name)).await.expect("it is served")
+    }
+
+    /// Puts a version of the chart into the repository.
+    fn publish(&self, version: &str, extra: &[(&str, &str)]) {
+        let folder = self.folder.path().join("charts");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        let bytes = packed(&chart(version, extra));
+        let digest = format!("{:x}", Sha256::digest(&bytes));
+        std::fs::write(folder.join(format!("web-{version}.tgz")), bytes).expect("a file");
+        self.versions.borrow_mut().push((version.to_owned(), digest));
+        let entries = self
+            .versions
+            .borrow()
+            .iter()
+            .map(|(version, digest)| {
+                format!("    - {{name: web, version: {version}, urls: [web-{version}.tgz], digest: {digest}}}\n")
+            })
+            .collect::<String>();
+        std::fs::write(folder.join("index.yaml"), format!("apiVersion: v1\nentries:\n  web:\n{entries}"))
+            .expect("a file");
+    }
+
+    fn repository() -> Value {
+        json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository",
+            "metadata": {"name": "charts", "namespace": NAMESPACE}, "spec": {"url": CHARTS, "interval": "1s"}})
+    }
+
+    fn release(spec: Value) -> Value {
+        let mut value = json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+            "metadata": {"name": "web", "namespace": NAMESPACE}, "spec": {
+                "interval": "1m", "timeout": "5s",
+                "chart": {"spec": {"chart": "web", "version": "*", "sourceRef": {"kind": "HelmRepository", "name": "charts"}}}}});
+        for (key, part) in spec.as_object().expect("a map") {
+            value["spec"][key] = part.clone();
+        }
+        value
+    }
+
+    async fn until(&self, at: &Reference, what: &str, is_so: impl Fn(Option<&Object>) -> bool) -> Option<Object> {
+        let began = std::time::Instant::now();
+        loop {
+            let found = self.cluster.get(at).await.expect("it is served");
+            if is_so(found.as_ref()) {
+                return found;
+            }
+            if began.elapsed() > PATIENCE {
+                let status = found.as_ref().map(|found| found.value()["status"].to_string());
+                panic!("{} never became {what}: {status:?}", at.id());
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until Ready says this, for the present generation.
+    async fn ready(&self, kind: &str, name: &str, status: &str, reason: &str) -> Object {
+        let version = match kind {
+            "Kustomization" => "kustomize.toolkit.fluxcd.io/v1",
+            "HelmRelease" => "helm.toolkit.fluxcd.io/v2",
+            _ => "source.toolkit.fluxcd.io/v1",
+        };
+        let at = Reference::new(version, kind, NAMESPACE, name);
+        let is_so = |found: Option<&Object>| {
+            found.is_some_and(|found| {
+                let ready = condition(found, "Ready");
+                ready["status"] == status
+                    && ready["reason"] == reason
+                    && ready["observedGeneration"] == found.generation()
+            })
+        };
+        self.until(&at, &format!("{status} {reason}"), is_so).await.expect("it is there")
+    }
+
+    async fn history(&self) -> Vec<(i64, String, String)> {
+        let selection = Selection::all("v1", "Secret").within(NAMESPACE).labelled(&record::selector("web"));
+        let secrets = self.cluster.list(&selection).await.expect("a list");
+        let mut history: Vec<_> = secrets.iter().map(|secret| record::decode(secret).expect("a record")).collect();
+        history.sort_by_key(|release| release.version);
+        history.into_iter().map(|r| (r.version, r.status.name().to_owned(), r.description)).collect()
+    }
+
+    async fn statuses(&self) -> Vec<(i64, String)> {
+        self.history().await.into_iter().map(|(version, status, _)| (version, status)).collect()
+    }
+
+    async fn image(&self) -> String {
+        let web = self.get("apps/v1", "Deployment", "web").await.expect("it is there");
+        web.text("/spec/template/spec/containers/0/image").expect("an image").to_owned()
+    }
+
+    async fn end(mut self) {
+        if let Some((stop, running)) = self.running.take() {
+            drop(stop);
+            running.await.expect("the agent ends");
+        }
+        self.time.abort();
+    }
+}
+
+fn condition(object: &Object, kind: &str) -> Value {
+    let conditions = object.value().pointer("/status/conditions").and_then(Value::as_array);
+    let found = conditions.into_iter().flatten().find(|condition| condition["type"] == kind);
+    found.cloned().unwrap_or_default()
+}
+
+fn pairs(expected: &[(i64, &str)]) -> Vec<(i64, String)> {
+    expected.iter().map(|(version, status)| (*version, (*status).to_owned())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_that_stands_alone_is_installed_upgraded_taken_back_and_uninstalled() {
+    let stage = Stage::new().await;
+    stage.publish("1.0.0", &[]);
+    stage.apply(Stage::repository()).await;
+    stage.ready("HelmRepository", "charts", "True", "Succeeded").await;
+    stage.apply(Stage::release(json!({}))).await;
+    let installed = stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+    assert_eq!(
+        condition(&installed, "Released")["message"],
+        "Helm install succeeded for release apps/web.v1 with chart web@1.0.0"
+    );
+    assert_eq!(stage.history().await, [(1, "deployed".into(), "Install complete".into())]);
+    let web = stage.get("apps/v1", "Deployment", "web").await.expect("it is there");
+    assert_eq!(web.label("app.kubernetes.io/managed-by"), Some("Helm"));
+    assert_eq!(web.label("helm.toolkit.fluxcd.io/name"), Some("web"));
+    assert_eq!(web.annotation("meta.helm.sh/release-namespace"), Some(NAMESPACE));
+    assert!(stage.get("v1", "ServiceAccount", "migrate").await.is_none(), "the hook's account is cleared up");
+    assert!(stage.get("batch/v1", "Job", "before").await.is_some(), "a hook without policy stays until the next run");
+    assert!(stage.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "widgets.example.com").await.is_some());
+
+    // A newer version in the repository is found by itself.
+    stage.publish("1.1.0", &[]);
+    stage.ready("HelmRelease", "web", "True", "UpgradeSucceeded").await;
+    assert_eq!(stage.statuses().await, pairs(&[(1, "superseded"), (2, "deployed")]));
+
+    // Values that fail health: everything is as it was, and nothing is tried again.
+    stage.apply(Stage::release(json!({"values": {"tag": "two", "fail": "true"}}))).await;
+    let back = stage.ready("HelmRelease", "web", "False", "RollbackSucceeded").await;
+    assert_eq!(
+        condition(&back, "Remediated")["message"],
+        "Helm rollback to previous release apps/web.v2 with chart web@1.1.0 succeeded"
+    );
+    let failed = condition(&back, "Released")["message"].as_str().expect("a message").to_owned();
+    assert!(failed.starts_with("Helm upgrade failed for release apps/web with chart web@1.1.0: "), "{failed}");
+    assert_eq!(stage.statuses().await, pairs(&[(1, "superseded"), (2, "superseded"), (3, "failed"), (4, "deployed")]));
+    assert_eq!(stage.image().await, "web:one");
+
+    // A value against the schema: nothing is written.
+    stage.apply(Stage::release(json!({"values": {"tag": 1}}))).await;
+    let refused = stage.ready("HelmRelease", "web", "False", "UpgradeFailed").await;
+    let message = condition(&refused, "Ready")["message"].as_str().expect("a message").to_owned();
+    assert!(message.contains("values don't meet the specifications of the schema"), "{message}");
+    assert_eq!(stage.statuses().await.len(), 4);
+
+    stage.apply(Stage::release(json!({"values": {"tag": "three"}}))).await;
+    stage.ready("HelmRelease", "web", "True", "UpgradeSucceeded").await;
+    assert_eq!(stage.image().await, "web:three");
+    assert_eq!(stage.statuses().await.last(), Some(&(5, "deployed".to_owned())));
+
+    let at = Reference::new("helm.toolkit.fluxcd.io/v2", "HelmRelease", NAMESPACE, "web");
+    let call = Call::Delete {
+        at: at.clone(),
+        uid: None,
+        resource_version: None,
+        propagation: apply::cluster::Propagation::Background,
+        dry_run: false,
+    };
+    stage.cluster.call(call).await.expect("it is accepted");
+    stage.until(&at, "gone", |found| found.is_none()).await;
+    assert!(stage.get("apps/v1", "Deployment", "web").await.is_none());
+    assert!(stage.get("batch/v1", "Job", "farewell").await.is_some(), "the hook before the end ran");
+    assert_eq!(stage.statuses().await, []);
+    stage.end().await;
+}
