@@ -83,7 +83,12 @@ impl Agent {
 /// Keeps the index of one kind and adds to the queue what changed.
 async fn follow(shared: Arc<Shared>, kind: Kind) {
     let cluster: Arc<dyn Cluster> = shared.world.cluster.clone();
-    let mut events = cluster.watch(Selection::all(kind.api_version(), kind.name()));
+    let all = Selection::all(kind.api_version(), kind.name());
+    let selection = match &shared.world.settings.only {
+        Some(namespace) if kind != Kind::ClusterSecretStore => all.within(namespace),
+        _ => all,
+    };
+    let mut events = cluster.watch(selection);
     while let Some(event) = events.next().await {
         match event {
             Ok(WatchEvent::Reset(objects)) => reset(&shared, kind, objects),

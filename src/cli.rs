@@ -12,6 +12,7 @@ mod crds;
 mod disk;
 mod helm;
 mod kustomize;
+mod run;
 mod sops;
 mod version;
 
@@ -37,6 +38,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Run(run::Arguments),
     Kustomize(kustomize::Arguments),
     Helm(helm::Arguments),
     Sops(sops::Arguments),
@@ -67,6 +69,7 @@ pub fn run() -> ExitCode {
 impl Verb {
     fn run(self) -> Outcome {
         match self {
+            Verb::Run(arguments) => arguments.run(),
             Verb::Kustomize(arguments) => arguments.run(),
             Verb::Helm(arguments) => arguments.run(),
             Verb::Sops(arguments) => arguments.run(),

@@ -20,7 +20,7 @@ pub struct Config {
     pub cache: PathBuf,
     /// Fetches sources below FROM from TO instead; the longest FROM wins. May be repeated.
     #[arg(long, value_name = "FROM=TO", value_parser = parse_pair)]
-    pub mirror: Vec<(String, String)>,
+    pub mirror: Vec<String>,
     /// Objects that are worked on side by side.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub concurrent: usize,
@@ -33,6 +33,9 @@ pub struct Config {
     /// Whether to wait for the leader lease; without it, see to it that there is one replica.
     #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
     pub enable_leader_election: bool,
+    /// Whether objects of all namespaces are reconciled, or only those of the agent's own.
+    #[arg(long, default_value_t = true, action = clap::ArgAction::Set, value_name = "BOOL")]
+    pub watch_all_namespaces: bool,
     /// How long an object whose dependency is not ready waits.
     #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
     pub requeue_dependency: Duration,
@@ -53,9 +56,11 @@ pub struct Config {
     pub ca_file: Option<PathBuf>,
 }
 
-fn parse_pair(text: &str) -> Result<(String, String), String> {
-    let (from, to) = text.split_once('=').ok_or("expected FROM=TO")?;
-    Ok((from.to_owned(), to.to_owned()))
+fn parse_pair(text: &str) -> Result<String, &'static str> {
+    match text.split_once('=') {
+        Some((from, to)) if !from.is_empty() && !to.is_empty() => Ok(text.to_owned()),
+        _ => Err("expected FROM=TO"),
+    }
 }
 
 fn parse_duration(text: &str) -> Result<Duration, String> {
@@ -78,7 +83,7 @@ mod tests {
         let line = ["lockstep", "--concurrent=4", "--mirror", "https://a/=file:///b", "--requeue-dependency", "5s"];
         let config = Line::try_parse_from(line).unwrap().config;
         assert_eq!((config.concurrent, config.requeue_dependency), (4, Duration::from_secs(5)));
-        assert_eq!(config.mirror, [("https://a/".to_owned(), "file:///b".to_owned())]);
+        assert_eq!(config.mirror, ["https://a/=file:///b"]);
         assert!(Line::try_parse_from(["lockstep", "--mirror", "nothing"]).is_err());
     }
 }

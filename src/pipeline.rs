@@ -13,9 +13,10 @@ use manifest::{Object, ObjectId, Origin};
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::cluster::journal::Keys;
+use crate::cluster::journal::{ClusterStore, Keys};
 use crate::redact::Redactor;
-use crate::resolve::Resolver;
+use crate::resolve::azure::PodIdentity;
+use crate::resolve::{Resolver, Setup};
 use crate::source::http;
 use crate::unit::{MISSING, ReadSet, digest};
 
@@ -55,11 +56,53 @@ pub struct World {
     pub settings: Settings,
 }
 
+/// What a [`World`] is made from.
+pub struct Parts {
+    /// The cluster, as the agent.
+    pub cluster: Arc<dyn Cluster>,
+    /// The agent's own keys.
+    pub keys: Keys,
+    /// Epoch of the leader lease.
+    pub epoch: u64,
+    /// Every live secret value.
+    pub redactor: Redactor,
+    /// The identity of our own pod.
+    pub pod: PodIdentity,
+    /// How the process was set up.
+    pub settings: Settings,
+}
+
+impl World {
+    /// Puts a process together; nothing is read or connected to yet.
+    ///
+    /// # Errors
+    /// When certificates or the proxy's address cannot be read.
+    pub fn new(parts: Parts) -> Result<Self, http::HttpError> {
+        let Parts { cluster, keys, epoch, redactor, pod, settings } = parts;
+        let keys = Arc::new(keys);
+        let journals = Arc::new(ClusterStore::new(cluster.clone(), &settings.namespace, keys.clone()));
+        let options = http::Options { refuses_redirects: true, ..settings.options(http::Options::default()) };
+        let known = redactor.clone();
+        let setup = Setup {
+            cluster: cluster.clone(),
+            http: http::client(&options)?,
+            pod,
+            class: "default".into(),
+            witness: Arc::new(move |value| known.remember(value)),
+        };
+        let resolver = Resolver::new(setup);
+        let (sources, sightings) = (Sources::default(), Sightings::default());
+        Ok(Self { cluster, journals, keys, epoch, sources, resolver, sightings, redactor, settings })
+    }
+}
+
 /// What of the configuration the steps need.
 #[derive(Clone, Debug, Default)]
 pub struct Settings {
     /// Namespace of the agent itself.
     pub namespace: String,
+    /// The only namespace whose objects are reconciled; `None` for all.
+    pub only: Option<String>,
     /// Folder for fetched repositories.
     pub cache: std::path::PathBuf,
     /// Replacements for source URLs.

@@ -17,7 +17,7 @@
 //! - The search structure holds the values in plain memory until it is next rebuilt without them.
 
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, VecDeque};
 use std::io::Write as _;
 use std::panic::PanicHookInfo;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -25,6 +25,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 /// Shorter values, in bytes, are not taken out.
@@ -32,11 +33,18 @@ pub const SHORTEST: usize = 6;
 /// What stands in place of a value.
 pub const MASK: &str = "***";
 
+/// Values that [`Redactor::remember`] keeps, by their digest, oldest first.
+const REMEMBERED: usize = 10_000;
+
 /// Takes live secret values out of texts. A clone is a handle to the same knowledge.
 #[derive(Clone, Default)]
 pub struct Redactor {
     state: Arc<Mutex<State>>,
+    remembered: Arc<Mutex<Remembered>>,
 }
+
+/// Digests of values with the handles that keep them known, oldest first.
+type Remembered = VecDeque<([u8; 32], Live)>;
 
 #[derive(Default)]
 struct State {
@@ -70,6 +78,20 @@ impl Redactor {
             state.search = None;
         }
         Live { _forms: forms }
+    }
+
+    /// Makes a value known that nobody keeps a handle to, such as what a store answered before anything became of it:
+    /// until so many others were remembered since that a landing, which has handles of its own, must have followed.
+    pub fn remember(&self, value: &[u8]) {
+        let digest: [u8; 32] = Sha256::digest(value).into();
+        let mut remembered = self.remembered.lock().unwrap_or_else(PoisonError::into_inner);
+        if remembered.iter().any(|(known, _)| *known == digest) {
+            return;
+        }
+        if remembered.len() == REMEMBERED {
+            remembered.pop_front();
+        }
+        remembered.push_back((digest, self.register([value])));
     }
 
     /// The text without any live value.

@@ -193,6 +193,7 @@ impl Compile<'_> {
             () if is("ssa", "merge") => Policy::Merge,
             () => desired.policy,
         };
+        desired.awaited = !expand::is_told(&desired.object);
         let force = self.job.spec.force || is("force", "enabled");
         let keep = desired.keep || is("prune", "disabled");
         (desired.policy, desired.force, desired.keep) = (policy, desired.force || force, keep);

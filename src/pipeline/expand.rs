@@ -182,7 +182,8 @@ impl Work<'_> {
             before.version(&spec_of(external)) == Some(spec_digest(external).as_str())
         });
         let Some(landed) = landed_as_it_is else {
-            let transient = error.is_transient();
+            // Nobody tells when a store has something new: it must be asked again.
+            let transient = true;
             let problems = error.problems.iter();
             self.problems.extend(
                 problems.map(|problem| Problem {
@@ -250,6 +251,17 @@ fn wanted(external: &Object, secret: resolve::Desired) -> Desired {
     };
     let (keep, declarer) = (owner.is_none(), Declarer::ExternalSecret(external.id()));
     Desired { owner, declarer, keep, ..Desired::new(object, &manager) }
+}
+
+/// Whether an object's status is told from what became of landings and looks at stores: nothing waits for it, or a store
+/// that does not answer would hold what has nothing new to ask it.
+pub fn is_told(object: &Object) -> bool {
+    let gvk = object.gvk();
+    matches!(
+        (gvk.group.as_str(), gvk.kind.as_str()),
+        ("external-secrets.io", "ExternalSecret" | "SecretStore" | "ClusterSecretStore")
+            | ("helm.toolkit.fluxcd.io", "HelmRelease")
+    )
 }
 
 /// Whether an object is an ExternalSecret.

@@ -112,7 +112,11 @@ fn status_unless_new(
 ) -> Result<Told, Error> {
     match note {
         Some(note @ Note { told: ExternalTold::Failed(_), .. }) => {
-            Ok(finish(key, object, status, &note, Next::After(RETRY), shared))
+            let again = match next {
+                Next::After(interval) => Next::After(interval.min(RETRY)),
+                Next::OnEvent => Next::After(RETRY),
+            };
+            Ok(finish(key, object, status, &note, again, shared))
         }
         // It works again, or has a new version and waits for its unit: the unit tells then.
         Some(note) if !status.conditions.is_true(READY) => Ok(finish(key, object, status, &note, next, shared)),

@@ -24,6 +24,9 @@ mod finalize;
 mod guard;
 mod inputs;
 
+/// How soon a store or a source that nobody watches is asked again, at the latest, by a unit that it holds.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
 /// One reconciliation at work.
 struct Turn<'a> {
     key: &'a Key,
@@ -290,7 +293,9 @@ impl Turn<'_> {
         let is_transient = report.is_transient();
         triggers::not_compiled(self.shared, &report.problems);
         self.shared.units.failed(self.unit(), report.read_set, is_transient);
-        self.not_ready(source, why, &message)
+        let told = self.not_ready(source, why, &message);
+        let again = self.retry_interval().min(LONGEST_WAIT);
+        if is_transient { Told { next: Next::After(again), ..told } } else { told }
     }
 
     fn not_accepted(&mut self, source: &Fetched, failures: &[apply::Failure]) -> Told {

@@ -115,7 +115,7 @@ impl Access {
         let options = Options {
             authorities,
             identity: pair.map(|(cert, key)| Zeroizing::new([cert, b"\n", key].concat())),
-            proxy: None,
+            ..Options::default()
         };
         Ok(Self { credentials, options })
     }
@@ -211,7 +211,7 @@ fn tls(secret: Secret<'_>) -> Result<Options, AccessError> {
         }
         (None, None) => None,
     };
-    Ok(Options { authorities, identity, proxy: None })
+    Ok(Options { authorities, identity, ..Options::default() })
 }
 
 #[cfg(test)]

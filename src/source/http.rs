@@ -30,6 +30,8 @@ pub struct Options {
     pub identity: Option<Zeroizing<Vec<u8>>>,
     /// The proxy for every address; without one the environment's proxies count.
     pub proxy: Option<Proxy>,
+    /// Takes a redirect for the answer, for those who send credentials by other means than [`Credentials`].
+    pub refuses_redirects: bool,
 }
 
 /// A proxy, as Flux's `proxySecretRef` names it.
@@ -107,7 +109,7 @@ pub fn client(options: &Options) -> Result<reqwest::Client, HttpError> {
         .user_agent(concat!("lockstep/", env!("CARGO_PKG_VERSION")))
         .connect_timeout(CONNECT_TIMEOUT)
         .no_gzip()
-        .redirect(redirects());
+        .redirect(if options.refuses_redirects { reqwest::redirect::Policy::none() } else { redirects() });
     if let Some(pem) = &options.authorities {
         let authorities = reqwest::Certificate::from_pem_bundle(pem).map_err(refused("certificate authority"))?;
         builder = builder.tls_certs_merge(authorities);

@@ -80,6 +80,7 @@ struct StoredDesired {
     declarer: StoredDeclarer,
     force: bool,
     keep: bool,
+    awaited: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -277,6 +278,7 @@ impl From<&Desired> for StoredDesired {
             declarer: (&desired.declarer).into(),
             force: desired.force,
             keep: desired.keep,
+            awaited: desired.awaited,
         }
     }
 }
@@ -293,6 +295,7 @@ impl TryFrom<StoredDesired> for Desired {
             declarer: stored.declarer.try_into()?,
             force: stored.force,
             keep: stored.keep,
+            awaited: stored.awaited,
         })
     }
 }

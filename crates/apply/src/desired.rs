@@ -52,6 +52,9 @@ pub struct Desired {
     pub force: bool,
     /// Whether it stays when nobody declares it any more (`prune: disabled`, `helm.sh/resource-policy: keep`).
     pub keep: bool,
+    /// Whether its own status counts for the health of the landing. Not for what is told from the landing's outcome,
+    /// such as an ExternalSecret's: the landing would wait for itself, and for a store that does not answer.
+    pub awaited: bool,
 }
 
 impl Desired {
@@ -65,6 +68,7 @@ impl Desired {
             declarer: Declarer::Unit,
             force: false,
             keep: false,
+            awaited: true,
         }
     }
 

@@ -10,6 +10,7 @@
 //! **Limit.** Kubernetes has no transaction over objects: between the first and the last write of a commit a client can
 //! see a mix, for as long as the writes, hooks and barriers take.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use manifest::ObjectId;
@@ -186,6 +187,9 @@ fn health_targets(landing: &Landing) -> Vec<Reference> {
             kept.map(|c| c.desired.reference()).collect()
         }
     };
+    let unawaited: BTreeSet<Reference> =
+        landing.changes().filter(|change| !change.desired.awaited).map(|change| change.desired.reference()).collect();
+    targets.retain(|target| !unawaited.contains(target));
     let restarted = landing.changes().filter(|change| {
         let stamp = landing.stamps.get(&change.desired.object.id());
         change.is_written() && stamp.is_some_and(|stamp| stamp.value.is_some())

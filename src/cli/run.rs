@@ -1,0 +1,156 @@
+//! `lockstep run`: the agent in a cluster.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use apply::Cluster;
+
+use crate::agent::{Agent, Ended, lease::Lease, server};
+use crate::cluster::journal::Keys;
+use crate::cluster::kube::{self, Access, KubeCluster};
+use crate::config::Config;
+use crate::pipeline::{Parts, Settings, World};
+use crate::redact::{self, Redactor};
+use crate::resolve::azure::PodIdentity;
+use crate::telemetry;
+
+/// Longest time for one request to the API server.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Runs the agent: reconciles the Flux and External Secrets objects of a cluster until it is told to stop.
+///
+/// It takes the place of Flux's source-, kustomize- and helm-controller and of External Secrets: scale those down first.
+#[derive(clap::Args)]
+#[command(after_help = "Example: by hand, against the cluster of a kubeconfig\n  \
+                        lockstep run --namespace lockstep-system --kubeconfig ~/.kube/config")]
+pub(super) struct Arguments {
+    #[command(flatten)]
+    config: Config,
+}
+
+impl Arguments {
+    pub(super) fn run(self) -> super::Outcome {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        match runtime.block_on(agent(&self.config))? {
+            Ended::Stopped => Ok(()),
+            Ended::LeaseLost => Err(anyhow::anyhow!("the leader lease was lost").into()),
+        }
+    }
+}
+
+async fn agent(config: &Config) -> anyhow::Result<Ended> {
+    let redactor = Redactor::default();
+    let known = redactor.clone();
+    telemetry::start(&config.log_level, Arc::new(move |line| known.redact(line).into_owned()));
+    redact::install_panic_hook(redactor.clone());
+    let cluster = connect(config).await?;
+    let readiness = server::Readiness::default();
+    let health = serve(config.health_addr, server::health(config.health_addr, readiness.clone()));
+    let work = async {
+        readiness.set();
+        let mut stop = std::pin::pin!(stopped());
+        let lease = tokio::select! {
+            () = &mut stop => return Ok(Ended::Stopped),
+            lease = lease(config, &cluster) => lease?,
+        };
+        lead(config, cluster.clone(), redactor, lease, stop).await
+    };
+    tokio::select! {
+        ended = work => ended,
+        failed = health => failed,
+    }
+}
+
+/// The agent under its lease, with `/metrics`.
+async fn lead(
+    config: &Config,
+    cluster: Arc<dyn Cluster>,
+    redactor: Redactor,
+    lease: Option<Lease>,
+    stop: impl Future<Output = ()>,
+) -> anyhow::Result<Ended> {
+    let keys = Keys::load(&cluster, &config.namespace).await.context("the agent's keys")?;
+    let epoch = lease.as_ref().map_or(0, Lease::epoch);
+    let settings = settings(config)?;
+    let world = World::new(Parts { cluster, keys, epoch, redactor, pod: pod(), settings })?;
+    let agent = Agent::new(world, config.concurrent);
+    let metrics = serve(config.metrics_addr, server::metrics(config.metrics_addr, agent.shared().clone()));
+    tracing::info!(namespace = config.namespace, epoch, "the agent leads");
+    let work = async {
+        match lease {
+            Some(lease) => agent.lead(lease, stop).await,
+            None => {
+                agent.run(stop).await;
+                Ended::Stopped
+            }
+        }
+    };
+    tokio::select! {
+        ended = work => Ok(ended),
+        failed = metrics => failed,
+    }
+}
+
+async fn connect(config: &Config) -> anyhow::Result<Arc<dyn Cluster>> {
+    let access = match &config.kubeconfig {
+        Some(path) => Access::File { path: path.clone(), context: None },
+        None => Access::Inferred,
+    };
+    let settings = kube::Settings { access, proxy: None, timeout: REQUEST_TIMEOUT };
+    Ok(Arc::new(KubeCluster::connect(settings).await.context("the cluster")?))
+}
+
+async fn lease(config: &Config, cluster: &Arc<dyn Cluster>) -> anyhow::Result<Option<Lease>> {
+    if !config.enable_leader_election {
+        return Ok(None);
+    }
+    let pod = std::env::var("HOSTNAME").unwrap_or_else(|_| "lockstep".into());
+    let identity = format!("{pod}_{:016x}", getrandom::u64().map_err(|error| anyhow::anyhow!("randomness: {error}"))?);
+    Ok(Some(Lease::acquire(cluster.clone(), &config.namespace, &identity).await))
+}
+
+fn settings(config: &Config) -> anyhow::Result<Settings> {
+    let read = |path: &std::path::PathBuf| {
+        std::fs::read(path).with_context(|| format!("certificate authorities at {}", path.display()))
+    };
+    Ok(Settings {
+        namespace: config.namespace.clone(),
+        only: (!config.watch_all_namespaces).then(|| config.namespace.clone()),
+        cache: config.cache.clone(),
+        mirrors: config.mirror.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?,
+        proxy: config.proxy.clone(),
+        authorities: config.ca_file.as_ref().map(read).transpose()?,
+        requeue_dependency: config.requeue_dependency,
+        no_cross_namespace_refs: config.no_cross_namespace_refs,
+        default_service_account: config.default_service_account.clone(),
+    })
+}
+
+/// What Azure's workload identity webhook put into our environment.
+fn pod() -> PodIdentity {
+    PodIdentity {
+        client_id: std::env::var("AZURE_CLIENT_ID").ok(),
+        tenant_id: std::env::var("AZURE_TENANT_ID").ok(),
+        token_file: std::env::var_os("AZURE_FEDERATED_TOKEN_FILE").map(Into::into),
+    }
+}
+
+/// Ends only when a server fails.
+async fn serve(address: SocketAddr, server: impl Future<Output = std::io::Result<()>>) -> anyhow::Result<Ended> {
+    server.await.with_context(|| format!("serving {address}"))?;
+    Ok(Ended::Stopped)
+}
+
+/// Ends when the process is asked to: SIGTERM, SIGINT.
+async fn stopped() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    let (Ok(mut terminated), Ok(mut interrupted)) = signals else { return std::future::pending().await };
+    tokio::select! {
+        _ = terminated.recv() => {}
+        _ = interrupted.recv() => {}
+    }
+}

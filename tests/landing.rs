@@ -1,0 +1,148 @@
+//! The promise on the testbed: secrets and what reads them land whole, roll once, are taken back whole, and wait.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
+
+#[path = "support/agent.rs"]
+mod agent;
+#[path = "support/scene.rs"]
+mod scene;
+#[path = "support/testbed.rs"]
+mod testbed;
+
+use std::time::Duration;
+
+use agent::condition;
+use scene::{Scene, deployment, external, generation};
+use serde_json::json;
+use testbed::azure::{Cut, Fault};
+
+/// Rounds and units of each: so many landings whose key comes late.
+const ROUNDS: usize = 5;
+const UNITS: usize = 10;
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn a_missing_key_holds_secret_and_deployment_and_both_land_when_it_comes() {
+    let scene = Scene::new("missing");
+    let history = scene.record(&["secrets", "deployments"]);
+    for round in 0..ROUNDS {
+        let units: Vec<String> = (0..UNITS).map(|unit| format!("r{round}u{unit}")).collect();
+        for unit in &units {
+            let manifests = [external(unit, "5s"), deployment(unit, unit, "")].join("---\n");
+            scene.git.write(&format!("{unit}/app.yaml"), &manifests);
+        }
+        scene.push("units whose key is missing");
+        units.iter().for_each(|unit| scene.kustomization(unit));
+        for unit in &units {
+            let held = scene.agent.ready(&format!("kustomization/{unit}"), "False", "ReconciliationFailed");
+            let message = condition(&held, "Ready")["message"].as_str().expect("a message").to_owned();
+            for part in [scene.vault.host.as_str(), unit, &format!("ExternalSecret/{}/{unit}", scene.agent.namespace)] {
+                assert!(message.contains(part), "{part} is not in: {message}");
+            }
+            for kind in ["externalsecret", "deployment", "secret"] {
+                assert_eq!(scene.agent.get(&format!("{kind}/{unit}")), None, "nothing of the unit is written");
+            }
+        }
+        units.iter().for_each(|unit| drop(scene.vault.put(unit, &scene.canary(unit))));
+        for unit in &units {
+            scene.agent.ready(&format!("kustomization/{unit}"), "True", "ReconciliationSucceeded");
+            scene.agent.ready(&format!("externalsecret/{unit}"), "True", "SecretSynced");
+            assert_eq!(scene.secret(unit), scene.canary(unit));
+        }
+    }
+    let history = history.end();
+    for round in 0..ROUNDS {
+        for unit in (0..UNITS).map(|unit| format!("r{round}u{unit}")) {
+            let first = |kind: &str| history.first(kind, &unit).unwrap_or_else(|| panic!("{kind} {unit} was not seen"));
+            assert!(first("Secret") < first("Deployment"), "the Deployment {unit} was there before its Secret");
+        }
+    }
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn a_rotation_is_one_rollout_and_a_bad_one_is_taken_back_with_the_secrets_old_bytes() {
+    let scene = Scene::new("rotation");
+    scene.vault.put("db", &scene.canary("first"));
+    scene.git.write("db/app.yaml", &[external("db", "2s"), deployment("db", "db", "")].join("---\n"));
+    scene.push("an application");
+    scene.kustomization("db");
+    scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
+    let adopted = scene.agent.get("deployment/db").expect("it landed");
+
+    scene.vault.put("db", &scene.canary("second"));
+    let rolled = scene.agent.until("deployment/db", |found| generation(found) > generation(&adopted));
+    scene
+        .agent
+        .until("deployment/db", |found| found["status"]["updatedReplicas"] == 1 && found["status"]["replicas"] == 1);
+    scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
+    std::thread::sleep(Duration::from_secs(5)); // more than two looks at the store: what would roll twice has done so
+    let good = scene.agent.get("deployment/db").expect("it stands");
+    assert_eq!(generation(&good), generation(&adopted) + 1, "one rotation is one rollout");
+    assert_eq!(generation(&good), generation(&rolled));
+    assert_eq!(scene.secret("db"), scene.canary("second"));
+
+    scene.break_new_pods();
+    scene.vault.put("db", &scene.canary("third"));
+    let held = scene.agent.ready("kustomization/db", "False", "HealthCheckFailed");
+    let message = condition(&held, "Ready")["message"].as_str().expect("a message").to_owned();
+    assert!(message.contains("held at") && message.contains("CrashLoopBackOff"), "{message}");
+    assert_eq!(scene.secret("db"), scene.canary("second"), "the old bytes are back");
+    let back = scene.agent.get("deployment/db").expect("it stands");
+    assert_eq!(back["spec"]["template"], good["spec"]["template"], "the old pod template is back");
+    std::thread::sleep(Duration::from_secs(6)); // three looks at the store: nothing is tried again
+    let still = scene.agent.get("deployment/db").expect("it stands");
+    assert_eq!(generation(&still), generation(&back), "what failed is not tried again before an input changes");
+
+    scene.mend_new_pods();
+    scene.vault.put("db", &scene.canary("fourth"));
+    scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
+    assert_eq!(scene.secret("db"), scene.canary("fourth"));
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn a_vault_that_fails_changes_nothing_and_says_why() {
+    let scene = Scene::new("faults");
+    scene.vault.put("db", &scene.canary("value"));
+    scene.git.write("db/app.yaml", &[external("db", "1s"), deployment("db", "db", "")].join("---\n"));
+    scene.push("an application");
+    scene.kustomization("db");
+    scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
+    scene.agent.ready("externalsecret/db", "True", "SecretSynced");
+    let before = scene.agent.get("secret/db").expect("it landed");
+    let status = |status| Fault { status: Some(status), ..Fault::default() };
+    let faults = [
+        ("401", status(401)),
+        ("403", status(403)),
+        ("404", status(404)),
+        ("429", Fault { retry_after: Some(3), ..status(429) }),
+        ("500", status(500)),
+        ("503", status(503)),
+        ("cut", Fault { cut: Some(Cut::Before), ..Fault::default() }),
+        ("cut inside", Fault { cut: Some(Cut::Inside), ..Fault::default() }),
+        ("slow", Fault { delay_ms: Some(60_000), ..Fault::default() }),
+    ];
+    for (name, fault) in faults {
+        scene.vault.set_faults(&[fault]);
+        scene.vault.forget_requests();
+        let told = scene.agent.ready("externalsecret/db", "False", "SecretSyncedError");
+        let message = condition(&told, "Ready")["message"].as_str().expect("a message").to_owned();
+        assert!(message.contains(&scene.vault.host), "{name}: {message}");
+        assert_eq!(scene.agent.get("secret/db").expect("it stays"), before, "{name}");
+        if name == "429" {
+            let asked: Vec<u64> =
+                scene.vault.requests().iter().filter(|r| r.status == json!(429)).map(|r| r.at).collect();
+            let pauses: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
+            assert!(pauses.iter().all(|pause| *pause >= 3000), "Retry-After is honoured: {pauses:?}");
+        }
+        scene.vault.set_faults(&[]);
+        scene.agent.request("kustomization/db");
+        scene.agent.ready("externalsecret/db", "True", "SecretSynced");
+    }
+    let after = scene.agent.get("secret/db").expect("it stays");
+    assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"], "it was never written");
+    scene.finish();
+}

@@ -1,0 +1,159 @@
+//! The agent as a process of its own, `lockstep run`, in a namespace of a testbed. Included by path, beside `testbed`.
+//!
+//! # Panics
+//! Every function here: what fails stops the test, and its message says what was found.
+
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use super::testbed::{Testbed, command};
+
+/// How long anything may take on a machine that does other things as well.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+/// A running agent, which ends when it is dropped.
+pub struct Agent<'a> {
+    testbed: &'a Testbed,
+    /// Its namespace.
+    pub namespace: String,
+    folder: PathBuf,
+    arguments: Vec<String>,
+    process: Option<Child>,
+}
+
+impl<'a> Agent<'a> {
+    /// An agent for the objects of one namespace, which it makes.
+    pub fn of_namespace(testbed: &'a Testbed, prefix: &str) -> Self {
+        let namespace = testbed.namespace(prefix);
+        let mut agent = Self::new(testbed, namespace);
+        agent.arguments.push("--watch-all-namespaces=false".into());
+        agent.start();
+        agent
+    }
+
+    /// An agent for all objects of a testbed that is the test's own.
+    pub fn of_cluster(testbed: &'a Testbed, namespace: &str) -> Self {
+        let mut agent = Self::new(testbed, namespace.into());
+        agent.start();
+        agent
+    }
+
+    fn new(testbed: &'a Testbed, namespace: String) -> Self {
+        install_crds(testbed);
+        let folder = testbed.data().join("agents").join(&namespace);
+        std::fs::create_dir_all(&folder).expect("the data folder can be written");
+        let free = ["--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--log-level=debug"];
+        let cache = format!("--cache={}", folder.join("cache").display());
+        let arguments = ["run".to_owned(), format!("--namespace={namespace}"), cache];
+        let arguments = arguments.into_iter().chain(free.map(str::to_owned)).collect();
+        Self { testbed, namespace, folder, arguments, process: None }
+    }
+
+    /// Starts it, as it was started before.
+    pub fn start(&mut self) {
+        let log = File::options().create(true).append(true).open(self.log_file()).expect("the folder can be written");
+        let mut lockstep = command(Path::new(env!("CARGO_BIN_EXE_lockstep")));
+        lockstep.envs(self.testbed.environment()).env("KUBECONFIG", self.testbed.kubeconfig());
+        lockstep.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
+        self.process = Some(lockstep.spawn().expect("it is built"));
+    }
+
+    /// Ends it with no chance to clean up (`kill -9`).
+    pub fn kill(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            process.kill().expect("it is our child");
+            process.wait().expect("it is our child");
+        }
+    }
+
+    /// Asks it to end, and tells whether it did so with exit code 0.
+    pub fn stop(&mut self) -> bool {
+        let Some(mut process) = self.process.take() else { return false };
+        let asked = command(Path::new("kill")).arg(process.id().to_string()).status().expect("kill is there");
+        asked.success() && process.wait().expect("it is our child").success()
+    }
+
+    /// Everything that it has logged.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.log_file()).expect("it was started")
+    }
+
+    /// Where it keeps what it fetches.
+    pub fn cache(&self) -> PathBuf {
+        self.folder.join("cache")
+    }
+
+    fn log_file(&self) -> PathBuf {
+        self.folder.join("log")
+    }
+
+    /// Waits until an object of its namespace has a condition `Ready` with this status and, if not empty, this reason.
+    pub fn ready(&self, what: &str, status: &str, reason: &str) -> Value {
+        self.until(what, |object| {
+            let ready = condition(object, "Ready");
+            ready["status"] == status && (reason.is_empty() || ready["reason"] == reason)
+        })
+    }
+
+    /// Waits until an object of its namespace is as wanted: `kind/name`.
+    pub fn until(&self, what: &str, is_wanted: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        let mut last = Value::Null;
+        while began.elapsed() < PATIENCE {
+            if let Some(object) = self.get(what) {
+                if is_wanted(&object) {
+                    return object;
+                }
+                last = object;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        let log = self.log();
+        let tail: Vec<&str> = log.lines().rev().take(25).collect();
+        let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+        panic!("{what} did not become what was wanted; its status is\n{:#}\nthe agent said\n{tail}", last["status"])
+    }
+
+    /// An object of its namespace, `kind/name`; `kind/namespace/name` for another.
+    pub fn get(&self, what: &str) -> Option<Value> {
+        let parts: Vec<&str> = what.split('/').collect();
+        let (kind, namespace, name) = match parts.as_slice() {
+            [kind, name] => (kind, self.namespace.as_str(), name),
+            [kind, namespace, name] => (kind, *namespace, name),
+            _ => panic!("{what} is no kind/name"),
+        };
+        let found = self.testbed.try_kubectl(&["get", kind, name, "-n", namespace, "-o", "json"]);
+        found.ok().map(|text| serde_json::from_str(&text).expect("kubectl writes JSON"))
+    }
+
+    /// Asks for a reconciliation of an object, as `flux reconcile` does.
+    pub fn request(&self, what: &str) {
+        let now = format!("reconcile.fluxcd.io/requestedAt={}", jiff::Timestamp::now());
+        self.testbed.kubectl(&["annotate", "--overwrite", what, "-n", &self.namespace, &now]);
+    }
+}
+
+impl Drop for Agent<'_> {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
+/// A condition of an object; null when it has none of the kind.
+pub fn condition<'v>(object: &'v Value, kind: &str) -> &'v Value {
+    let list = object["status"]["conditions"].as_array();
+    list.and_then(|list| list.iter().find(|condition| condition["type"] == kind)).unwrap_or(&Value::Null)
+}
+
+fn install_crds(testbed: &Testbed) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("crds");
+    let folder = folder.to_str().expect("the checkout's path is text");
+    testbed.kubectl(&["apply", "--server-side", "--force-conflicts", "--field-manager=test", "-f", folder]);
+    testbed.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"]);
+}
