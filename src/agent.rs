@@ -115,7 +115,7 @@ fn seen(shared: &Arc<Shared>, kind: Kind, object: Object) {
         Some(before) => question(&before) != question(&object),
         None => true,
     };
-    let told_ready = matters || shared.index.get(&key).is_some_and(|before| answer(&before) != answer(&object));
+    let told_ready = matters || shared.index.get(&key).is_some_and(|before| triggers::says_more(&before, &object));
     shared.index.put(key.clone(), object);
     if matters {
         shared.queue.add(key.clone());
@@ -135,11 +135,4 @@ fn question(object: &Object) -> (&str, i64, Option<&Value>, Option<&Value>, bool
     let metadata = object.value().get("metadata");
     let field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
     (object.uid(), object.generation(), field("annotations"), field("labels"), object.is_terminating())
-}
-
-/// What others wait for in an object's status.
-fn answer(object: &Object) -> (Option<&Value>, Option<&Value>) {
-    let status = object.value().get("status");
-    let field = |name: &str| status.and_then(|status| status.get(name));
-    (field("conditions"), field("lastAppliedRevision"))
 }

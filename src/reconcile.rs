@@ -347,7 +347,11 @@ impl Shared {
             subresource: Some(Subresource::Status),
         };
         match self.world.cluster.write(call).await {
-            Ok(written) => drop(self.index.put(key.clone(), written)),
+            // The watch will tell nothing new of it: who waits for the status must be told here.
+            Ok(written) => match self.index.put(key.clone(), written.clone()) {
+                Some(before) if !triggers::says_more(&before, &written) => {}
+                _ => triggers::changed(self, key),
+            },
             Err(ClusterError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }

@@ -13,8 +13,20 @@ use crate::pipeline::sources::SourceName;
 use crate::pipeline::{Compiled, Problem, Stage};
 use crate::unit::{Thing, Unit};
 
+/// Whether the status of an object says something new to those who wait for it.
+pub fn says_more(before: &Object, now: &Object) -> bool {
+    answer(before) != answer(now)
+}
+
+/// What others wait for in an object's status.
+fn answer(object: &Object) -> (Option<&Value>, Option<&Value>) {
+    let status = object.value().get("status");
+    let field = |name: &str| status.and_then(|status| status.get(name));
+    (field("conditions"), field("lastAppliedRevision"))
+}
+
 /// The status of an object says something new: those who depend on it look.
-pub fn changed(shared: &Arc<Shared>, key: &Key) {
+pub fn changed(shared: &Shared, key: &Key) {
     shared.something_changed();
     let depends = |object: &Object| {
         let list = object.value().pointer("/spec/dependsOn").and_then(Value::as_array);
