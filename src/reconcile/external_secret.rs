@@ -38,12 +38,26 @@ pub struct Note {
     told: ExternalTold,
     /// What was done to its Secret.
     action: Option<Action>,
+    /// Which version of the ExternalSecret it is about ([`refresh::synced_version`]); `None` where the landing itself made
+    /// that version.
+    about: Option<String>,
+}
+
+impl Note {
+    fn new(told: ExternalTold) -> Self {
+        Self { told, action: None, about: None }
+    }
+
+    /// Whether nobody has asked for anything since, as `force-sync` does.
+    fn is_about(&self, object: &Object) -> bool {
+        self.about.as_ref().is_none_or(|about| *about == refresh::synced_version(object))
+    }
 }
 
 impl Externals {
-    /// A unit has landed with this ExternalSecret.
-    pub fn put(&self, external: &External, action: Option<Action>) {
-        let note = Note { told: external.told.clone(), action };
+    /// A unit has landed with this ExternalSecret; `seen` is the object as it was then, unless the landing wrote it.
+    pub fn put(&self, external: &External, action: Option<Action>, seen: Option<&Object>) {
+        let note = Note { told: external.told.clone(), action, about: seen.map(refresh::synced_version) };
         self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(external.id.clone(), note);
     }
 
@@ -80,14 +94,17 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         Ok(spec) => spec,
         Err(error) => {
             let told = ExternalTold::Failed(error.to_string());
-            return Ok(finish(key, object, status, &Note { told, action: None }, Next::OnEvent, shared));
+            return Ok(finish(key, object, status, &Note::new(told), Next::OnEvent, shared));
         }
     };
     let unit = triggers::unit_of(shared, object);
     let next = Next::After(refresh::interval(&spec).unwrap_or(Duration::MAX));
     if let Some(note) = shared.externals.take(&object.id()) {
         shared.externals.looked(&object.id());
-        return Ok(finish(key, object, status, &note, next, shared));
+        if note.is_about(object) {
+            return Ok(finish(key, object, status, &note, next, shared));
+        }
+        return Ok(finish_outdated(key, object, status, note, next, shared).await);
     }
     if !is_due(object, &spec, &status, shared) {
         let passed = shared.externals.last_look(&object.id()).map(|last| last.elapsed()).unwrap_or_default();
@@ -100,6 +117,25 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     }
     let note = look(object, &unit, shared).await;
     status_unless_new(key, object, status, note, next, shared)
+}
+
+/// A unit has landed with an earlier version of the object: what it asks for now is looked at, too. When that is news, the
+/// unit lands once more, and only then this version counts as synced.
+async fn finish_outdated(
+    key: &Key,
+    object: &Object,
+    status: ExternalSecretStatus,
+    note: Note,
+    next: Next,
+    shared: &Arc<Shared>,
+) -> Told {
+    match look(object, &triggers::unit_of(shared, object), shared).await {
+        Some(Note { told: told @ ExternalTold::Failed(_), .. }) => {
+            finish(key, object, status, &Note { told, ..note }, Next::After(RETRY), shared)
+        }
+        Some(_) => finish(key, object, status, &note, next, shared),
+        None => Told::nothing(next),
+    }
 }
 
 fn status_unless_new(
@@ -144,7 +180,7 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> Option<Note
     let live = shared.world.cluster.get(&target::reference(object)).await.ok().flatten();
     let resolved = match shared.world.resolver.pass(None).resolve(object, live.as_ref()).await {
         Ok(resolved) => resolved,
-        Err(error) => return Some(Note { told: ExternalTold::Failed(error.to_string()), action: None }),
+        Err(error) => return Some(Note::new(ExternalTold::Failed(error.to_string()))),
     };
     let mut has_news = false;
     for (thing, version) in resolved.read {
@@ -155,7 +191,7 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> Option<Note
         shared.queue.add(key);
         return None;
     }
-    Some(Note { told: ExternalTold::Synced, action: None })
+    Some(Note::new(ExternalTold::Synced))
 }
 
 async fn stand_alone(
@@ -187,7 +223,7 @@ async fn stand_alone(
         }
     };
     let next = if matches!(told, ExternalTold::Failed(_)) { Next::After(RETRY) } else { next };
-    Ok(finish(key, object, status, &Note { told, action }, next, shared))
+    Ok(finish(key, object, status, &Note { action, ..Note::new(told) }, next, shared))
 }
 
 /// The status and events of what became of it.
@@ -208,4 +244,29 @@ fn finish(
     }
     shared.metrics.external_secret_synced(&key.namespace, &key.name, is_ready, Duration::ZERO);
     Told::status(&status, events, next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn external(force_sync: &str) -> Object {
+        let metadata =
+            json!({"name": "e", "namespace": "n", "generation": 1, "annotations": {"force-sync": force_sync}});
+        Object::unchecked(
+            json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret", "metadata": metadata}),
+        )
+    }
+
+    #[test]
+    fn what_a_unit_found_out_does_not_answer_a_request_that_came_later() {
+        let externals = Externals::default();
+        let found = External { id: external("").id(), told: ExternalTold::Synced };
+        externals.put(&found, None, Some(&external("1")));
+        let note = externals.take(&found.id).unwrap();
+        assert!(note.is_about(&external("1")) && !note.is_about(&external("2")));
+        externals.put(&found, None, None);
+        assert!(externals.take(&found.id).unwrap().is_about(&external("1")), "the landing made this version itself");
+    }
 }

@@ -83,8 +83,11 @@ pub fn landed(shared: &Arc<Shared>, outcome: &Outcome, compiled: &Compiled) {
     let has_landed = outcome.verdict == Verdict::Landed;
     for external in compiled.externals.iter().filter(|_| has_landed) {
         let action = actions.get(&Declarer::ExternalSecret(external.id.clone())).copied();
-        shared.externals.put(external, action);
-        shared.queue.add(part(Kind::ExternalSecret, &external.id));
+        let key = part(Kind::ExternalSecret, &external.id);
+        let is_written = outcome.changed().any(|(id, _)| id == external.id);
+        let seen = shared.index.get(&key).filter(|_| !is_written);
+        shared.externals.put(external, action, seen.as_ref());
+        shared.queue.add(key);
     }
     for release in &compiled.releases {
         released(shared, &release.id, Note::landed(release, outcome));
