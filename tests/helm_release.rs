@@ -263,6 +263,39 @@ impl Stage {
         web.text("/spec/template/spec/containers/0/image").expect("an image").to_owned()
     }
 
+    /// Makes a Kustomization of the Git repository.
+    async fn kustomization(&self) {
+        self.apply(json!({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository",
+            "metadata": {"name": "app", "namespace": NAMESPACE},
+            "spec": {"url": "https://git.example.com/app", "interval": "1s", "ref": {"branch": "main"}}}))
+            .await;
+        self.apply(json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+            "metadata": {"name": "app", "namespace": NAMESPACE},
+            "spec": {"path": "./", "interval": "1m", "retryInterval": "1s", "timeout": "10s", "prune": true, "wait": true,
+                "sourceRef": {"kind": "GitRepository", "name": "app"}}}))
+            .await;
+    }
+
+    /// Commits objects, one file each.
+    fn commit(&self, objects: &[Value]) -> String {
+        let texts: Vec<(String, String)> =
+            objects.iter().enumerate().map(|(n, object)| (format!("{n}.yaml"), yaml::emit::to_yaml(object))).collect();
+        let files: Vec<(&str, &str)> = texts.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+        self.git.commit("main", "a revision", &files)
+    }
+
+    /// Waits until the Kustomization has answered to a commit.
+    async fn answered(&self, commit: &str, status: &str) -> Object {
+        let at = Reference::new("kustomize.toolkit.fluxcd.io/v1", "Kustomization", NAMESPACE, "app");
+        let is_so = |found: Option<&Object>| {
+            found.is_some_and(|found| {
+                let attempted = found.text("/status/lastAttemptedRevision").is_some_and(|r| r.ends_with(commit));
+                attempted && condition(found, "Ready")["status"] == status
+            })
+        };
+        self.until(&at, &format!("{status} at {commit}"), is_so).await.expect("it is there")
+    }
+
     async fn end(mut self) {
         if let Some((stop, running)) = self.running.take() {
             drop(stop);
@@ -345,5 +378,143 @@ async fn a_release_that_stands_alone_is_installed_upgraded_taken_back_and_uninst
     assert!(stage.get("apps/v1", "Deployment", "web").await.is_none());
     assert!(stage.get("batch/v1", "Job", "farewell").await.is_some(), "the hook before the end ran");
     assert_eq!(stage.statuses().await, []);
+    stage.end().await;
+}
+
+/// A store of another unit: `db` is what is in it now.
+fn store(db: &str) -> Value {
+    let data = ["first", "second", "third"].map(|key| json!({"key": key, "value": format!("{key}-password")}));
+    let data: Vec<Value> = data.into_iter().chain([json!({"key": "db", "value": db})]).collect();
+    json!({"apiVersion": "external-secrets.io/v1", "kind": "SecretStore",
+        "metadata": {"name": "store", "namespace": NAMESPACE}, "spec": {"provider": {"fake": {"data": data}}}})
+}
+
+/// An ExternalSecret of one password, and a release whose values come from it.
+fn application(key: &str, spec: Value) -> Vec<Value> {
+    let mut spec = spec;
+    spec["valuesFrom"] = json!([{"kind": "Secret", "name": "db", "valuesKey": "password", "targetPath": "password"}]);
+    vec![
+        json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+            "metadata": {"name": "db", "namespace": NAMESPACE},
+            "spec": {"refreshInterval": "1h", "secretStoreRef": {"name": "store"},
+                "data": [{"secretKey": "password", "remoteRef": {"key": key}}]}}),
+        Stage::repository(),
+        Stage::release(spec),
+    ]
+}
+
+async fn password(stage: &Stage) -> String {
+    let secret = stage.get("v1", "Secret", "web").await.expect("it is there");
+    let values = lockstep::pipeline::compile::values_of(&secret);
+    String::from_utf8_lossy(&values.first().expect("a value").1).into_owned()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_release_lands_with_its_kustomization_and_what_its_values_come_from() {
+    let stage = Stage::new().await;
+    stage.publish("1.0.0", &[]);
+    stage.apply(store("")).await;
+    let first = stage.commit(&application("first", json!({})));
+    stage.kustomization().await;
+    stage.answered(&first, "True").await;
+    stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+    assert_eq!(password(&stage).await, "first-password");
+
+    // At rest nothing moves.
+    let before = stage.get("apps/v1", "Deployment", "web").await.expect("it is there");
+    let release = stage.get("helm.toolkit.fluxcd.io/v2", "HelmRelease", "web").await.expect("it is there");
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let after = stage.get("apps/v1", "Deployment", "web").await.expect("it is there");
+    assert_eq!(before.resource_version(), after.resource_version());
+    let after = stage.get("helm.toolkit.fluxcd.io/v2", "HelmRelease", "web").await.expect("it is there");
+    assert_eq!(release.resource_version(), after.resource_version());
+
+    // Another password in the store: the release is upgraded, and its workload restarted once.
+    let second = stage.commit(&application("second", json!({})));
+    stage.answered(&second, "True").await;
+    stage.ready("HelmRelease", "web", "True", "UpgradeSucceeded").await;
+    assert_eq!(password(&stage).await, "second-password");
+    let restarted = stage.get("apps/v1", "Deployment", "web").await.expect("it is there");
+    assert_eq!(restarted.generation(), before.generation() + 1);
+
+    // A bad release takes the whole revision back, the store's new password included.
+    let third = stage.commit(&application("third", json!({"values": {"fail": "true"}})));
+    let held = stage.answered(&third, "False").await;
+    let message = condition(&held, "Ready")["message"].as_str().expect("a message").to_owned();
+    assert!(message.contains("held at") && message.contains("Deployment/apps/web"), "{message}");
+    stage.ready("HelmRelease", "web", "True", "UpgradeSucceeded").await;
+    assert_eq!(password(&stage).await, "second-password");
+    assert_eq!(stage.statuses().await, pairs(&[(1, "superseded"), (2, "superseded"), (3, "failed"), (4, "deployed")]));
+
+    // Gone from the repository: uninstalled.
+    let fourth = stage.commit(&application("second", json!({}))[..2]);
+    stage.answered(&fourth, "True").await;
+    let at = Reference::new("helm.toolkit.fluxcd.io/v2", "HelmRelease", NAMESPACE, "web");
+    stage.until(&at, "gone", |found| found.is_none()).await;
+    assert_eq!(stage.statuses().await, []);
+    assert!(stage.get("apps/v1", "Deployment", "web").await.is_none());
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_release_that_cannot_be_rendered_is_named_in_one_pass_and_nothing_is_written() {
+    let stage = Stage::new().await;
+    stage.publish("1.0.0", &[]);
+    let mut other = Stage::release(json!({"valuesFrom": [{"kind": "ConfigMap", "name": "nowhere"}]}));
+    other["metadata"]["name"] = "other".into();
+    let mut third = Stage::release(json!({"postRenderers": [{"kustomize": {"images": [{"name": "a"}]}}]}));
+    third["metadata"]["name"] = "third".into();
+    let commit = stage.commit(&[Stage::repository(), Stage::release(json!({"values": {"tag": 1}})), other, third]);
+    stage.kustomization().await;
+    let held = stage.answered(&commit, "False").await;
+    let message = condition(&held, "Ready")["message"].as_str().expect("a message").to_owned();
+    for part in [
+        "3 problems",
+        "1.yaml:1: HelmRelease/apps/web: values don't meet the specifications of the schema",
+        "could not resolve ConfigMap chart values reference 'apps/nowhere' with key 'values.yaml': resource not found",
+        "not supported yet: spec.postRenderers",
+    ] {
+        assert!(message.contains(part), "{part} is not in: {message}");
+    }
+    assert!(stage.get("source.toolkit.fluxcd.io/v1", "HelmRepository", "charts").await.is_none());
+    stage.end().await;
+}
+
+/// A chart with an ExternalSecret of its own, and a workload that reads its Secret.
+const EXTERNAL: &str = "apiVersion: external-secrets.io/v1
+kind: ExternalSecret
+metadata: {name: inner}
+spec: {refreshInterval: 1s, secretStoreRef: {name: store}, data: [{secretKey: token, remoteRef: {key: db}}]}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: reader}
+spec:
+  selector: {matchLabels: {app: reader}}
+  template:
+    metadata: {labels: {app: reader}}
+    spec: {containers: [{name: a, image: a, envFrom: [{secretRef: {name: inner}}]}]}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_external_secret_of_a_chart_lands_with_it_and_its_rotation_restarts_the_charts_workload() {
+    let stage = Stage::new().await;
+    stage.publish("1.0.0", &[("templates/external.yaml", EXTERNAL)]);
+    stage.apply(store("one-password")).await;
+    let commit = stage.commit(&application("first", json!({})));
+    stage.kustomization().await;
+    stage.answered(&commit, "True").await;
+    stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+    let inner = stage.get("v1", "Secret", "inner").await.expect("it is there");
+    assert_eq!(inner.text("/metadata/ownerReferences/0/kind"), Some("ExternalSecret"));
+    let before = stage.get("apps/v1", "Deployment", "reader").await.expect("it is there");
+
+    // The store changes by itself; the release does not: its workload restarts all the same.
+    stage.apply(store("another-password")).await;
+    let at = Reference::new("apps/v1", "Deployment", NAMESPACE, "reader");
+    let is_so = |found: Option<&Object>| found.is_some_and(|found| found.generation() > before.generation());
+    let after = stage.until(&at, "restarted", is_so).await.expect("it is there");
+    assert!(after.text("/spec/template/metadata/annotations/lockstep.dev~1secrets").is_some());
+    assert_eq!(after.generation(), before.generation() + 1);
     stage.end().await;
 }

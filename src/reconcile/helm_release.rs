@@ -26,6 +26,8 @@ use crate::unit::{Thing, Unit};
 
 mod uninstall;
 
+/// How soon a release that was taken back with its unit is looked at again.
+const SETTLE: Duration = Duration::from_secs(1);
 /// Annotations by which an upgrade, or forgetting failures, is asked for; they act with a request to reconcile.
 const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
 const RESET_AT: &str = "reconcile.fluxcd.io/resetAt";
@@ -270,6 +272,9 @@ impl Turn<'_> {
         let common_digest = common_digest(self.spec.common_metadata.as_ref());
         let facts = Facts { attempt: &attempt, history: &history, common_digest, moment };
         let events = tell::told(&mut self.status, &fate, &facts);
+        // Its own spec was taken back with it: the next look tells how it stands now.
+        let is_taken_back = matches!(fate, Fate::TakenBack(_)) && !self.is_alone();
+        let next = if is_taken_back { Next::After(SETTLE) } else { next };
         Ok(Told::status(&self.status, events, next))
     }
 

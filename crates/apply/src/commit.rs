@@ -317,7 +317,10 @@ async fn wait_for(
     {
         return vec![Failure::general(At::Commit, error.to_string(), error.is_transient())];
     }
-    unhealthy(At::Commit, landing, waited)
+    let failures = unhealthy(At::Commit, landing, waited);
+    // A release that was not ready in time is taken back, and would be no sooner ready the next time.
+    let is_final = matches!(reading, Reading::Release | Reading::ReleaseJobs);
+    failures.into_iter().map(|failure| Failure { transient: failure.transient && !is_final, ..failure }).collect()
 }
 
 /// The failures of a wait, each with the place where its object was declared.
