@@ -48,7 +48,7 @@ impl Agent {
     /// Works until `stop` ends; objects that are worked on then are finished first.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
         let mut watches = JoinSet::new();
-        for kind in Kind::ALL {
+        for kind in Kind::all() {
             watches.spawn(follow(self.shared.clone(), kind));
         }
         let mut workers = JoinSet::new();

@@ -31,6 +31,7 @@ pub mod recorder;
 mod secret_store;
 pub mod triggers;
 pub mod units;
+mod unserved;
 
 use external_secret::Externals;
 use helm_release::Releases;
@@ -65,11 +66,13 @@ pub enum Kind {
     ClusterSecretStore,
     /// A secret to resolve.
     ExternalSecret,
+    /// A kind that is not reconciled yet.
+    Unserved(unserved::Unserved),
 }
 
 impl Kind {
-    /// All of them.
-    pub const ALL: [Self; 7] = [
+    /// Those that Lockstep reconciles.
+    pub const SERVED: [Self; 7] = [
         Self::GitRepository,
         Self::HelmRepository,
         Self::Kustomization,
@@ -78,6 +81,20 @@ impl Kind {
         Self::ClusterSecretStore,
         Self::ExternalSecret,
     ];
+
+    /// Those whose objects are watched.
+    pub fn all() -> impl Iterator<Item = Self> {
+        Self::SERVED.into_iter().chain(unserved::ALL.into_iter().map(Self::Unserved))
+    }
+
+    /// Whether objects lie in namespaces.
+    pub fn is_namespaced(self) -> bool {
+        match self {
+            Self::ClusterSecretStore => false,
+            Self::Unserved(unserved) => unserved.is_namespaced,
+            _ => true,
+        }
+    }
 
     /// `kind` as objects carry it.
     pub fn name(self) -> &'static str {
@@ -89,6 +106,7 @@ impl Kind {
             Self::SecretStore => "SecretStore",
             Self::ClusterSecretStore => "ClusterSecretStore",
             Self::ExternalSecret => "ExternalSecret",
+            Self::Unserved(unserved) => unserved.kind,
         }
     }
 
@@ -99,6 +117,7 @@ impl Kind {
             Self::Kustomization => "kustomize.toolkit.fluxcd.io/v1",
             Self::HelmRelease => "helm.toolkit.fluxcd.io/v2",
             Self::SecretStore | Self::ClusterSecretStore | Self::ExternalSecret => "external-secrets.io/v1",
+            Self::Unserved(unserved) => unserved.api_version,
         }
     }
 
@@ -109,6 +128,7 @@ impl Kind {
             Self::Kustomization => "kustomize-controller",
             Self::HelmRelease => "helm-controller",
             Self::SecretStore | Self::ClusterSecretStore | Self::ExternalSecret => "external-secrets",
+            Self::Unserved(unserved) => unserved.controller,
         }
     }
 }
@@ -206,6 +226,7 @@ fn reconcile<'a>(key: &'a Key, object: &'a Object, shared: &'a Arc<Shared>) -> B
         Kind::HelmRelease => helm_release::reconcile(key, object, shared).boxed(),
         Kind::SecretStore | Kind::ClusterSecretStore => secret_store::reconcile(key, object, shared).boxed(),
         Kind::ExternalSecret => external_secret::reconcile(key, object, shared).boxed(),
+        Kind::Unserved(_) => unserved::reconcile(key, object, shared).boxed(),
     }
 }
 

@@ -59,3 +59,38 @@ fn a_revision_lands_with_its_external_secret() {
     assert_eq!(secret["data"]["password"], "Zmlyc3QtdmFsdWU=");
     agent.until("deployment/web", |web| web["status"]["readyReplicas"] == 1);
 }
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn an_object_of_a_kind_that_is_not_reconciled_says_so_unless_another_controller_answers_it() {
+    let testbed = Testbed::shared();
+    let agent = Agent::of_namespace(testbed, "unserved");
+    let namespace = &agent.namespace;
+    let bucket = |name: &str| {
+        format!(
+            "apiVersion: source.toolkit.fluxcd.io/v1\nkind: Bucket\nmetadata: {{name: {name}, namespace: {namespace}}}\n\
+             spec: {{bucketName: b, endpoint: s3.example.com, interval: 1m}}\n"
+        )
+    };
+    let push = format!(
+        "apiVersion: external-secrets.io/v1alpha1\nkind: PushSecret\nmetadata: {{name: push, namespace: {namespace}}}\n\
+         spec: {{secretStoreRefs: [{{name: store}}], selector: {{secret: {{name: s}}}}}}\n"
+    );
+    testbed.apply(&[bucket("mine"), bucket("theirs"), push].join("---\n"));
+    let answer = "{\"status\":{\"conditions\":[{\"type\":\"Ready\",\"status\":\"True\",\"reason\":\"Succeeded\",\"message\":\"m\",\"lastTransitionTime\":\"2026-01-01T00:00:00Z\"}]}}";
+    testbed.kubectl(&[
+        "patch",
+        "bucket",
+        "theirs",
+        "-n",
+        namespace,
+        "--subresource=status",
+        "--type=merge",
+        "-p",
+        answer,
+    ]);
+    let told = agent.ready("bucket/mine", "False", "Unsupported");
+    assert_eq!(agent::condition(&told, "Stalled")["status"], "True");
+    agent.ready("pushsecret/push", "False", "Unsupported");
+    agent.ready("bucket/theirs", "True", "Succeeded");
+}

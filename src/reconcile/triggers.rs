@@ -142,7 +142,7 @@ pub fn unit_of(shared: &Shared, object: &Object) -> Unit {
 
 /// The key of a unit's own object.
 pub fn key_of(unit: &Unit) -> Option<Key> {
-    let kind = Kind::ALL.into_iter().find(|kind| kind.name() == unit.kind)?;
+    let kind = Kind::SERVED.into_iter().find(|kind| kind.name() == unit.kind)?;
     Some(Key { kind, namespace: unit.namespace.clone(), name: unit.name.clone() })
 }
 
