@@ -115,7 +115,10 @@ impl Chart {
 }
 
 fn join(folder: &str, name: &str) -> String {
-    if folder.is_empty() { name.to_owned() } else { format!("{folder}/{name}") }
+    match (folder, name) {
+        ("", path) | (path, "") => path.to_owned(),
+        _ => format!("{folder}/{name}"),
+    }
 }
 
 fn walk(files: &dyn Files, root: &str, folder: &str, rules: &Rules, found: &mut Vec<File>) -> Result<(), ChartError> {
@@ -254,4 +257,21 @@ fn dependency(name: &str, files: Vec<File>, depth: usize) -> Result<Chart, Chart
         Some(File { name: name.to_owned(), data: file.data })
     });
     from_files(inner.collect(), depth + 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use manifest::MemoryFiles;
+
+    #[test]
+    fn a_chart_lies_in_a_folder_of_a_tree() {
+        let mut files = MemoryFiles::default();
+        files.insert("charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 0.1.0\n");
+        files.insert("charts/web/templates/t.yaml", "{}");
+        files.insert("charts/other/Chart.yaml", "");
+        let chart = Chart::load(&files, "charts/web").unwrap();
+        assert_eq!((chart.name(), chart.templates.len()), ("web", 1));
+        assert!(Chart::load(&files, "charts/none").is_err());
+    }
 }
