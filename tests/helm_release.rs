@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
+#[path = "support/chart.rs"]
+mod chart;
 #[path = "support/repository.rs"]
 mod repository;
 
@@ -33,63 +35,6 @@ const NAMESPACE: &str = "apps";
 const CHARTS: &str = "https://charts.example.com";
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// A small chart: a Deployment that reads a Secret of the chart, a hook before and one after, a definition.
-fn chart(version: &str, extra: &[(&str, &str)]) -> BTreeMap<String, String> {
-    let deployment = "apiVersion: apps/v1
-kind: Deployment
-metadata: {name: '{{ .Release.Name }}'}
-spec:
-  replicas: 1
-  selector: {matchLabels: {app: web}}
-  template:
-    metadata: {labels: {app: web, testbed/fail: '{{ .Values.fail }}'}}
-    spec: {containers: [{name: web, image: 'web:{{ .Values.tag }}', envFrom: [{secretRef: {name: web}}]}]}
-";
-    let secret =
-        "apiVersion: v1\nkind: Secret\nmetadata: {name: web}\nstringData: {password: '{{ .Values.password }}'}\n";
-    let account = "apiVersion: v1
-kind: ServiceAccount
-metadata:
-  name: migrate
-  annotations:
-    helm.sh/hook: pre-install,pre-upgrade
-    helm.sh/hook-weight: '-5'
-    helm.sh/hook-delete-policy: before-hook-creation,hook-succeeded
-";
-    let hook = |name: &str, events: &str| {
-        format!(
-            "apiVersion: batch/v1\nkind: Job\nmetadata:\n  name: {name}\n  annotations: {{helm.sh/hook: '{events}'}}\n\
-             spec: {{template: {{spec: {{restartPolicy: Never, containers: [{{name: a, image: a}}]}}}}}}\n"
-        )
-    };
-    let crd = "apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: widgets.example.com}
-spec:
-  group: example.com
-  scope: Namespaced
-  names: {kind: Widget, plural: widgets}
-  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
-";
-    let schema = r#"{"type": "object", "properties": {"tag": {"type": "string"}}}"#;
-    let mut files: BTreeMap<String, String> = [
-        ("Chart.yaml", format!("apiVersion: v2\nname: web\nversion: {version}\nappVersion: '9'\n")),
-        ("values.yaml", "tag: one\nfail: ''\npassword: plain\n".into()),
-        ("values.schema.json", schema.into()),
-        ("templates/deployment.yaml", deployment.into()),
-        ("templates/secret.yaml", secret.into()),
-        ("templates/account.yaml", account.into()),
-        ("templates/before.yaml", hook("before", "pre-install,pre-upgrade")),
-        ("templates/after.yaml", hook("after", "post-install")),
-        ("templates/farewell.yaml", hook("farewell", "pre-delete")),
-        ("crds/widgets.yaml", crd.into()),
-    ]
-    .map(|(name, text)| (name.to_owned(), text))
-    .into();
-    files.extend(extra.iter().map(|(name, text)| ((*name).to_owned(), (*text).to_owned())));
-    files
-}
 
 fn packed(files: &BTreeMap<String, String>) -> Vec<u8> {
     let mut archive = tar::Builder::new(GzEncoder::new(Vec::new(), Compression::fast()));
@@ -180,7 +125,7 @@ impl Stage {
     fn publish(&self, version: &str, extra: &[(&str, &str)]) {
         let folder = self.folder.path().join("charts");
         std::fs::create_dir_all(&folder).expect("a folder");
-        let bytes = packed(&chart(version, extra));
+        let bytes = packed(&chart::chart(version, extra));
         let digest = format!("{:x}", Sha256::digest(&bytes));
         std::fs::write(folder.join(format!("web-{version}.tgz")), bytes).expect("a file");
         self.versions.borrow_mut().push((version.to_owned(), digest));
@@ -334,7 +279,9 @@ async fn a_release_that_stands_alone_is_installed_upgraded_taken_back_and_uninst
     assert_eq!(web.annotation("meta.helm.sh/release-namespace"), Some(NAMESPACE));
     assert!(stage.get("v1", "ServiceAccount", "migrate").await.is_none(), "the hook's account is cleared up");
     assert!(stage.get("batch/v1", "Job", "before").await.is_some(), "a hook without policy stays until the next run");
-    assert!(stage.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "widgets.example.com").await.is_some());
+    assert!(
+        stage.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", "gadgets.charts.example.com").await.is_some()
+    );
 
     // A newer version in the repository is found by itself.
     stage.publish("1.1.0", &[]);
