@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use apply::{Cluster, ClusterError};
+use apply::{Candidate, Cluster, ClusterError};
 use manifest::{Object, ObjectId, Origin};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -220,6 +220,8 @@ impl std::fmt::Display for Problem {
 pub struct Report {
     /// At least one.
     pub problems: Vec<Problem>,
+    /// The unit's own objects, when they are known although something that they declare has failed.
+    pub known: Option<Candidate>,
     /// What was read.
     pub read_set: ReadSet,
 }

@@ -60,12 +60,8 @@ impl std::error::Error for Error {}
 /// Opens all objects; without identities nothing is opened. Values are shown to the witness first.
 ///
 /// # Errors
-/// All objects that did not open, and Secrets that are encrypted all the same, which no cluster could use.
-pub fn sealed(
-    mut objects: Vec<Object>,
-    identities: Option<&Identities>,
-    witness: Witness<'_>,
-) -> Result<Vec<Object>, Vec<Error>> {
+/// All objects that did not open and are left as they are, and Secrets that are encrypted all the same, which no cluster could use.
+pub fn sealed(objects: &mut [Object], identities: Option<&Identities>, witness: Witness<'_>) -> Result<(), Vec<Error>> {
     let mut errors = Vec::new();
     for object in objects.iter_mut().filter(|object| !is_disabled(object)) {
         let (origin, id) = (object.origin().cloned(), object.id());
@@ -76,7 +72,7 @@ pub fn sealed(
         let error = |problem| Error { origin: origin.clone(), object: id.clone(), problem };
         errors.extend(problems.into_iter().map(error));
     }
-    if errors.is_empty() { Ok(objects) } else { Err(errors) }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
 fn is_disabled(object: &Object) -> bool {

@@ -131,7 +131,8 @@ fn documents_encrypted_one_by_one_open_as_objects() {
         let value = yaml::to_value(document, yaml::Resolver::V3, yaml::Strictness::Strict).unwrap();
         Object::new(value).unwrap()
     });
-    let opened = sealed(objects.collect(), Some(&identities), &ignore).unwrap();
+    let mut opened: Vec<Object> = objects.collect();
+    sealed(&mut opened, Some(&identities), &ignore).unwrap();
     assert!(opened.iter().all(|object| object.text("/stringData/password") == Some("hunter2")));
     assert!(opened.iter().all(|object| object.value().get("sops").is_none()));
 }
@@ -153,7 +154,8 @@ fn an_object_can_ask_to_stay_sealed() {
     let strict = Files::new(tree(&[("s.yaml", &stale)]), Some(&identities), true, &ignore);
     assert!(read(&strict, "s.yaml", Purpose::Resource).is_err());
     let object = Object::new(yaml::from_str(&yaml).unwrap()).unwrap();
-    let kept = sealed(vec![object.clone()], Some(&identities), &ignore).unwrap();
+    let mut kept = vec![object.clone()];
+    sealed(&mut kept, Some(&identities), &ignore).unwrap();
     assert_eq!(kept[0].value(), object.value());
 }
 
@@ -168,7 +170,8 @@ fn entries_of_a_secret_open_in_the_format_of_their_key() {
         "plain": STANDARD.encode("plain"),
         "broken": "%",
     });
-    let opened = sealed(vec![secret_of(data)], Some(&keys.identities()), &ignore).unwrap();
+    let mut opened = vec![secret_of(data)];
+    sealed(&mut opened, Some(&keys.identities()), &ignore).unwrap();
     let entry = |key: &str| {
         let text = opened[0].value()["data"][key].as_str().unwrap();
         STANDARD.decode(text).map_or_else(|_| text.to_owned(), |bytes| String::from_utf8(bytes).unwrap())
@@ -191,8 +194,8 @@ fn all_objects_that_do_not_open_are_told_with_place_recipient_and_hint() {
     secret.value_mut()["data"]["age.key"] = STANDARD.encode("AGE-SECRET-KEY-1QQQ").into();
     secret.value_mut()["data"]["key.asc"] = STANDARD.encode("x").into();
     let identities = Identities::from_secret(&secret).unwrap();
-    let objects = vec![object.clone(), secret_of(json!({"b.env": env})), object];
-    let errors = sealed(objects, Some(&identities), &ignore).unwrap_err();
+    let mut objects = vec![object.clone(), secret_of(json!({"b.env": env})), object];
+    let errors = sealed(&mut objects, Some(&identities), &ignore).unwrap_err();
     assert_eq!(errors.len(), 3);
     let first = errors[0].to_string();
     assert!(first.starts_with("apps/db.yaml:7: Secret/db: the data key cannot be recovered"), "{first}");
@@ -213,7 +216,7 @@ fn all_objects_that_do_not_open_are_told_with_place_recipient_and_hint() {
 fn a_secret_that_is_still_encrypted_is_refused_in_flux_words() {
     let keys = Keys::new();
     let object = Object::new(yaml::from_str(&keys.encrypt(SECRET, Format::Yaml)).unwrap()).unwrap();
-    let errors = sealed(vec![object], None, &ignore).unwrap_err();
+    let errors = sealed(&mut [object], None, &ignore).unwrap_err();
     assert_eq!(
         errors[0].to_string(),
         "Secret/db is SOPS encrypted, configuring decryption is required for this secret to be reconciled"

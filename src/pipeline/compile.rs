@@ -57,10 +57,11 @@ pub struct Compiled {
 /// # Errors
 /// All that failed, with what was read.
 pub async fn compile(job: &Job<'_>, world: &World) -> Result<Compiled, Report> {
-    let mut compile = Compile { job, world, read_set: ReadSet::default(), secrets: Vec::new(), warnings: Vec::new() };
+    let mut compile =
+        Compile { job, world, read_set: ReadSet::default(), secrets: Vec::new(), warnings: Vec::new(), known: None };
     match compile.run().await {
         Ok(compiled) => Ok(compiled),
-        Err(problems) => Err(Report { problems, read_set: compile.read_set }),
+        Err(problems) => Err(Report { problems, known: compile.known, read_set: compile.read_set }),
     }
 }
 
@@ -70,6 +71,8 @@ struct Compile<'a> {
     read_set: ReadSet,
     secrets: Vec<Live>,
     warnings: Vec<String>,
+    /// The unit's own objects, once expanding has failed.
+    known: Option<Candidate>,
 }
 
 impl Compile<'_> {
@@ -82,9 +85,16 @@ impl Compile<'_> {
         let digest = format!("sha256:{}", digest(kustomize::print(&built).as_bytes()));
         let objects = self.own(built);
         let input = expand::Input { objects: &objects, landed: self.job.landed, user: self.job.user.clone() };
-        let mut expanded = expand::expand(input, self.world, &mut self.read_set).await?;
-        let own = objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER)));
-        let objects = own.chain(expanded.objects).collect();
+        let expanded = expand::expand(input, self.world, &mut self.read_set).await;
+        let own: Vec<Desired> = objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER))).collect();
+        let mut expanded = match expanded {
+            Ok(expanded) => expanded,
+            Err(problems) => {
+                self.known = Some(Candidate { objects: own, ..Candidate::default() });
+                return Err(problems);
+            }
+        };
+        let objects = own.into_iter().chain(expanded.objects).collect();
         let candidate = Candidate {
             revision: self.job.source.revision.clone(),
             input: self.read_set.digest(),
@@ -240,11 +250,19 @@ impl Recipe {
     fn steps(&self, witness: &(dyn Fn(&[u8]) + Send + Sync)) -> Result<(Vec<Object>, Vec<String>), Vec<Problem>> {
         let files = decrypt::Files::new(self.files.clone(), self.identities.as_ref(), self.enforces_mac, witness);
         let built = build::objects(&files, &self.path, &self.spec);
-        let objects = built.map_err(|errors| errors.into_iter().map(of_build).collect::<Vec<_>>())?;
-        let opened = decrypt::sealed(objects, self.identities.as_ref(), witness);
-        let objects = opened.map_err(|errors| errors.iter().map(|error| of_step(error)).collect::<Vec<_>>())?;
+        let mut objects = built.map_err(|errors| errors.into_iter().map(of_build).collect::<Vec<_>>())?;
+        let opened = decrypt::sealed(&mut objects, self.identities.as_ref(), witness);
+        let mut problems: Vec<Problem> = opened.err().iter().flatten().map(|error| of_step(error)).collect();
+        // What stays sealed is not substituted, but the others can be told of.
+        objects.retain(|object| problems.is_empty() || object.value().get("sops").is_none());
         let substituted = substitute::all(objects, &self.variables, Unset::Error);
-        let objects = substituted.map_err(|errors| errors.iter().map(|error| of_step(error)).collect::<Vec<_>>())?;
+        let objects = substituted.unwrap_or_else(|errors| {
+            problems.extend(errors.iter().map(|error| of_step(error)));
+            Vec::new()
+        });
+        if !problems.is_empty() {
+            return Err(problems);
+        }
         Ok((objects, files.warnings()))
     }
 }

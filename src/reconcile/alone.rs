@@ -74,10 +74,7 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     };
     let keys = world.keys.clone();
     let seal = move |bytes: &[u8]| keys.seal(bytes);
-    let prepared = match apply::plan(candidate, behaviour, &base, &site.cluster, &seal).await {
-        Ok(plan) => apply::prepare(plan, &site.cluster).await,
-        Err(failures) => Err(failures),
-    };
+    let prepared = apply::propose(candidate, behaviour, &base, &site.cluster, &seal).await;
     match prepared {
         Ok(prepared) if is_at_rest(&prepared, landed.as_deref()) && journal.open().is_none() => {
             Ok(Landed::AtRest(expanded))

@@ -91,7 +91,7 @@ impl Turn<'_> {
         let job = Job { object: self.object, spec: &self.spec, source: &source, landed: landed.as_deref(), user };
         match pipeline::compile(&job, &self.shared.world).await {
             Ok(compiled) => self.land(&source, compiled, &mut journal).await,
-            Err(report) => Ok(self.failed_to_compile(&source, report)),
+            Err(report) => Ok(self.failed_to_compile(&source, report, &journal).await),
         }
     }
 
@@ -215,8 +215,7 @@ impl Turn<'_> {
         let cluster = self.cluster();
         let keys = self.shared.world.keys.clone();
         let seal = move |bytes: &[u8]| keys.seal(bytes);
-        let plan = apply::plan(candidate, self.behaviour(), base, &cluster, &seal).await?;
-        apply::prepare(plan, &cluster).await
+        apply::propose(candidate, self.behaviour(), base, &cluster, &seal).await
     }
 
     fn base(&self, journal: &Journal) -> Base {
@@ -286,11 +285,17 @@ impl Turn<'_> {
         Told::status(&self.status, events, next)
     }
 
-    fn failed_to_compile(&mut self, source: &Fetched, report: Report) -> Told {
+    /// The server is asked about what is known all the same, so that everything is told at once.
+    async fn failed_to_compile(&mut self, source: &Fetched, report: Report, journal: &Journal) -> Told {
         let why = crate::status::reason_of_compile(&report.problems);
-        let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
-        let message = list("nothing was written", &problems);
+        let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
         let is_transient = report.is_transient();
+        if let Some(known) = report.known
+            && let Err(failures) = self.prepare(known, &self.base(journal)).await
+        {
+            problems.extend(tell::texts(&failures));
+        }
+        let message = list("nothing was written", &problems);
         triggers::not_compiled(self.shared, &report.problems);
         self.shared.units.failed(self.unit(), report.read_set, is_transient);
         let told = self.not_ready(source, why, &message);

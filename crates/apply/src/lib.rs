@@ -42,5 +42,5 @@ pub use diff::{Diff, FieldChange};
 pub use journal::{Journal, Phase, Store, StoreError};
 pub use landing::{Outcome, Verdict, land, resume};
 pub use plan::{Action, Base, Landing, Plan, Proof, plan};
-pub use prepare::{Prepared, prepare};
+pub use prepare::{Prepared, prepare, propose};
 pub use report::Failure;

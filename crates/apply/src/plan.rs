@@ -176,13 +176,30 @@ pub async fn plan(
     cluster: &Arc<dyn Cluster>,
     seal: Seal<'_>,
 ) -> Result<Plan, Vec<Failure>> {
+    attempt(candidate, behaviour, base, cluster, seal).await.map_err(|unplanned| unplanned.failures)
+}
+
+/// A candidate that cannot be planned, and why.
+pub(crate) struct Unplanned {
+    pub(crate) failures: Vec<Failure>,
+    pub(crate) candidate: Candidate,
+}
+
+/// [`plan`], that gives the candidate back.
+pub(crate) async fn attempt(
+    candidate: Candidate,
+    behaviour: Behaviour,
+    base: &Base,
+    cluster: &Arc<dyn Cluster>,
+    seal: Seal<'_>,
+) -> Result<Plan, Unplanned> {
     let mut planner = Planner::new(candidate, cluster);
     planner.find_twins();
     planner.settle_scopes().await;
     planner.read_live().await;
     planner.fill_owners().await;
     if !planner.failures.is_empty() {
-        return Err(planner.failures);
+        return Err(Unplanned { failures: planner.failures, candidate: planner.candidate });
     }
     let stamps = if behaviour.rollout { planner.stamp(base, seal) } else { Stamps::new() };
     let stale = planner.stale(base, behaviour.prune);

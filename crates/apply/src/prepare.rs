@@ -9,10 +9,11 @@ use manifest::Object;
 use serde_json::Value;
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
-use crate::desired::{Desired, Policy};
+use crate::desired::{Behaviour, Candidate, Desired, Policy};
 use crate::diff::{self, Diff};
-use crate::plan::{Action, Change, Landing, PARALLEL, Plan, Proof, Step};
+use crate::plan::{self, Action, Base, Change, Landing, PARALLEL, Plan, Proof, Step, Unplanned};
 use crate::report::{Failure, Step as At};
+use crate::stamp::Seal;
 
 /// Namespace for dry runs of objects whose own namespace comes with the same landing.
 const STAND_IN: &str = "default";
@@ -33,6 +34,36 @@ impl Prepared {
     pub fn diff(&self, reference: &Reference) -> Option<&Diff> {
         self.diffs.get(reference)
     }
+}
+
+/// Plans a candidate and tries it on the server: everything between a compile and the first write.
+///
+/// # Errors
+/// All failures in one pass: what cannot be planned, and what the server refuses of the rest.
+pub async fn propose(
+    candidate: Candidate,
+    behaviour: Behaviour,
+    base: &Base,
+    cluster: &Arc<dyn Cluster>,
+    seal: Seal<'_>,
+) -> Result<Prepared, Vec<Failure>> {
+    let Unplanned { mut failures, mut candidate } =
+        match plan::attempt(candidate, behaviour.clone(), base, cluster, seal).await {
+            Ok(plan) => return prepare(plan, cluster).await,
+            Err(unplanned) => unplanned,
+        };
+    if failures.iter().any(|failure| failure.transient) {
+        return Err(failures);
+    }
+    let has_failed = |desired: &Desired| failures.iter().any(|f| f.id.as_ref() == Some(&desired.object.id()));
+    candidate.objects.retain(|desired| !has_failed(desired));
+    candidate.releases.retain(|release| !release.objects.iter().any(has_failed));
+    if let Ok(rest) = plan::attempt(candidate, behaviour, base, cluster, seal).await
+        && let Err(more) = prepare(rest, cluster).await
+    {
+        failures.extend(more);
+    }
+    Err(failures)
 }
 
 /// Tries every object on the server without writing it.

@@ -191,10 +191,7 @@ impl Work<'_> {
         let candidate = Candidate { revision: "uninstall".into(), input, releases, removals, ..Candidate::default() };
         let behaviour = Behaviour { prune: true, timeout: self.timeout, rollout: false, ..Behaviour::default() };
         let seal = |_: &[u8]| String::new();
-        let prepared = match apply::plan(candidate, behaviour, &Base::default(), &self.cluster, &seal).await {
-            Ok(plan) => apply::prepare(plan, &self.cluster).await,
-            Err(failures) => Err(failures),
-        };
+        let prepared = apply::propose(candidate, behaviour, &Base::default(), &self.cluster, &seal).await;
         match prepared {
             Ok(prepared) => Ok(verdict(&landing::land(prepared, &mut journal, &site).await?)),
             Err(failures) => Ok(Err(super::texts(&failures))),

@@ -17,10 +17,7 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
         let behaviour = Behaviour { prune: true, ..turn.behaviour() };
         let cluster = turn.cluster();
         let seal = |_: &[u8]| String::new();
-        let prepared = match apply::plan(Candidate::default(), behaviour, &base, &cluster, &seal).await {
-            Ok(plan) => apply::prepare(plan, &cluster).await,
-            Err(failures) => Err(failures),
-        };
+        let prepared = apply::propose(Candidate::default(), behaviour, &base, &cluster, &seal).await;
         let retry = || Ok(Told::nothing(Next::After(turn.retry_interval())));
         let Ok(prepared) = prepared else { return retry() };
         let outcome = landing::land(prepared, &mut journal, &turn.site(landing::never())).await?;

@@ -1,0 +1,114 @@
+//! A commit with many errors: each unit tells all of its own in one pass, writes nothing, and holds no other unit.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
+
+#[path = "support/agent.rs"]
+mod agent;
+#[path = "support/scene.rs"]
+mod scene;
+#[path = "support/testbed.rs"]
+mod testbed;
+
+use agent::condition;
+use scene::{Scene, deployment, external, kustomization};
+use testbed::run;
+
+const BAD_YAML: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n data: {}\n";
+const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: config}\ndata: {region: '${REGION}'}\n";
+const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: sealed}\nstringData: {password: VALUE}\n";
+const UNKNOWN: &str = "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: gadget}\n";
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn seven_errors_in_three_units_are_told_at_once_and_hold_nobody_else() {
+    let scene = Scene::new("errors");
+    let namespace = scene.agent.namespace.clone();
+    bad_build(&scene);
+    bad_content(&scene);
+    bad_references(&scene);
+    scene.vault.put("good", &scene.canary("good"));
+    scene.git.write("good/app.yaml", &[external("good", "1h"), deployment("good", "good", "")].join("---\n"));
+    scene.push("seven errors and a good unit");
+    let decryption = ", decryption: {provider: sops, secretRef: {name: sops-age}}, postBuild: {substitute: {OTHER: x}}";
+    for (name, more) in [("build", ""), ("content", decryption), ("references", ""), ("good", "")] {
+        scene.testbed.apply(&kustomization(name, &namespace, more));
+    }
+    let build = told(&scene, "build", "BuildFailed");
+    expect(&build, &["build/one.yaml:5", "build/two.yaml:5", "build/nested/kustomization.yaml", "Deployment", "nobody"]);
+    let content = told(&scene, "content", "BuildFailed");
+    expect(&content, &["content/config.yaml:1", "ConfigMap", "REGION", "content/sealed.yaml:1", "sealed", "age"]);
+    let references = told(&scene, "references", "ReconciliationFailed");
+    expect(&references, &["references/external.yaml:1", &scene.vault.host, "absent"]);
+    expect(&references, &["references/release.yaml:1", "HelmRelease", "replicas"]);
+    expect(&references, &["references/gadget.yaml:1", "Gadget"]);
+    scene.agent.ready("kustomization/good", "True", "ReconciliationSucceeded");
+    for absent in ["configmap/a", "configmap/config", "secret/sealed", "externalsecret/absent", "helmrelease/chart"] {
+        assert_eq!(scene.agent.get(absent), None, "{absent} was written");
+    }
+    scene.finish();
+}
+
+/// Two files that are no YAML, and, in a folder of its own, a patch whose target is not there.
+fn bad_build(scene: &Scene) {
+    scene.git.write("build/one.yaml", BAD_YAML);
+    scene.git.write("build/two.yaml", BAD_YAML);
+    scene.git.write("build/kustomization.yaml", "resources: [one.yaml, two.yaml, nested]\n");
+    scene.git.write("build/nested/map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: nested}\n");
+    scene.git.write(
+        "build/nested/kustomization.yaml",
+        "resources: [map.yaml]\npatches:\n- patch: |\n    apiVersion: apps/v1\n    kind: Deployment\n    metadata: {name: nobody}\n    spec: {replicas: 2}\n",
+    );
+}
+
+/// A variable that nobody sets, and a Secret for another age key than the cluster's.
+fn bad_content(scene: &Scene) {
+    scene.git.write("content/config.yaml", CONFIG);
+    let folder = scene.testbed.data().join("keys").join(&scene.agent.namespace);
+    std::fs::create_dir_all(&folder).expect("the data folder can be written");
+    let key = |name: &str| {
+        let file = folder.join(name);
+        run(scene.testbed.tool("age-keygen").arg("-o").arg(&file));
+        let recipient = run(scene.testbed.tool("age-keygen").arg("-y").arg(&file));
+        (file, recipient)
+    };
+    let ((ours, _), (_, theirs)) = (key("ours"), key("theirs"));
+    let plain = folder.join("sealed.yaml");
+    std::fs::write(&plain, SECRET.replace("VALUE", &format!("'{}'", scene.canary("sealed")))).expect("a file");
+    let mut sops = scene.testbed.tool("sops");
+    sops.args(["encrypt", "--encrypted-regex", "^(data|stringData)$", "--age", &theirs]).arg(&plain);
+    scene.git.write("content/sealed.yaml", &run(&mut sops));
+    let file = format!("--from-file=age.agekey={}", ours.display());
+    scene.testbed.kubectl(&["create", "secret", "generic", "sops-age", "-n", &scene.agent.namespace, &file]);
+}
+
+/// A key that the vault has not, values that the chart's schema refuses, and a kind that nobody serves.
+fn bad_references(scene: &Scene) {
+    scene.git.write("references/external.yaml", &external("absent", "1h"));
+    scene.git.write("references/gadget.yaml", UNKNOWN);
+    scene.git.write("charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n");
+    scene.git.write("charts/web/values.yaml", "replicas: 1\n");
+    scene.git.write(
+        "charts/web/values.schema.json",
+        "{\"type\": \"object\", \"properties\": {\"replicas\": {\"type\": \"integer\"}}}\n",
+    );
+    scene.git.write(
+        "charts/web/templates/map.yaml",
+        "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: {{ .Release.Name }}}\ndata: {replicas: '{{ .Values.replicas }}'}\n",
+    );
+    scene.git.write(
+        "references/release.yaml",
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: chart}\n\
+         spec: {interval: 1h, chart: {spec: {chart: ./charts/web, sourceRef: {kind: GitRepository, name: repo}}}, values: {replicas: many}}\n",
+    );
+}
+
+fn told(scene: &Scene, unit: &str, reason: &str) -> String {
+    let held = scene.agent.ready(&format!("kustomization/{unit}"), "False", reason);
+    condition(&held, "Ready")["message"].as_str().expect("a message").to_owned()
+}
+
+fn expect(message: &str, parts: &[&str]) {
+    for part in parts {
+        assert!(message.contains(part), "{part} is not in\n{message}");
+    }
+}
