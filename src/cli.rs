@@ -9,11 +9,14 @@
 
 mod completion;
 mod crds;
+mod demo;
 mod disk;
+mod folder;
 mod helm;
 mod kustomize;
 mod run;
 mod sops;
+mod table;
 mod version;
 
 use std::io::{self, Write as _};
@@ -38,6 +41,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
+    Demo(demo::Arguments),
     Run(run::Arguments),
     Kustomize(kustomize::Arguments),
     Helm(helm::Arguments),
@@ -69,6 +73,7 @@ pub fn run() -> ExitCode {
 impl Verb {
     fn run(self) -> Outcome {
         match self {
+            Verb::Demo(arguments) => arguments.run(),
             Verb::Run(arguments) => arguments.run(),
             Verb::Kustomize(arguments) => arguments.run(),
             Verb::Helm(arguments) => arguments.run(),
