@@ -1,12 +1,10 @@
 //! Replays the seeds of the fuzzer, and many mutations of them, with the toolchain at hand.
 
-#![expect(clippy::disallowed_methods, clippy::expect_used, reason = "a test reads its cases")]
-
 #[path = "../fuzz/check.rs"]
 #[expect(unreachable_pub, reason = "the fuzzer includes the file too")]
 mod check;
-
-use std::path::Path;
+#[path = "../../../tests/support/mutations.rs"]
+mod mutations;
 
 /// Mutations of all seeds together.
 const ROUNDS: usize = 5_000;
@@ -63,62 +61,11 @@ const PIECES: [&str; 48] = [
     "~",
 ];
 
-/// Numbers that look random and are the same each time (xorshift).
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, bound: usize) -> usize {
-        self.0 ^= self.0 << 13;
-        self.0 ^= self.0 >> 7;
-        self.0 ^= self.0 << 17;
-        usize::try_from(self.0 >> 33).expect("31 bits fit") % bound.max(1)
-    }
-}
-
-fn seeds() -> Vec<Vec<u8>> {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let cases = std::fs::read_dir(folder.join("tests/cases")).expect("the cases are there");
-    let cases = cases.map(|entry| entry.expect("the folder can be read").path().join("in.yaml"));
-    let seeds = std::fs::read_dir(folder.join("fuzz/seeds")).expect("the seeds are there");
-    let seeds = seeds.map(|entry| entry.expect("the folder can be read").path());
-    let mut paths: Vec<_> = cases.chain(seeds).collect();
-    paths.sort();
-    paths.iter().map(|path| std::fs::read(path).expect("a seed can be read")).collect()
-}
-
-fn mutate(bytes: &mut Vec<u8>, other: &[u8], dice: &mut Dice) {
-    let at = dice.below(bytes.len() + 1);
-    let end = (at + dice.below(8)).min(bytes.len());
-    match dice.below(6) {
-        0 => drop(bytes.drain(at..end)),
-        1 => {
-            let copy = bytes[at..end].to_vec();
-            let to = dice.below(bytes.len() + 1);
-            bytes.splice(to..to, copy);
-        }
-        2 if at < bytes.len() => bytes[at] = u8::try_from(dice.below(256)).expect("a byte"),
-        3 => {
-            let from = dice.below(other.len() + 1);
-            let until = (from + dice.below(40)).min(other.len());
-            bytes.splice(at..at, other[from..until].iter().copied());
-        }
-        _ => drop(bytes.splice(at..at, PIECES[dice.below(PIECES.len())].bytes())),
-    }
-}
-
 #[test]
 fn no_seed_and_no_mutation_of_one_panics() {
-    let seeds = seeds();
-    seeds.iter().for_each(|seed| check::check(seed));
-    let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
-    for _ in 0..ROUNDS {
-        let mut bytes = seeds[dice.below(seeds.len())].clone();
-        let other = &seeds[dice.below(seeds.len())];
-        for _ in 0..=dice.below(4) {
-            mutate(&mut bytes, other, &mut dice);
-        }
-        check::check(&bytes);
-    }
+    let cases = mutations::files("tests/cases").into_iter().filter(|path| path.ends_with("in.yaml"));
+    let seeds: Vec<_> = cases.chain(mutations::files("fuzz/seeds")).collect();
+    mutations::replay(&seeds, &PIECES, ROUNDS, check::check);
 }
 
 #[test]
