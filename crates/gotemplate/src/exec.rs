@@ -191,6 +191,7 @@ impl<'t> State<'t, '_, '_, '_> {
             Value::Nil => self.write(b"<no value>"),
             Value::Function(_) => Err(self.fail(format!("can't print {action} of type {}", item.value.go_type()))),
             value => {
+                self.run.session.spend_walk(value)?;
                 let text = crate::go::fmt::sprint(std::slice::from_ref(value));
                 self.write(&text)
             }

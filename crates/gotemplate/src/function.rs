@@ -21,6 +21,8 @@ pub struct Function {
     pub(crate) parameters: Vec<Type>,
     pub(crate) is_variadic: bool,
     pub(crate) returns_any: bool,
+    /// Whether it makes a text of what its arguments hold.
+    makes_text: bool,
     pub(crate) run: Run,
 }
 
@@ -35,6 +37,9 @@ pub(crate) enum Run {
     /// `call`.
     Call,
 }
+
+/// Functions that make a text of a value by a look from outside.
+const LOOKS: [&str; 2] = ["kindOf", "typeOf"];
 
 impl Function {
     /// A function of a host program. `signature` is written as in Go, such as `func(string, ...any) (string, error)`;
@@ -52,8 +57,20 @@ impl Function {
             parameters: parameters.iter().map(|name| parse_type(name.trim_start_matches("..."))).collect(),
             is_variadic,
             returns_any: parse_type(result) == Type::Any,
+            makes_text: matches!(result, "string" | "[]string") && !LOOKS.contains(&name),
             run,
         }
+    }
+
+    /// The same function, but its arguments are passed on, to a template for one, and it does not walk them itself.
+    #[must_use]
+    pub fn passing_on(self) -> Self {
+        Self { makes_text: false, ..self }
+    }
+
+    /// Whether the argument at `index` may be walked to its last leaf.
+    pub(crate) fn reads_through(&self, index: usize) -> bool {
+        self.makes_text && self.parameter(index) == Type::Any
     }
 
     /// Its name.

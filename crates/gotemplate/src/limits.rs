@@ -1,5 +1,9 @@
 //! How much a template may cost.
 
+/// Bytes of one text. A longer one is no part of any object; what makes texts may stop beyond this length, since such a
+/// text is refused.
+pub(crate) const MAX_TEXT: usize = 64 << 20;
+
 /// Limits of one execution, nested ones included. Exceeding one is an [`crate::Error::Limit`], whatever the template
 /// does with errors.
 #[derive(Clone, Copy, Debug)]

@@ -12,6 +12,7 @@ mod kind;
 mod list;
 mod map;
 mod text;
+mod weight;
 
 use std::fmt;
 use std::sync::Arc;

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use crate::exec::Item;
-use crate::go::fmt::{show, sprintf};
+use crate::go::fmt::show_short;
 use crate::{Failure, Value};
 
 /// Go's basic kinds.
@@ -124,8 +124,7 @@ fn equal_others(left: &Value, right: &Value) -> Result<bool, Failure> {
     let is_untyped = |value: &Value| matches!(value, Value::Nil);
     let (first, second) = (left.go_type().kind_name(), right.go_type().kind_name());
     if first != second && !is_untyped(left) && !is_untyped(right) {
-        let left_shown = shown(left);
-        let right_shown = String::from_utf8_lossy(&show(right)).into_owned();
+        let (left_shown, right_shown) = (show_short("%s", left), show_short("%v", right));
         let (first, second) = (left.go_type(), right.go_type());
         return Err(format!("non-comparable types {left_shown}: {first}, {second}: {right_shown}").into());
     }
@@ -137,13 +136,8 @@ fn equal_others(left: &Value, right: &Value) -> Result<bool, Failure> {
         (Value::Host(a), Value::Host(b)) if a.underlying().is_none() && b.underlying().is_none() => {
             Ok(std::sync::Arc::ptr_eq(a, b))
         }
-        _ => Err(format!("non-comparable type {}: {}", shown(right), right.go_type()).into()),
+        _ => Err(format!("non-comparable type {}: {}", show_short("%s", right), right.go_type()).into()),
     }
-}
-
-/// `%s` of a value.
-fn shown(value: &Value) -> String {
-    String::from_utf8_lossy(&sprintf(b"%s", std::slice::from_ref(value))).into_owned()
 }
 
 fn less(left: &Value, right: &Value) -> Result<bool, Failure> {

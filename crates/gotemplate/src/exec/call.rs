@@ -5,12 +5,18 @@ use std::sync::Arc;
 use super::operand::Arguments;
 use super::{At, Item, Run, Scope, State, execute, execute_tree};
 use crate::function::{Function, Run as Body};
+use crate::go::regex::{Regex, RegexError};
 use crate::parse::number::Literal;
 use crate::parse::tree::Operand;
 use crate::parse::{Source, parse};
 use crate::template::{Trees, add, main_tree};
 use crate::value::{Map, Text};
 use crate::{Environment, Error, Failure, Type, Value};
+
+/// What an element of a new list counts against the limit of bytes; about half of what it takes.
+const BYTES_OF_AN_ELEMENT: u64 = 16;
+/// The same for an entry of a map, beside its key.
+const BYTES_OF_AN_ENTRY: u64 = 64;
 
 /// A call of a function: its arguments, and what it may do besides computing.
 pub struct Call<'c, 'r, 's> {
@@ -34,6 +40,26 @@ impl Call<'_, '_, '_> {
         Ok(self.run.session.spend_bytes(bytes as u64)?)
     }
 
+    /// Pays for a walk over all that an argument holds, before it is made. A function that makes a text of arguments of
+    /// any type has paid already.
+    ///
+    /// # Errors
+    /// When it holds more than the execution may make.
+    pub fn charge_walk(&mut self, index: usize) -> Result<(), Failure> {
+        match self.arguments.get(index) {
+            Some(argument) => Ok(self.run.session.spend_walk(argument)?),
+            None => Ok(()),
+        }
+    }
+
+    /// The same for all arguments.
+    ///
+    /// # Errors
+    /// As [`Call::charge_walk`].
+    pub fn charge_walks(&mut self) -> Result<(), Failure> {
+        (0..self.arguments.len()).try_for_each(|index| self.charge_walk(index))
+    }
+
     /// Writes an entry of a map in place.
     ///
     /// # Errors
@@ -42,7 +68,14 @@ impl Call<'_, '_, '_> {
         if matches!(value, Value::Map(_) | Value::List(_)) {
             self.run.session.note_changed(map.clone());
         }
+        self.run.session.spend_bytes(key.len() as u64 + BYTES_OF_AN_ENTRY)?;
         if map.insert(key, value) { Ok(()) } else { Err("assignment to entry in nil map".into()) }
+    }
+
+    /// The expression that the first argument is, compiled once in a session, for one search in the second.
+    pub(crate) fn regex(&mut self) -> Result<Result<Regex, RegexError>, Failure> {
+        let (expression, length) = (self.str(0).into_owned(), self.bytes(1).len());
+        Ok(self.run.session.regex(&expression, length)?)
     }
 
     /// Executes a template that the running one can see.
@@ -109,8 +142,12 @@ impl<'t> State<'t, '_, '_, '_> {
 
     fn pay_for(&mut self, item: &Item) -> Result<(), Error> {
         match &item.value {
-            Value::String(text) => self.run.session.spend_bytes(text.len() as u64),
-            Value::List(list) => self.run.session.spend_steps(list.items().len() as u64 / 8),
+            Value::String(text) => self.run.session.spend_text(text),
+            Value::List(list) => {
+                let length = list.items().len() as u64;
+                self.run.session.spend_bytes(length.saturating_mul(BYTES_OF_AN_ELEMENT))?;
+                self.run.session.spend_steps(length / 8)
+            }
             Value::Map(map) => self.run.session.spend_steps(map.len() as u64 / 8),
             _ => Ok(()),
         }
@@ -118,6 +155,12 @@ impl<'t> State<'t, '_, '_, '_> {
 
     fn plain(&mut self, function: &Function, arguments: Vec<Value>) -> Result<Item, Failure> {
         let Body::Plain(body) = &function.run else { return Err("call of nil".into()) };
+        for (index, argument) in arguments.iter().enumerate() {
+            match function.reads_through(index) {
+                true => self.run.session.spend_walk(argument)?,
+                false => self.run.session.spend_steps(steps_through(argument))?,
+            }
+        }
         let mut call = Call { arguments, name: function.name(), run: self.run, scope: self.scope };
         body(&mut call).map(|value| Item { value, is_boxed: function.returns_any })
     }
@@ -274,4 +317,14 @@ fn string_of(operand: &Operand) -> Option<Value> {
 
 fn complex_of(literal: &Literal) -> Option<Value> {
     literal.complex.map(|(real, imaginary)| Value::Complex(real, imaginary))
+}
+
+/// What a function may need to look at all of an argument, but not into its elements.
+fn steps_through(argument: &Value) -> u64 {
+    match argument {
+        Value::String(text) | Value::Number(text) | Value::Bytes(text) => text.len() as u64 / 256,
+        Value::List(list) => list.items().len() as u64 / 64,
+        Value::Map(map) => map.len() as u64 / 64,
+        _ => 0,
+    }
 }

@@ -111,6 +111,6 @@ fn indexed(items: impl Iterator<Item = Item>) -> impl Iterator<Item = (Item, Ite
 fn show(value: &Value) -> String {
     match value.go_type() {
         Type::Any => "<nil>".into(),
-        _ => String::from_utf8_lossy(&crate::go::fmt::sprint(std::slice::from_ref(value))).into_owned(),
+        _ => crate::go::fmt::show_short("%v", value),
     }
 }

@@ -37,6 +37,15 @@ pub fn format(value: f64, verb: char, precision: Option<usize>, bits: Bits) -> S
     format!("{sign}{body}")
 }
 
+/// More digits than the exact decimal form of any float has, before or after the point. What follows is zeros; Rust's own
+/// precisions end at 65535.
+const MOST_DIGITS: usize = 1100;
+
+fn zeros_after(mut text: String, count: usize) -> String {
+    text.extend(std::iter::repeat_n('0', count));
+    text
+}
+
 /// Decimal digits, and the position of the point in them.
 struct Digits {
     digits: String,
@@ -44,10 +53,10 @@ struct Digits {
 }
 
 impl Digits {
-    /// The shortest digits, or `count` correctly rounded ones (at least one).
+    /// The shortest digits, or `count` correctly rounded ones (at least one, and no more than a float can have).
     fn new(size: f64, count: Option<usize>, bits: Bits) -> Self {
         let text = match (count, bits) {
-            (Some(count), _) => format!("{:.*e}", count.max(1) - 1, size),
+            (Some(count), _) => format!("{:.*e}", count.clamp(1, MOST_DIGITS) - 1, size),
             (None, Bits::B64) => format!("{size:e}"),
             #[expect(clippy::cast_possible_truncation, reason = "the value was a float32")]
             (None, Bits::B32) => format!("{:e}", size as f32),
@@ -66,6 +75,9 @@ impl Digits {
 
 fn fixed(size: f64, precision: Option<usize>, bits: Bits) -> String {
     match (precision, bits) {
+        (Some(precision), _) if precision > MOST_DIGITS => {
+            zeros_after(format!("{size:.MOST_DIGITS$}"), precision - MOST_DIGITS)
+        }
         (Some(precision), _) => format!("{size:.precision$}"),
         (None, Bits::B64) => format!("{size}"),
         #[expect(clippy::cast_possible_truncation, reason = "the value was a float32")]
@@ -77,7 +89,7 @@ fn fixed(size: f64, precision: Option<usize>, bits: Bits) -> String {
 fn exponential(digits: &Digits, precision: Option<usize>, verb: char) -> String {
     let (first, rest) = digits.digits.split_at(1);
     let rest = match precision {
-        Some(precision) => format!("{rest:0<precision$}"),
+        Some(precision) => zeros_after(rest.to_owned(), precision.saturating_sub(rest.len())),
         None if digits.is_zero() => String::new(),
         None => rest.to_owned(),
     };
@@ -117,7 +129,7 @@ const SHORTEST_LIMIT: i32 = 6;
 fn plain(digits: &Digits) -> String {
     let text = &digits.digits;
     match usize::try_from(digits.point) {
-        Ok(point) if point >= text.len() => format!("{text:0<point$}"),
+        Ok(point) if point >= text.len() => zeros_after(text.clone(), point - text.len()),
         Ok(point) if point > 0 => format!("{}.{}", &text[..point], &text[point..]),
         _ => format!("0.{}{text}", "0".repeat(usize::try_from(-digits.point).unwrap_or(0))),
     }
@@ -172,7 +184,8 @@ fn hexadecimal(size: f64, precision: Option<usize>, verb: char, bits: Bits) -> S
     }
     let digits = format!("{:015x}", mantissa & ((1 << 60) - 1));
     let digits = match precision {
-        Some(precision) => format!("{digits:0<precision$}").chars().take(precision).collect(),
+        Some(precision) if precision < digits.len() => digits[..precision].to_owned(),
+        Some(precision) => zeros_after(digits.clone(), precision - digits.len()),
         None => digits.trim_end_matches('0').to_owned(),
     };
     let point = if digits.is_empty() { "" } else { "." };

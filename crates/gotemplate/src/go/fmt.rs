@@ -6,6 +6,7 @@ mod print;
 use pad::Flags;
 use print::Printer;
 
+use crate::limits::MAX_TEXT;
 use crate::value::Value;
 
 /// `fmt.Sprint`: a space between operands when neither is a string.
@@ -41,7 +42,17 @@ pub fn show(value: &Value) -> Vec<u8> {
     sprint(std::slice::from_ref(value))
 }
 
-/// `fmt.Sprintf`. What does not fit together is said in the output, as Go does: `%!d(string=x)`.
+/// A value under one verb where only a short one can be meant; of one that holds very much, three dots.
+pub(crate) fn show_short(verb: &str, value: &Value) -> String {
+    const LONG: u64 = 1 << 20;
+    if value.weight(LONG) > LONG {
+        return "...".into();
+    }
+    String::from_utf8_lossy(&sprintf(verb.as_bytes(), std::slice::from_ref(value))).into_owned()
+}
+
+/// `fmt.Sprintf`. What does not fit together is said in the output, as Go does: `%!d(string=x)`. Stops once the
+/// text is longer than any may be.
 pub fn sprintf(format: &[u8], values: &[Value]) -> Vec<u8> {
     let mut formatter = Formatter {
         format,
@@ -76,7 +87,7 @@ struct Formatter<'a> {
 
 impl Formatter<'_> {
     fn run(&mut self) {
-        while self.at < self.format.len() {
+        while self.at < self.format.len() && self.printer.out.len() <= MAX_TEXT {
             self.is_good = true;
             let rest = &self.format[self.at..];
             let plain = rest.iter().position(|byte| *byte == b'%').unwrap_or(rest.len());
@@ -105,6 +116,8 @@ impl Formatter<'_> {
             self.after_index = self.index();
         }
         let rest = self.format.get(self.at..).unwrap_or_default();
+        // No character is longer.
+        let rest = &rest[..rest.len().min(4)];
         let Some((character, raw)) = super::quote::runes(rest).next() else {
             self.printer.push("%!(NOVERB)");
             return;

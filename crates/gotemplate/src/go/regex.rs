@@ -8,6 +8,8 @@ mod translate;
 
 use regex::Captures;
 
+use crate::limits::MAX_TEXT;
+
 /// Why a text is no expression, in Go's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("error parsing regexp: {problem}: `{part}`")]
@@ -22,10 +24,14 @@ pub struct Regex {
     compiled: regex::Regex,
     /// Names of the groups, the whole match first; empty for a group without one.
     names: Vec<String>,
+    /// Whether it takes more than [`SMALL`].
+    is_large: bool,
 }
 
 /// Memory that a compiled expression may take, in bytes.
 const SIZE_LIMIT: usize = 4 << 20;
+/// Memory that an expression takes that is fast on any text.
+const SMALL: usize = 64 << 10;
 
 impl Regex {
     /// Compiles an expression.
@@ -34,9 +40,19 @@ impl Regex {
     /// When it is none to Go, or too large.
     pub fn new(expression: &str) -> Result<Self, RegexError> {
         let translated = translate::translate(expression)?;
-        let compiled = regex::RegexBuilder::new(&translated.pattern).size_limit(SIZE_LIMIT).nest_limit(500).build();
+        let compile = |size| regex::RegexBuilder::new(&translated.pattern).size_limit(size).nest_limit(500).build();
+        if let Ok(compiled) = compile(SMALL) {
+            return Ok(Self { compiled, names: translated.names, is_large: false });
+        }
         let too_large = |_| RegexError { problem: "expression too large", part: expression.to_owned() };
-        Ok(Self { compiled: compiled.map_err(too_large)?, names: translated.names })
+        Ok(Self { compiled: compile(SIZE_LIMIT).map_err(too_large)?, names: translated.names, is_large: true })
+    }
+
+    /// What a search in a text of that length costs at worst, in steps of a template: each of its bytes may touch all
+    /// that is compiled.
+    pub(crate) fn steps(&self, length: usize) -> u64 {
+        let length = length as u64;
+        if self.is_large { length.saturating_mul(100) } else { length / 4 }
     }
 
     /// Names of the groups, the whole match first (`SubexpNames`).
@@ -93,12 +109,13 @@ impl Regex {
         Some(parts)
     }
 
-    /// Replaces all matches; `$1`, `${1}`, `$name` in the replacement are groups, `$$` is `$` (`ReplaceAllString`).
+    /// Replaces all matches; `$1`, `${1}`, `$name` in the replacement are groups, `$$` is `$` (`ReplaceAllString`). Stops
+    /// once the text is longer than any may be.
     pub fn replace_all(&self, text: &str, replacement: &str) -> String {
         self.replace(text, |found, out| self.expand(replacement, found, out))
     }
 
-    /// Replaces all matches by a text as it is (`ReplaceAllLiteralString`).
+    /// Replaces all matches by a text as it is (`ReplaceAllLiteralString`), up to the same length.
     pub fn replace_all_literal(&self, text: &str, replacement: &str) -> String {
         self.replace(text, |_, out| out.push_str(replacement))
     }
@@ -111,6 +128,9 @@ impl Regex {
             out.push_str(&text[end..whole.start()]);
             write(&found, &mut out);
             end = whole.end();
+            if out.len() > MAX_TEXT {
+                break;
+            }
         }
         out.push_str(&text[end..]);
         out
@@ -118,7 +138,7 @@ impl Regex {
 
     fn expand(&self, template: &str, found: &Captures<'_>, out: &mut String) {
         let mut rest = template;
-        while let Some((before, after)) = rest.split_once('$') {
+        while let Some((before, after)) = rest.split_once('$').filter(|_| out.len() <= MAX_TEXT) {
             out.push_str(before);
             rest = after;
             if let Some(after) = rest.strip_prefix('$') {

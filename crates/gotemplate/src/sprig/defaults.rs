@@ -16,11 +16,11 @@ pub(super) const TABLE: &[Entry] = &[
         let given = c.rest(1).first().filter(|value| !is_empty(value));
         Ok(given.unwrap_or(c.value(0)).clone())
     }),
-    Entry("deepCopy", "func(any) any", |c| deep_copy(c.value(0))),
+    Entry("deepCopy", "func(any) any", deep_copy),
     Entry("empty", "func(any) bool", |c| give(is_empty(c.value(0)))),
     Entry("fail", "func(string) (string, error)", |c| Err(c.str(0).into_owned().into())),
     Entry("fromJson", "func(string) any", |c| Ok(crate::go::json::parse(c.bytes(0)).unwrap_or_default())),
-    Entry("mustDeepCopy", "func(any) (any, error)", |c| deep_copy(c.value(0))),
+    Entry("mustDeepCopy", "func(any) (any, error)", deep_copy),
     Entry("mustFromJson", "func(string) (any, error)", |c| crate::go::json::parse(c.bytes(0)).map_err(Failure::from)),
     Entry("mustToJson", "func(any) (string, error)", |c| give(json(c, Form::Line)?)),
     Entry("mustToPrettyJson", "func(any) (string, error)", |c| give(json(c, Form::Pretty)?)),
@@ -55,7 +55,9 @@ fn json(c: &Call<'_, '_, '_>, form: Form) -> std::result::Result<String, Failure
     })
 }
 
-fn deep_copy(value: &Value) -> Result {
+fn deep_copy(c: &mut Call<'_, '_, '_>) -> Result {
+    c.charge_walks()?;
+    let value = c.value(0);
     if matches!(value, Value::Nil) {
         return Err("reflect: call of reflect.Value.Type on zero Value".into());
     }

@@ -53,6 +53,7 @@ fn maps<'c>(c: &'c Call<'_, '_, '_>, from: usize) -> impl Iterator<Item = Map> +
 }
 
 fn dict(c: &mut Call<'_, '_, '_>) -> Result {
+    (0..c.rest(0).len()).step_by(2).try_for_each(|key| c.charge_walk(key))?;
     let pairs = c.rest(0).chunks(2).map(|pair| {
         let key = Text::from(to_text(&pair[0]).into_owned());
         (key, pair.get(1).cloned().unwrap_or_else(|| "".into()))

@@ -99,6 +99,7 @@ fn contains(list: &[Value], item: &Value) -> bool {
 
 /// Every element is compared with those kept: paid for before.
 fn uniq(c: &mut Call<'_, '_, '_>) -> Result {
+    c.charge_walks()?;
     let count = items(c, 0, "find uniq on")?.len();
     c.charge(count.saturating_mul(count))?;
     let mut kept: Vec<Value> = Vec::new();
@@ -111,6 +112,7 @@ fn uniq(c: &mut Call<'_, '_, '_>) -> Result {
 }
 
 fn without(c: &mut Call<'_, '_, '_>) -> Result {
+    c.charge_walks()?;
     let omitted = c.rest(1);
     let items = items(c, 0, "find without on")?;
     give(items.iter().filter(|item| !contains(omitted, item)).cloned().collect::<Vec<_>>())
@@ -120,11 +122,15 @@ fn has(c: &mut Call<'_, '_, '_>) -> Result {
     if matches!(c.value(1), Value::Nil) {
         return give(false);
     }
+    c.charge_walks()?;
     give(contains(&items(c, 1, "find has on")?, c.value(0)))
 }
 
 fn concat(c: &mut Call<'_, '_, '_>) -> Result {
-    let mut all = Vec::new();
+    let lengths = c.rest(0).iter().filter_map(Value::elements).map(|items| items.len());
+    let length: usize = lengths.sum();
+    c.charge(length * size_of::<Value>())?;
+    let mut all = Vec::with_capacity(length);
     for index in 0..c.rest(0).len() {
         let value = c.value(index);
         if matches!(value, Value::Nil) {

@@ -39,8 +39,7 @@ pub(super) const TABLE: &[Entry] = &[
     Entry("sub", "func(any, any) int64", |c| Ok(Value::int64(to_int(c.value(0)).wrapping_sub(to_int(c.value(1)))))),
     Entry("subf", "func(any, ...any) float64", |c| Ok(decimals(first(c), c.rest(1), Number::subtract))),
     Entry("toDecimal", "func(any) int64", |c| {
-        let shown = crate::go::fmt::show(c.value(0));
-        let octal = crate::go::number::parse_int(&String::from_utf8_lossy(&shown), 8);
+        let octal = crate::go::number::parse_int(&crate::go::fmt::show_short("%v", c.value(0)), 8);
         Ok(Value::int64(octal.unwrap_or(0)))
     }),
     Entry("until", "func(int) []int", |c| {

@@ -6,7 +6,10 @@ use crate::function::Entry;
 use crate::value::deep_equal;
 
 pub(super) const TABLE: &[Entry] = &[
-    Entry("deepEqual", "func(any, any) bool", |c| give(deep_equal(c.value(0), c.value(1)))),
+    Entry("deepEqual", "func(any, any) bool", |c| {
+        c.charge_walks()?;
+        give(deep_equal(c.value(0), c.value(1)))
+    }),
     Entry("kindIs", "func(string, any) bool", |c| give(c.bytes(0) == kind_of(c.value(1)).as_bytes())),
     Entry("kindOf", "func(any) string", |c| give(kind_of(c.value(0)))),
     Entry("typeIs", "func(string, any) bool", |c| give(c.bytes(0) == type_of(c.value(1)).as_bytes())),

@@ -18,9 +18,7 @@ pub(super) const TABLE: &[Entry] = &[
     Entry("mustRegexSplit", "func(string, string, int) ([]string, error)", |c| split(c, returned)),
     Entry("regexFind", "func(string, string) string", |c| find(c, panicked)),
     Entry("regexFindAll", "func(string, string, int) []string", |c| find_all(c, panicked)),
-    Entry("regexMatch", "func(string, string) bool", |c| {
-        give(compile(c, returned).is_ok_and(|regex| regex.is_match(&c.str(1))))
-    }),
+    Entry("regexMatch", "func(string, string) bool", |c| give(c.regex()?.is_ok_and(|regex| regex.is_match(&c.str(1))))),
     Entry("regexQuoteMeta", "func(string) string", |c| give(quote_meta(&c.str(0)))),
     Entry("regexReplaceAll", "func(string, string, string) string", |c| replace(c, panicked)),
     Entry("regexReplaceAllLiteral", "func(string, string, string) string", |c| {
@@ -47,27 +45,29 @@ fn panicked(expression: &str, error: RegexError) -> Failure {
     format!("regexp: Compile({shown}): {error}").into()
 }
 
-fn compile(c: &Call<'_, '_, '_>, tell: Tell) -> std::result::Result<Regex, Failure> {
-    Regex::new(&c.str(0)).map_err(|error| tell(&c.str(0), error))
+fn compile(c: &mut Call<'_, '_, '_>, tell: Tell) -> std::result::Result<Regex, Failure> {
+    c.regex()?.map_err(|error| tell(&c.str(0), error))
 }
 
-fn find(c: &Call<'_, '_, '_>, tell: Tell) -> Result {
+fn find(c: &mut Call<'_, '_, '_>, tell: Tell) -> Result {
     give(compile(c, tell)?.find(&c.str(1)).unwrap_or_default())
 }
 
-fn find_all(c: &Call<'_, '_, '_>, tell: Tell) -> Result {
+fn find_all(c: &mut Call<'_, '_, '_>, tell: Tell) -> Result {
+    let regex = compile(c, tell)?;
     let text = c.str(1);
-    let found = compile(c, tell)?.find_all(&text, c.int(2));
+    let found = regex.find_all(&text, c.int(2));
     let found: Vec<_> = found.into_iter().map(|(start, end)| (&text[start..end]).into()).collect();
     Ok(string_list((!found.is_empty()).then_some(found)))
 }
 
-fn replace(c: &Call<'_, '_, '_>, tell: Tell) -> Result {
+fn replace(c: &mut Call<'_, '_, '_>, tell: Tell) -> Result {
     give(compile(c, tell)?.replace_all(&c.str(1), &c.str(2)))
 }
 
-fn split(c: &Call<'_, '_, '_>, tell: Tell) -> Result {
+fn split(c: &mut Call<'_, '_, '_>, tell: Tell) -> Result {
+    let regex = compile(c, tell)?;
     let text = c.str(1);
-    let parts = compile(c, tell)?.split(&text, c.int(2));
+    let parts = regex.split(&text, c.int(2));
     Ok::<Value, Failure>(string_list(parts.map(|parts| parts.into_iter().map(Into::into).collect())))
 }

@@ -30,8 +30,7 @@ pub struct SemanticVersion(pub Version);
 type Method = (&'static str, &'static str, fn(&Version, &Call<'_, '_, '_>) -> Result);
 
 fn other(c: &Call<'_, '_, '_>) -> std::result::Result<Version, Failure> {
-    let text = crate::go::fmt::show(c.value(0));
-    Version::parse(&String::from_utf8_lossy(&text)).map_err(told)
+    Version::parse(&crate::go::fmt::show_short("%v", c.value(0))).map_err(told)
 }
 
 fn version(version: Version) -> Result {

@@ -50,6 +50,7 @@ pub(super) const TABLE: &[Entry] = &[
     Entry("trunc", "func(int, string) string", trunc),
     Entry("wrap", "func(int, string) string", |c| give(wrap::wrap(c.bytes(1), c.int(0), b"\n", false))),
     Entry("wrapWith", "func(int, string, string) string", |c| {
+        c.charge(c.bytes(1).len().saturating_mul(c.bytes(2).len()))?;
         let separator = if c.bytes(1).is_empty() { b"\n" } else { c.bytes(1) };
         give(wrap::wrap(c.bytes(2), c.int(0), separator, true))
     }),
@@ -57,7 +58,7 @@ pub(super) const TABLE: &[Entry] = &[
 
 /// Position of a text in another one.
 fn find(text: &[u8], part: &[u8]) -> Option<usize> {
-    if part.is_empty() { Some(0) } else { text.windows(part.len()).position(|window| window == part) }
+    memchr::memmem::find(text, part)
 }
 
 /// The parts between separators, `limit` at most; without a separator the characters.
@@ -128,7 +129,9 @@ pub(super) fn texts(value: &Value) -> Vec<Text> {
 }
 
 fn join(c: &mut Call<'_, '_, '_>) -> Result {
-    give(texts(c.value(1)).join(c.bytes(0)))
+    let parts = texts(c.value(1));
+    c.charge(c.bytes(0).len().saturating_mul(parts.len()))?;
+    give(parts.join(c.bytes(0)))
 }
 
 fn negative_repeat() -> Failure {

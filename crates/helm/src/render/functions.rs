@@ -65,7 +65,7 @@ pub(super) fn functions(lookup: Arc<dyn Lookup>) -> Functions {
     let mut functions = Functions::sprig();
     functions.extend(TABLE);
     functions.add(include());
-    functions.add(Function::new("tpl", "func(string, any) (string, error)", Arc::new(tpl)));
+    functions.add(Function::new("tpl", "func(string, any) (string, error)", Arc::new(tpl)).passing_on());
     let body = move |call: &mut Call<'_, '_, '_>| -> Result {
         let [version, kind, namespace, name] = [0, 1, 2, 3].map(|index| call.str(index));
         Ok(Value::from_json(&lookup.lookup(&version, &kind, &namespace, &name)?))
@@ -90,7 +90,7 @@ fn include() -> Function {
         lock().insert(name, count);
         Ok(included?.into())
     };
-    Function::new("include", "func(string, any) (string, error)", Arc::new(body))
+    Function::new("include", "func(string, any) (string, error)", Arc::new(body)).passing_on()
 }
 
 fn tpl(call: &mut Call<'_, '_, '_>) -> Result {

@@ -115,12 +115,13 @@ impl Flags {
             _ => 0,
         };
         let digits = match (integer.base, integer.is_upper) {
-            (2, _) => format!("{:0>precision$b}", integer.size),
-            (8, _) => format!("{:0>precision$o}", integer.size),
-            (16, false) => format!("{:0>precision$x}", integer.size),
-            (16, true) => format!("{:0>precision$X}", integer.size),
-            _ => format!("{:0>precision$}", integer.size),
+            (2, _) => format!("{:b}", integer.size),
+            (8, _) => format!("{:o}", integer.size),
+            (16, false) => format!("{:x}", integer.size),
+            (16, true) => format!("{:X}", integer.size),
+            _ => integer.size.to_string(),
         };
+        let digits = zeros_before(&digits, precision);
         let prefix = match (self.sharp, integer.base, integer.is_upper) {
             (true, 2, _) => "0b",
             (true, 8, _) if !digits.starts_with('0') => "0",
@@ -144,7 +145,7 @@ impl Flags {
     /// `%U`.
     pub(super) fn unicode(self, out: &mut Vec<u8>, code: u64) {
         let precision = self.precision.unwrap_or(0).max(4);
-        let mut text = format!("U+{code:0precision$X}");
+        let mut text = format!("U+{}", zeros_before(&format!("{code:X}"), precision));
         let character = u32::try_from(code).ok().and_then(char::from_u32);
         if let Some(character) = character.filter(|character| self.sharp && quote::is_print(*character)) {
             text.push_str(&format!(" '{character}'"));
@@ -190,6 +191,13 @@ impl Flags {
             _ => self.pad(out, format!("{sign}{body}").as_bytes()),
         }
     }
+}
+
+/// Digits with zeros before them. Rust's own widths end at 65535.
+fn zeros_before(digits: &str, count: usize) -> String {
+    let mut text = "0".repeat(count.saturating_sub(digits.len()));
+    text.push_str(digits);
+    text
 }
 
 /// `%#g` and its like: always a point, and zeros up to the precision.

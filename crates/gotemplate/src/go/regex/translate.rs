@@ -194,7 +194,8 @@ impl<'e> Translator<'e> {
 
 /// `{2}`, `{2,}`, `{2,3}` in the target's words, and what follows; `None` when it is no count but text.
 fn count(text: &str) -> Option<(String, &str)> {
-    let (inner, rest) = text[1..].split_once('}')?;
+    let end = text[1..].find(|character: char| !character.is_ascii_digit() && character != ',')? + 1;
+    let (inner, rest) = (&text[1..end], text[end..].strip_prefix('}')?);
     let (low, high) = inner.split_once(',').map_or((inner, None), |(low, high)| (low, Some(high)));
     let is_number = |text: &str| {
         !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()) && (text == "0" || !text.starts_with('0'))
