@@ -10,6 +10,8 @@ use super::Values;
 const MAX_INDEX: i64 = 65_536;
 /// How deep names may nest.
 const MAX_NESTING: usize = 30;
+/// How deep lists may nest; Helm has no such limit.
+const MAX_LISTS: usize = 100;
 
 /// What is wrong with a line of values, in Helm's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,8 +41,9 @@ pub enum Mode<'r> {
 /// # Errors
 /// When the line has another form. The map may hold a part of it then.
 pub fn parse(line: &str, mode: Mode<'_>, into: &mut Values) -> Result<(), StrvalsError> {
-    let mut parser = Parser { rest: line, mode };
+    let mut parser = Parser { rest: line, mode, lists: 0 };
     loop {
+        parser.lists = 0;
         match parser.key(into, 0) {
             Ok(()) => {}
             Err(Stop::End) => return Ok(()),
@@ -64,6 +67,8 @@ type Read<T> = Result<T, Stop>;
 struct Parser<'l, 'r> {
     rest: &'l str,
     mode: Mode<'r>,
+    /// Lists that the value under way lies in.
+    lists: usize,
 }
 
 /// A word, and the character that ended it; `None` at the end of the line.
@@ -195,6 +200,10 @@ impl Parser<'_, '_> {
     fn item(&mut self, mut list: Vec<Value>, index: i64, nesting: usize) -> (Vec<Value>, Read<()>) {
         if index < 0 {
             return (list, problem(format!("negative {index} index not allowed")));
+        }
+        self.lists += 1;
+        if self.lists > MAX_LISTS {
+            return (list, problem(format!("lists nest deeper than {MAX_LISTS}")));
         }
         let (word, stop) = self.until(&['[', '.', '=']);
         if !word.is_empty() {

@@ -1,0 +1,90 @@
+//! What must hold for any bytes, for the fuzzer and for the replay of its seeds.
+
+use std::io::Write as _;
+use std::sync::Arc;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use gotemplate::go::base64;
+use gotemplate::{Limits, Still};
+use helm::record::{self, Release, Written};
+use helm::values::{self, Values, schema, strvals};
+use helm::{Chart, KubeVersion, NoCluster, RenderOptions, render};
+use manifest::{MemoryFiles, Object};
+use serde_json::json;
+
+/// Reads the bytes as everything that a chart, a command line or a cluster may hold.
+///
+/// # Panics
+/// If anything in the crate does, or if a record or an archive does not survive being written and read.
+pub fn check(bytes: &[u8]) {
+    archive(bytes);
+    record(bytes);
+    let text = String::from_utf8_lossy(bytes);
+    let values = values(&text);
+    let _ = schema::check_one(&values, bytes);
+    if let Ok(version) = KubeVersion::parse(&text) {
+        let _ = version.fits(&text);
+    }
+    for file in ["Chart.yaml", "values.yaml", "values.schema.json", ".helmignore", "templates/a.yaml", "crds/a.yaml"] {
+        chart(file, bytes, &values);
+    }
+}
+
+fn packed(bytes: &[u8]) -> Vec<u8> {
+    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
+    let packed = packer.write_all(bytes).and_then(|()| packer.finish());
+    packed.unwrap_or_default()
+}
+
+fn archive(bytes: &[u8]) {
+    let _ = Chart::from_archive(bytes);
+    if let Ok(chart) = Chart::from_archive(&packed(bytes)) {
+        let _ = (chart.check_installable(), chart.crds(), chart.with_dependencies(&Values::new()));
+    }
+}
+
+fn record(bytes: &[u8]) {
+    for bytes in [bytes.to_vec(), packed(bytes)] {
+        let release = base64::encode(base64::encode(&bytes).as_bytes());
+        let secret = json!({"metadata": {"labels": {"a": "b"}}, "data": {"release": release}});
+        let Ok(release) = record::decode(&Object::unchecked(secret)) else { continue };
+        let written = |release: &Release| record::encode(release, Written::Created(0)).ok();
+        let once = written(&release);
+        let again = once.as_ref().and_then(|secret| record::decode(secret).ok()).and_then(|release| written(&release));
+        let release = |secret: &Option<Object>| secret.as_ref()?.text("/data/release").map(str::to_owned);
+        assert!(release(&once).is_some() && release(&once) == release(&again), "a record is read as it was written");
+    }
+}
+
+/// The values that the text holds, as a file or as an argument.
+fn values(text: &str) -> Values {
+    let mut values = values::from_yaml(text).unwrap_or_default();
+    let read = |_: &str| Ok(String::new());
+    for mode in [
+        strvals::Mode::Typed,
+        strvals::Mode::Text,
+        strvals::Mode::Literal,
+        strvals::Mode::Json,
+        strvals::Mode::File(&read),
+    ] {
+        let _ = strvals::parse(text, mode, &mut values);
+    }
+    values
+}
+
+/// Renders a chart that has the bytes as one of its files.
+fn chart(file: &str, bytes: &[u8], values: &Values) {
+    let mut files = MemoryFiles::default();
+    files.insert("Chart.yaml", "{apiVersion: v2, name: c, version: 0.1.0, dependencies: [{name: d, version: 1.x.x}]}");
+    files.insert("charts/d/Chart.yaml", "{apiVersion: v2, name: d, version: 1.0.0}");
+    files.insert("charts/d/templates/d.yaml", "d: {{ .Values | toJson }}\n---\n{{ .Values | toToml | indent 2 }}");
+    files.insert("templates/b.yaml", "{{ toYaml .Values }}\n---\n{{ (.Files.Glob \"**\").AsConfig }}");
+    files.insert(file, bytes);
+    let Ok(chart) = Chart::load(&files, "") else { return };
+    let mut options = RenderOptions::new("rel", "apps");
+    options.limits = Limits { steps: 20_000, bytes: 1 << 20, depth: 40 };
+    if let Ok(rendered) = render(&chart, values, &options, Arc::new(NoCluster), &Still::default()) {
+        let _ = rendered.template_output(true);
+    }
+}
