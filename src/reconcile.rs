@@ -321,20 +321,21 @@ impl Shared {
     }
 
     fn settle(&self, key: &Key, result: Result<Next, Error>) {
+        let next = result.unwrap_or_else(|error| {
+            tracing::error!(kind = key.kind.name(), namespace = key.namespace, name = key.name, %error, "reconciliation failed");
+            Next::Retry
+        });
         let mut strikes = self.strikes.lock().unwrap_or_else(PoisonError::into_inner);
-        match result {
-            Ok(next) => {
-                strikes.remove(key);
-                match next {
-                    Next::After(delay) => self.queue.add_after(key.clone(), delay),
-                    Next::OnEvent => self.queue.forget(key),
-                }
-            }
-            Err(error) => {
+        if next != Next::Retry {
+            strikes.remove(key);
+        }
+        match next {
+            Next::After(delay) => self.queue.add_after(key.clone(), delay),
+            Next::OnEvent => self.queue.forget(key),
+            Next::Retry => {
                 let count = strikes.entry(key.clone()).or_default();
                 let pause = (FIRST_PAUSE * 2_u32.pow((*count).min(16))).min(LONGEST_PAUSE);
                 *count += 1;
-                tracing::error!(kind = key.kind.name(), namespace = key.namespace, name = key.name, %error, "reconciliation failed");
                 self.queue.add_after(key.clone(), pause);
             }
         }

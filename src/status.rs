@@ -56,6 +56,8 @@ impl Event {
 pub enum Next {
     /// After this time, or when an event asks for it.
     After(Duration),
+    /// After a pause that grows with each time in a row.
+    Retry,
     /// When an event asks for it.
     OnEvent,
 }

@@ -150,7 +150,7 @@ fn status_unless_new(
         Some(note @ Note { told: ExternalTold::Failed(_), .. }) => {
             let again = match next {
                 Next::After(interval) => Next::After(interval.min(RETRY)),
-                Next::OnEvent => Next::After(RETRY),
+                Next::OnEvent | Next::Retry => Next::After(RETRY),
             };
             Ok(finish(key, object, status, &note, again, shared))
         }

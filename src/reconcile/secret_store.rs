@@ -45,5 +45,9 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     if was_ready != status.conditions.is_true(READY) {
         super::triggers::store_judged(shared, key);
     }
-    Ok(Told::status(&status, event.into_iter().collect(), Next::After(INTERVAL)))
+    let next = match verdict {
+        Verdict::Invalid { .. } => Next::Retry,
+        _ => Next::After(INTERVAL),
+    };
+    Ok(Told::status(&status, event.into_iter().collect(), next))
 }

@@ -164,10 +164,12 @@ fn remediated(status: &mut HelmReleaseStatus, facts: &Facts<'_>, trouble: Option
 pub fn not_ready(status: &mut HelmReleaseStatus, moment: Moment, why: &str, message: &str) -> Option<Event> {
     let is_news = status.conditions.get(READY).is_none_or(|ready| ready.reason != why || ready.message != message);
     moment.retrying(&mut status.conditions, why, message);
-    is_news.then(|| match why == reason::DEPENDENCY_NOT_READY {
-        true => Event::info(why, message),
-        false => Event::warning(why, message),
-    })
+    match why {
+        _ if !is_news => None,
+        reason::SOURCE_NOT_READY => None,
+        reason::DEPENDENCY_NOT_READY => Some(Event::info(why, message)),
+        _ => Some(Event::warning(why, message)),
+    }
 }
 
 /// The object asks for something that is not supported, or makes no sense.

@@ -9,10 +9,9 @@ pub enum Stage {
     Foundations,
     /// Permissions that are granted. Revocations go with prune, so that a tenant can still undo.
     Grants,
-    /// What Lockstep itself reads (sources, stores, ExternalSecrets, HelmReleases): inert for the cluster, and owners of
-    /// the Secrets that follow.
+    /// ExternalSecrets and HelmReleases: inert for the cluster, and owners of the Secrets that follow.
     Declarations,
-    /// Service accounts, configuration, secrets.
+    /// Service accounts, configuration, secrets; the stores and sources that read them.
     Values,
     /// Services and what runs.
     Workloads,
@@ -36,18 +35,18 @@ const PLACES: &[(&str, &str, Stage, u8)] = &[
     ("rbac.authorization.k8s.io", "Role", Stage::Grants, 0),
     ("rbac.authorization.k8s.io", "ClusterRoleBinding", Stage::Grants, 1),
     ("rbac.authorization.k8s.io", "RoleBinding", Stage::Grants, 1),
-    ("source.toolkit.fluxcd.io", "*", Stage::Declarations, 0),
-    ("external-secrets.io", "SecretStore", Stage::Declarations, 0),
-    ("external-secrets.io", "ClusterSecretStore", Stage::Declarations, 0),
-    ("generators.external-secrets.io", "*", Stage::Declarations, 0),
-    ("external-secrets.io", "ExternalSecret", Stage::Declarations, 1),
-    ("helm.toolkit.fluxcd.io", "HelmRelease", Stage::Declarations, 2),
+    ("external-secrets.io", "ExternalSecret", Stage::Declarations, 0),
+    ("helm.toolkit.fluxcd.io", "HelmRelease", Stage::Declarations, 1),
     ("", "ResourceQuota", Stage::Values, 0),
     ("", "LimitRange", Stage::Values, 0),
     ("networking.k8s.io", "NetworkPolicy", Stage::Values, 0),
     ("", "ServiceAccount", Stage::Values, 1),
     ("", "ConfigMap", Stage::Values, 2),
     ("", "Secret", Stage::Values, 3),
+    ("external-secrets.io", "SecretStore", Stage::Values, 4),
+    ("external-secrets.io", "ClusterSecretStore", Stage::Values, 4),
+    ("generators.external-secrets.io", "*", Stage::Values, 4),
+    ("source.toolkit.fluxcd.io", "*", Stage::Values, 4),
     ("", "PersistentVolume", Stage::Workloads, 0),
     ("", "PersistentVolumeClaim", Stage::Workloads, 0),
     ("", "Service", Stage::Workloads, 1),

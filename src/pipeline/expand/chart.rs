@@ -199,7 +199,9 @@ impl Work<'_> {
         let mut problems = Vec::new();
         let ready = self.dependencies_ready(&turn).await;
         let located = locate(object, &turn.spec, self.world, &facts::known_by(&self.known)).await;
-        self.note_source(&turn);
+        if located.is_err() {
+            self.note_source(&turn);
+        }
         let values = self.values(&turn).await;
         problems.extend(
             [ready.err(), located.as_ref().err().cloned(), values.as_ref().err().cloned()].into_iter().flatten(),

@@ -155,7 +155,8 @@ impl Finder<'_> {
 
     fn waits(&self, name: &SourceName) -> Problem {
         let (kind, namespace, name) = name;
-        self.problem(true, format!("{kind} '{namespace}/{name}' is not ready: it was not fetched yet"))
+        let message = format!("{kind} '{namespace}/{name}' is not ready: it was not fetched yet");
+        Problem { why: Some(reason::SOURCE_NOT_READY), ..self.problem(true, message) }
     }
 }
 
