@@ -6,6 +6,8 @@
 mod agent;
 #[path = "support/scene.rs"]
 mod scene;
+#[path = "support/secrecy.rs"]
+mod secrecy;
 #[path = "support/testbed.rs"]
 mod testbed;
 
@@ -34,7 +36,10 @@ fn seven_errors_in_three_units_are_told_at_once_and_hold_nobody_else() {
         scene.testbed.apply(&kustomization(name, &namespace, more));
     }
     let build = told(&scene, "build", "BuildFailed");
-    expect(&build, &["build/one.yaml:5", "build/two.yaml:5", "build/nested/kustomization.yaml", "Deployment", "nobody"]);
+    expect(
+        &build,
+        &["build/one.yaml:5", "build/two.yaml:5", "build/nested/kustomization.yaml", "Deployment", "nobody"],
+    );
     let content = told(&scene, "content", "BuildFailed");
     expect(&content, &["content/config.yaml:1", "ConfigMap", "REGION", "content/sealed.yaml:1", "sealed", "age"]);
     let references = told(&scene, "references", "ReconciliationFailed");

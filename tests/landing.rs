@@ -6,6 +6,8 @@
 mod agent;
 #[path = "support/scene.rs"]
 mod scene;
+#[path = "support/secrecy.rs"]
+mod secrecy;
 #[path = "support/testbed.rs"]
 mod testbed;
 

@@ -6,13 +6,14 @@
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
 
 use std::fs::File;
+use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use super::testbed::{Testbed, command};
+use super::testbed::{Testbed, command, run};
 
 /// How long anything may take on a machine that does other things as well.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -23,6 +24,8 @@ pub struct Agent<'a> {
     /// Its namespace.
     pub namespace: String,
     folder: PathBuf,
+    kubeconfig: PathBuf,
+    metrics: SocketAddr,
     arguments: Vec<String>,
     process: Option<Child>,
 }
@@ -37,9 +40,11 @@ impl<'a> Agent<'a> {
         agent
     }
 
-    /// An agent for all objects of a testbed that is the test's own.
-    pub fn of_cluster(testbed: &'a Testbed, namespace: &str) -> Self {
-        let mut agent = Self::new(testbed, namespace.into());
+    /// The agent that `deploy/` has installed, for all objects of a testbed that is the test's own, with further arguments.
+    pub fn installed(testbed: &'a Testbed, arguments: &[String]) -> Self {
+        let mut agent = Self::new(testbed, "lockstep-system".into());
+        agent.kubeconfig = testbed.kubeconfig_for("lockstep-system", "lockstep");
+        agent.arguments.extend_from_slice(arguments);
         agent.start();
         agent
     }
@@ -48,18 +53,20 @@ impl<'a> Agent<'a> {
         install_crds(testbed);
         let folder = testbed.data().join("agents").join(&namespace);
         std::fs::create_dir_all(&folder).expect("the data folder can be written");
-        let free = ["--metrics-addr=127.0.0.1:0", "--health-addr=127.0.0.1:0", "--log-level=debug"];
+        let metrics = free_port();
         let cache = format!("--cache={}", folder.join("cache").display());
-        let arguments = ["run".to_owned(), format!("--namespace={namespace}"), cache];
-        let arguments = arguments.into_iter().chain(free.map(str::to_owned)).collect();
-        Self { testbed, namespace, folder, arguments, process: None }
+        let arguments =
+            ["run".to_owned(), format!("--namespace={namespace}"), cache, format!("--metrics-addr={metrics}")];
+        let more = ["--health-addr=127.0.0.1:0", "--log-level=debug"];
+        let arguments = arguments.into_iter().chain(more.map(str::to_owned)).collect();
+        Self { testbed, namespace, folder, kubeconfig: testbed.kubeconfig(), metrics, arguments, process: None }
     }
 
     /// Starts it, as it was started before.
     pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("the folder can be written");
         let mut lockstep = command(Path::new(env!("CARGO_BIN_EXE_lockstep")));
-        lockstep.envs(self.testbed.environment()).env("KUBECONFIG", self.testbed.kubeconfig());
+        lockstep.envs(self.testbed.environment()).env("KUBECONFIG", &self.kubeconfig);
         lockstep.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.process = Some(lockstep.spawn().expect("it is built"));
     }
@@ -82,6 +89,12 @@ impl<'a> Agent<'a> {
     /// Everything that it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).expect("it was started")
+    }
+
+    /// What it tells Prometheus.
+    pub fn metrics(&self) -> String {
+        let url = format!("http://{}/metrics", self.metrics);
+        run(command(Path::new("curl")).args(["-sS", "--fail-with-body", "--noproxy", "*", &url]))
     }
 
     /// Where it keeps what it fetches.
@@ -149,6 +162,12 @@ impl Drop for Agent<'_> {
 pub fn condition<'v>(object: &'v Value, kind: &str) -> &'v Value {
     let list = object["status"]["conditions"].as_array();
     list.and_then(|list| list.iter().find(|condition| condition["type"] == kind)).unwrap_or(&Value::Null)
+}
+
+/// One that nobody listens at now.
+fn free_port() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("there is a free port");
+    listener.local_addr().expect("it is bound")
 }
 
 fn install_crds(testbed: &Testbed) {

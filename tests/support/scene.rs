@@ -1,5 +1,5 @@
 //! What the proofs share: an agent with a repository, a vault by workload identity, a history of what was written, and
-//! the canary that must not be found anywhere. Included by path, beside `agent` and `testbed`.
+//! the canary that must not be found anywhere. Included by path, beside `agent`, `secrecy` and `testbed`.
 //!
 //! # Panics
 //! Every function here: what fails stops the test, and its message says what was found.
@@ -16,12 +16,10 @@ use lockstep::cluster::kube::{Access, KubeCluster, Settings};
 use serde_json::Value;
 
 use super::agent::Agent;
+use super::secrecy::{CANARY, end_without_a_leak};
 use super::testbed::Testbed;
 use super::testbed::azure::{Identity, Vault};
 use super::testbed::sources::{Git, PASSWORD, USER};
-
-/// Stands in every secret value of these tests, with characters that encodings escape.
-const CANARY: &str = "canary\"<&>/é+ ";
 
 /// A namespace with an agent of its own, the SecretStore `vault` and the GitRepository `repo`.
 pub struct Scene {
@@ -104,68 +102,14 @@ impl Scene {
 
     /// Keeps what happens to the objects of some resources (plural names) from now on.
     pub fn record(&self, resources: &[&str]) -> Recording {
-        Recording::start(self, resources)
+        Recording::start(self.testbed, &self.agent.namespace, resources)
     }
 
-    /// Ends the agent, and looks for the canary in everything that it left behind: its log, its files, every object of
-    /// its namespace but the Secrets that are meant to hold it.
+    /// Ends the agent, and looks for the canary in everything that it left behind.
     pub fn finish(mut self) {
-        assert!(self.agent.stop(), "asked to end, the agent ends well");
-        let forms = forms(&self.canary(""));
-        let check = |what: &str, text: &str| {
-            for form in &forms {
-                assert!(!text.contains(form.as_str()), "{what} holds the canary as {form:?}");
-            }
-        };
-        check("the log", &self.agent.log());
-        files(&self.agent.cache()).iter().for_each(|(path, text)| check(path, text));
-        let namespace = self.agent.namespace.as_str();
-        let kinds = self.testbed.kubectl(&["api-resources", "--verbs=list", "--namespaced", "-o", "name"]);
-        let kinds: Vec<&str> = kinds.lines().filter(|kind| *kind != "secrets" && *kind != "events").collect();
-        let objects =
-            self.testbed.kubectl(&["get", &kinds.join(","), "-n", namespace, "-o", "yaml", "--show-managed-fields"]);
-        check("an object", &objects);
-        check("an event", &self.testbed.kubectl(&["get", "events", "-n", namespace, "-o", "yaml"]));
-        let journal =
-            self.testbed.kubectl(&["get", "secrets", "-n", namespace, "-l", "lockstep.dev/journal", "-o", "json"]);
-        let journal: Value = serde_json::from_str(&journal).expect("JSON");
-        for entry in journal["items"].as_array().into_iter().flatten() {
-            let bytes = STANDARD.decode(entry["data"]["entry"].as_str().expect("an entry")).expect("base64");
-            check("the journal", &String::from_utf8_lossy(&bytes));
-        }
-        let leases =
-            self.testbed.kubectl(&["get", "leases", "-n", namespace, "-o", "jsonpath={.items[*].spec.holderIdentity}"]);
-        assert_eq!(leases, "", "the lease is given back");
+        let canary = self.canary("");
+        end_without_a_leak(self.testbed, &mut self.agent, &canary, &[]);
     }
-}
-
-/// The canary as encodings write it: the start of a value, so that every value of the scene is meant.
-fn forms(canary: &str) -> Vec<String> {
-    let json = serde_json::to_string(canary).expect("text");
-    let escaped = json.trim_matches('"').to_owned();
-    let url: String = canary
-        .bytes()
-        .map(|b| if b.is_ascii_alphanumeric() { char::from(b).to_string() } else { format!("%{b:02X}") })
-        .collect();
-    let base64 = |skip: usize| {
-        let text = STANDARD.encode(&canary.as_bytes()[skip..]);
-        text[4..text.len() - 4].to_owned()
-    };
-    vec![canary.to_owned(), escaped, url, base64(0), base64(1), base64(2)]
-}
-
-fn files(folder: &std::path::Path) -> Vec<(String, String)> {
-    let Ok(entries) = std::fs::read_dir(folder) else { return Vec::new() };
-    let paths = entries.filter_map(|entry| Some(entry.ok()?.path()));
-    paths
-        .flat_map(|path| {
-            if path.is_dir() {
-                return files(&path);
-            }
-            let bytes = std::fs::read(&path).unwrap_or_default();
-            vec![(path.display().to_string(), String::from_utf8_lossy(&bytes).into_owned())]
-        })
-        .collect()
 }
 
 /// A history of objects: every state that the API server told of.
@@ -179,9 +123,10 @@ pub struct Recording {
 pub struct History(BTreeMap<(String, String), Vec<(u64, Value)>>);
 
 impl Recording {
-    fn start(scene: &Scene, resources: &[&str]) -> Self {
+    /// Begins one of a namespace.
+    pub fn start(testbed: &Testbed, namespace: &str, resources: &[&str]) -> Self {
         let (stop, stopped) = mpsc::channel::<()>();
-        let (path, namespace) = (scene.testbed.kubeconfig(), scene.agent.namespace.clone());
+        let (path, namespace) = (testbed.kubeconfig(), namespace.to_owned());
         let kinds: Vec<(String, String)> = resources.iter().map(|resource| kind_of(resource)).collect();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -45,12 +45,13 @@ impl Testbed {
 
     /// Packages a chart's folder, and gives its archive.
     pub fn package(&self, chart: &Path) -> PathBuf {
-        let said = run(self
-            .tool("helm")
-            .arg("package")
-            .arg(chart)
-            .arg("-d")
-            .arg(self.data.join("work").join(unique("chart"))));
+        self.package_with(chart, &[])
+    }
+
+    /// As [`Testbed::package`], with flags of `helm package`.
+    pub fn package_with(&self, chart: &Path, flags: &[&str]) -> PathBuf {
+        let folder = self.data.join("work").join(unique("chart"));
+        let said = run(self.tool("helm").arg("package").arg(chart).arg("-d").arg(folder).args(flags));
         PathBuf::from(said.rsplit(": ").next().expect("helm says where"))
     }
 
