@@ -37,9 +37,13 @@ pub fn files(folder: &str) -> Vec<PathBuf> {
     found
 }
 
-/// Checks the contents of these files, then `rounds` mutations of them; `pieces` is what means something to the parser.
-pub fn replay(seeds: &[PathBuf], pieces: &[&str], rounds: usize, check: fn(&[u8])) {
-    let seeds: Vec<Vec<u8>> = seeds.iter().map(|path| std::fs::read(path).expect("a seed can be read")).collect();
+/// The contents of files.
+pub fn contents(files: &[PathBuf]) -> Vec<Vec<u8>> {
+    files.iter().map(|path| std::fs::read(path).expect("a seed can be read")).collect()
+}
+
+/// Checks the seeds, then `rounds` mutations of them; `pieces` is what means something to the parser.
+pub fn replay(seeds: &[Vec<u8>], pieces: &[&str], rounds: usize, check: fn(&[u8])) {
     seeds.iter().for_each(|seed| check(seed));
     let mut dice = Dice(0x9E37_79B9_7F4A_7C15);
     for _ in 0..rounds {

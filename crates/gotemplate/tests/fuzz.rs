@@ -111,7 +111,7 @@ const PIECES: [&str; 96] = [
 
 #[test]
 fn no_seed_and_no_mutation_of_one_panics() {
-    mutations::replay(&mutations::files("fuzz/seeds"), &PIECES, ROUNDS, check::check);
+    mutations::replay(&mutations::contents(&mutations::files("fuzz/seeds")), &PIECES, ROUNDS, check::check);
 }
 
 #[test]

@@ -75,12 +75,12 @@ const PIECES: [&str; 60] = [
 
 #[test]
 fn no_seed_and_no_mutation_of_one_panics() {
-    mutations::replay(&mutations::files("fuzz/seeds"), &PIECES, ROUNDS, check::check);
+    mutations::replay(&mutations::contents(&mutations::files("fuzz/seeds")), &PIECES, ROUNDS, check::check);
 }
 
 #[test]
 fn the_files_of_our_charts_are_read_as_anything() {
-    mutations::replay(&mutations::files("tests/cases"), &PIECES, 0, check::check);
+    mutations::replay(&mutations::contents(&mutations::files("tests/cases")), &PIECES, 0, check::check);
 }
 
 #[test]

@@ -4,6 +4,7 @@ use yaml::{Kind, Node, Tag};
 
 use crate::config::FieldSpec;
 use crate::error::Problem;
+use crate::growth;
 use crate::id::split_api_version;
 use crate::tree;
 
@@ -58,6 +59,7 @@ pub(crate) fn follow_from_root<F>(
 where
     F: FnMut(&mut Node) -> Result<(), Problem>,
 {
+    growth::check_depth(spec.parts.len())?;
     let make = if spec.create { make } else { Make::Nothing };
     follow(object, &spec.parts, make, change)
         .map_err(|problem| Problem::AtField { path: spec.path.clone(), problem: Box::new(problem) })

@@ -1,15 +1,13 @@
 //! Building a folder as Flux's kustomize-controller does: with a kustomization made from the files that lie there when
 //! there is none, and with what the Flux Kustomization adds (fluxcd/pkg/kustomize v1.39.0).
 
-use std::cell::Cell;
-
 use manifest::{EntryKind, Files, Object, Purpose, normalize};
 use serde_json::Value;
 
 use crate::documents;
 use crate::error::{Error, Errors, Problem};
 use crate::kustomization::{FILE_NAMES, Image, Kustomization, Patch};
-use crate::loader::Folder;
+use crate::loader::{Folder, Spent};
 use crate::{Options, decode, patch, remote, target};
 
 decode::record!(
@@ -46,9 +44,9 @@ pub fn build(files: &dyn Files, path: &str, spec: &Value, options: &Options<'_>)
     let options = Options { keeps_builtin_schema: true, ..*options };
     let spec: Spec =
         decode::decode(spec.clone(), decode::Leniency::Lenient).map_err(|problems| Errors::many("", problems))?;
-    let folders = Cell::new(0);
+    let spent = Spent::default();
     let folder =
-        Folder::root(files, path, &options, &folders).map_err(|problem| Errors::one(path, not_found(path, problem)))?;
+        Folder::root(files, path, &options, &spent).map_err(|problem| Errors::one(path, not_found(path, problem)))?;
     let (name, mut kustomization) = existing_or_made(files, &folder)?;
     add(&mut kustomization, spec, &folder)?;
     let kustomization = kustomization.settled().map_err(|problems| Errors::many(&folder.path_of(name), problems))?;

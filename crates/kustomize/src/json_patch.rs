@@ -3,6 +3,7 @@
 use serde_json::{Map, Number, Value};
 
 use crate::error::Problem;
+use crate::growth::Growth;
 
 /// The operations of a patch, not yet looked at.
 #[derive(Clone)]
@@ -38,9 +39,9 @@ impl JsonPatch {
     }
 
     /// The document after all operations. Its numbers are floating, as Go's JSON reads them.
-    pub(crate) fn apply(&self, mut document: Value) -> Result<Value, Problem> {
+    pub(crate) fn apply(&self, mut document: Value, growth: &mut Growth) -> Result<Value, Problem> {
         for operation in &self.0 {
-            apply(&mut document, operation)?;
+            apply(&mut document, operation, growth)?;
         }
         make_floating(&mut document);
         Ok(document)
@@ -60,7 +61,7 @@ fn make_floating(value: &mut Value) {
     }
 }
 
-fn apply(document: &mut Value, operation: &Map<String, Value>) -> Result<(), Problem> {
+fn apply(document: &mut Value, operation: &Map<String, Value>, growth: &mut Growth) -> Result<(), Problem> {
     let word = operation.get("op").and_then(Value::as_str).unwrap_or("unknown");
     let path = || {
         let path = operation.get("path").and_then(Value::as_str);
@@ -72,14 +73,19 @@ fn apply(document: &mut Value, operation: &Map<String, Value>) -> Result<(), Pro
             wrong(format!("{word} operation failed to decode from: operation, missing from field: missing value"))
         })
     };
-    let value = || operation.get("value").cloned().unwrap_or_default();
+    let value = |growth: &mut Growth| {
+        let value = operation.get("value").unwrap_or(&Value::Null);
+        growth.value(value, depth(path()?)).map(|()| value.clone())
+    };
     match word {
-        "add" => add(document, path()?, value()),
+        "add" => add(document, path()?, value(growth)?),
         "remove" => remove(document, path()?).map(|_| ()),
-        "replace" => replace(document, path()?, value()),
+        "replace" => replace(document, path()?, value(growth)?),
         "move" => {
             let (from, path) = (from()?, path()?);
             let value = taken(document, from)?;
+            // Nothing is added, but it may lie deeper.
+            Growth::default().value(&value, depth(path))?;
             parent(document, path).map_err(|()| missing("move", "doc is missing destination path", path))?;
             add(document, path, value)
         }
@@ -87,6 +93,8 @@ fn apply(document: &mut Value, operation: &Map<String, Value>) -> Result<(), Pro
         "copy" => {
             let (from, path) = (from()?, path()?);
             let value = copied(document, from)?;
+            growth.value(value, depth(path))?;
+            let value = value.clone();
             parent(document, path).map_err(|()| missing("copy", "doc is missing destination path", path))?;
             add(document, path, value)
         }
@@ -96,6 +104,11 @@ fn apply(document: &mut Value, operation: &Map<String, Value>) -> Result<(), Pro
 
 fn missing(operation: &str, what: &str, path: &str) -> Problem {
     wrong(format!("{operation} operation does not apply: {what}: {path}: missing value"))
+}
+
+/// How many parts a path has.
+fn depth(path: &str) -> usize {
+    path.matches('/').count()
 }
 
 fn unescape(part: &str) -> String {
@@ -218,12 +231,12 @@ fn taken(document: &mut Value, from: &str) -> Result<Value, Problem> {
     take(holder, &last).map_err(|reason| wrong(format!("error in move for path: '{last}': {reason}")))
 }
 
-fn copied(document: &mut Value, from: &str) -> Result<Value, Problem> {
+fn copied<'a>(document: &'a mut Value, from: &str) -> Result<&'a Value, Problem> {
     let Ok((holder, last)) = parent(document, from) else {
         return Err(missing("copy", "doc is missing from path", from));
     };
     match look(holder, &last) {
-        Ok(value) => Ok(value.cloned().unwrap_or_default()),
+        Ok(value) => Ok(value.unwrap_or(&Value::Null)),
         Err(reason) => Err(wrong(format!("error in copy for from: '{from}': {reason}"))),
     }
 }

@@ -10,8 +10,8 @@
 //! - Reads through [`manifest::Files`] alone, each file for its purpose: what a `configMapGenerator` reads stays sealed.
 //! - Remote bases and charts are fetched and rendered by the caller, or refused; plugins that are programs are refused.
 //! - All failures that do not depend on one another are found in one pass, each with file, line and object.
-//! - No input panics or hangs: layers, folders, aliases and strange lists are bounded. Work is linear in the number of
-//!   objects.
+//! - No input panics or hangs: layers, folders, aliases, strange lists, depth, and what is read and added are bounded.
+//!   Work is linear in the number of objects.
 //!
 //! # Caveats
 //! Comments that carry an OpenAPI schema (`# {"$ref": …}`) are not read by patches, as upstream's are. An env file's line
@@ -31,6 +31,7 @@ mod facts;
 mod fieldspec;
 pub mod flux;
 mod generate;
+mod growth;
 mod hash;
 mod id;
 mod image;
@@ -56,8 +57,6 @@ mod transform;
 mod tree;
 mod variables;
 
-use std::cell::Cell;
-
 use manifest::{Files, Object};
 
 pub use chart::{Chart, Charts};
@@ -67,7 +66,7 @@ pub use remote::{Address, Remote};
 use config::FieldSpec;
 use id::Gvk;
 use kustomization::{Kustomization, SortOptions};
-use loader::Folder;
+use loader::{Folder, Spent};
 use target::Built;
 use transform::Transformer;
 
@@ -113,8 +112,8 @@ pub struct Options<'a> {
 /// # Errors
 /// All failures that were found; there is at least one.
 pub fn build(files: &dyn Files, folder: &str, options: &Options<'_>) -> Result<Vec<Object>, Errors> {
-    let folders = Cell::new(0);
-    let root = Folder::root(files, folder, options, &folders).map_err(|problem| Errors::one(folder, problem))?;
+    let spent = Spent::default();
+    let root = Folder::root(files, folder, options, &spent).map_err(|problem| Errors::one(folder, problem))?;
     finish(target::build(root, None)?, options)
 }
 

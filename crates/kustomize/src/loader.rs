@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use manifest::{EntryKind, Files, FilesError, Purpose, normalize};
+use manifest::{Content, EntryKind, Files, FilesError, Purpose, normalize};
 
 use crate::Options;
 use crate::Restriction;
@@ -14,6 +14,25 @@ use crate::remote::{self, Address};
 /// How many folders may lead to one another, and how many may be built in all.
 const MOST_LAYERS: usize = 100;
 const MOST_FOLDERS: usize = 20_000;
+/// Bytes that a build may read; a file counts each time.
+const MOST_BYTES: usize = 128 << 20;
+
+/// What a build has read so far.
+#[derive(Default)]
+pub(crate) struct Spent {
+    folders: Cell<usize>,
+    bytes: Cell<usize>,
+}
+
+impl Spent {
+    fn read(&self, content: Content) -> Result<Content, Problem> {
+        self.bytes.set(self.bytes.get().saturating_add(content.bytes().len()));
+        if self.bytes.get() > MOST_BYTES {
+            return Err(Problem::TooMuch { what: "bytes read in one build", limit: MOST_BYTES });
+        }
+        Ok(content)
+    }
+}
 
 /// A tree of files: the caller's, or a remote one.
 #[derive(Clone)]
@@ -44,7 +63,7 @@ pub(crate) struct Folder<'a> {
     layers: usize,
     restriction: Restriction,
     options: &'a Options<'a>,
-    folders: &'a Cell<usize>,
+    spent: &'a Spent,
 }
 
 impl<'a> Folder<'a> {
@@ -53,7 +72,7 @@ impl<'a> Folder<'a> {
         files: &'a dyn Files,
         path: &str,
         options: &'a Options<'a>,
-        folders: &'a Cell<usize>,
+        spent: &'a Spent,
     ) -> Result<Self, Problem> {
         let path = normalize("", path)?;
         if files.kind(&path)? != Some(EntryKind::Folder) {
@@ -67,17 +86,17 @@ impl<'a> Folder<'a> {
             layers: 1,
             restriction: options.restriction,
             options,
-            folders,
+            spent,
         })
     }
 
     /// The folder that an entry of this one names, or the remote tree.
     pub(crate) fn enter(&self, entry: &str) -> Result<Self, Problem> {
-        self.folders.set(self.folders.get() + 1);
+        self.spent.folders.set(self.spent.folders.get() + 1);
         if self.layers >= MOST_LAYERS {
             return Err(Problem::TooMuch { what: "folders that lead to one another", limit: MOST_LAYERS });
         }
-        if self.folders.get() > MOST_FOLDERS {
+        if self.spent.folders.get() > MOST_FOLDERS {
             return Err(Problem::TooMuch { what: "folders in one build", limit: MOST_FOLDERS });
         }
         if let Some(address) = Address::read(entry) {
@@ -142,19 +161,19 @@ impl<'a> Folder<'a> {
     }
 
     /// The bytes of a file that this folder names.
-    pub(crate) fn read(&self, entry: &str, purpose: Purpose<'_>) -> Result<manifest::Content, Problem> {
+    pub(crate) fn read(&self, entry: &str, purpose: Purpose<'_>) -> Result<Content, Problem> {
         if remote::is_url(entry) {
             let address = remote::without_query(entry);
             let Some(remote) = self.options.remote else { return Err(Problem::RemoteForbidden { address }) };
             let content =
                 remote.file(entry).map_err(|error| Problem::RemoteFailed { address, reason: error.to_string() })?;
-            return Ok(manifest::Content::new(content));
+            return self.spent.read(Content::new(content));
         }
         let path = normalize(&self.path, entry)?;
         if self.restriction == Restriction::RootOnly {
             self.check_inside(&path)?;
         }
-        Ok(self.tree.files().read(&path, purpose)?)
+        self.spent.read(self.tree.files().read(&path, purpose)?)
     }
 
     /// Refuses a file that does not lie in or below this folder, or does so by a link alone.

@@ -54,7 +54,7 @@ impl NamespaceChange {
         if self.namespace.is_empty() {
             return Vec::new();
         }
-        let mut errors = each(resources, facts, |resource| {
+        let mut errors = each(resources, facts, |resource, _| {
             if resource.deleted || resource.from_chart {
                 return Ok(());
             }

@@ -6,6 +6,7 @@ use yaml::Node;
 use crate::documents::{self, Wording};
 use crate::error::{Error, Errors, Problem};
 use crate::facts::Facts;
+use crate::growth::Growth;
 use crate::id::Id;
 use crate::json_patch::JsonPatch;
 use crate::kustomization::{Patch, PatchOptions};
@@ -269,8 +270,9 @@ impl Partial {
     ) -> Vec<Error> {
         let mut errors = Vec::new();
         for at in places {
-            let result = self
-                .for_object(resources.list().get(*at))
+            let paid = resources.growth.value(&self.node, 0);
+            let result = paid
+                .and_then(|()| self.for_object(resources.list().get(*at)))
                 .and_then(|patch| apply_strategic(patch, options, resources, *at, facts));
             errors.extend(result.err().map(|problem| self.error(resources, *at, facts, problem)));
         }
@@ -352,13 +354,14 @@ fn apply_json(
     facts: &Facts,
     place: &Place,
 ) -> Result<(), Error> {
-    let Some(resource) = resources.list_mut().get_mut(at) else { return Ok(()) };
+    let (list, growth) = resources.list_and_growth();
+    let Some(resource) = list.get_mut(at) else { return Ok(()) };
     let id = resource.id(facts);
     if remember == Remember::Yes {
         resource.remember(facts);
     }
     let books = resource.clone_books();
-    change_by_json(json, resource).map_err(|problem| {
+    change_by_json(json, resource, growth).map_err(|problem| {
         let mut error = place.error(problem);
         error.object = Some(id.to_string());
         error
@@ -368,9 +371,9 @@ fn apply_json(
 }
 
 /// The books are visible to the patch, as annotations, and survive it.
-fn change_by_json(json: &JsonPatch, resource: &mut Resource) -> Result<(), Problem> {
+fn change_by_json(json: &JsonPatch, resource: &mut Resource, growth: &mut Growth) -> Result<(), Problem> {
     resource.reveal()?;
-    let value = json.apply(output::value(&resource.node)?)?;
+    let value = json.apply(output::value(&resource.node)?, growth)?;
     resource.node = documents::from_value(&value, Wording::Yaml);
     resource.has_shared = false;
     resource.conceal();

@@ -9,6 +9,7 @@ use crate::decode::{Decode, Leniency, decode, record};
 use crate::error::{Error, Errors, Problem};
 use crate::facts::Facts;
 use crate::generate::{Generator, Makes};
+use crate::growth;
 use crate::image::ImageChange;
 use crate::kustomization::{
     GeneratorArgs, HelmChart, HelmGlobals, Image, Pairs, Patch, Replacement, Replica, Selector,
@@ -308,9 +309,11 @@ impl ValueAdd {
                 None => (0..resources.list().len()).collect(),
             };
             for at in places {
-                let Some(resource) = resources.list_mut().get_mut(at) else { continue };
+                let (list, growth) = resources.list_and_growth();
+                let Some(resource) = list.get_mut(at) else { continue };
                 let cluster = resource.id(facts).cluster;
-                let result = self.add(&mut resource.node, target, cluster);
+                let paid = growth.text(self.value.len());
+                let result = paid.and_then(|()| self.add(&mut resource.node, target, cluster));
                 errors.extend(result.err().map(|problem| resource.error(facts, problem)));
             }
         }
@@ -335,6 +338,7 @@ impl ValueAdd {
 
 /// The field at a path, made when missing.
 fn make<'a>(node: &'a mut Node, path: &[String]) -> Result<&'a mut Node, Problem> {
+    growth::check_depth(path.len())?;
     match path.split_first() {
         None => Ok(node),
         Some((name, [])) => tree::get_or_add(node, name, Kind::Scalar),

@@ -9,6 +9,7 @@ use yaml::{Kind, Limits, Node, Tag};
 use crate::decode::{Leniency, decode};
 use crate::error::{Error, Errors, Problem};
 use crate::facts::Facts;
+use crate::growth::{self, Growth};
 use crate::id::{Gvk, Id};
 use crate::kustomization::{FieldOptions, Replacement, ReplacementSource, ReplacementTarget};
 use crate::loader::Folder;
@@ -50,9 +51,9 @@ impl Replacements {
 
     /// Copies, in order. Upstream stops at the first failure, since what follows may copy what was not written.
     pub(crate) fn run(&self, resources: &mut Resources, facts: &Facts, file: &str) -> Vec<Error> {
-        let list = resources.list_mut();
+        let (list, growth) = resources.list_and_growth();
         for replacement in &self.0 {
-            if let Err(problem) = replace(replacement, list, facts) {
+            if let Err(problem) = replace(replacement, list, growth, facts) {
                 return vec![Error::in_file(file, problem)];
             }
         }
@@ -72,7 +73,12 @@ fn read_file(path: &str, folder: &Folder<'_>) -> Result<Vec<Replacement>, Errors
     }
 }
 
-fn replace(replacement: &Replacement, list: &mut [Resource], facts: &Facts) -> Result<(), Problem> {
+fn replace(
+    replacement: &Replacement,
+    list: &mut [Resource],
+    growth: &mut Growth,
+    facts: &Facts,
+) -> Result<(), Problem> {
     let has_source = replacement.source.is_some() || replacement.source_value.is_some();
     let Some(targets) = replacement.targets.as_ref().filter(|_| has_source) else {
         return Err(wrong("replacements must specify a source and at least one target"));
@@ -83,7 +89,7 @@ fn replace(replacement: &Replacement, list: &mut [Resource], facts: &Facts) -> R
         (Some(source), None) => value_of(source, list, facts)?,
         (None, None) => return Ok(()),
     };
-    targets.iter().try_for_each(|target| write(target, &value, list, facts))
+    targets.iter().try_for_each(|target| write(target, &value, list, growth, facts))
 }
 
 /// All identities of an object, present and former, as replacements compare them.
@@ -140,7 +146,13 @@ fn part_of(value: &Node, options: Option<&FieldOptions>) -> Result<Node, Problem
     Ok(Node { value: part.into(), ..value.clone() })
 }
 
-fn write(target: &ReplacementTarget, value: &Node, list: &mut [Resource], facts: &Facts) -> Result<(), Problem> {
+fn write(
+    target: &ReplacementTarget,
+    value: &Node,
+    list: &mut [Resource],
+    growth: &mut Growth,
+    facts: &Facts,
+) -> Result<(), Problem> {
     let select = target.select.as_ref().ok_or_else(|| wrong("target must specify resources to select"))?;
     let select = Matcher::new(select)?;
     let rejects = target.reject.iter().map(Matcher::new).collect::<Result<Vec<_>, _>>()?;
@@ -154,7 +166,7 @@ fn write(target: &ReplacementTarget, value: &Node, list: &mut [Resource], facts:
             continue;
         }
         if ids.iter().any(|id| select.matches_id(id)) {
-            write_into(target, value, &mut resource.node)?;
+            write_into(target, value, &mut resource.node, growth)?;
             if resource.has_shared {
                 tree::settle_shared(&mut resource.node);
             }
@@ -163,12 +175,13 @@ fn write(target: &ReplacementTarget, value: &Node, list: &mut [Resource], facts:
     Ok(())
 }
 
-fn write_into(target: &ReplacementTarget, value: &Node, object: &mut Node) -> Result<(), Problem> {
+fn write_into(target: &ReplacementTarget, value: &Node, object: &mut Node, growth: &mut Growth) -> Result<(), Problem> {
     let default = [DEFAULT_PATH.to_owned()];
     let paths = if target.field_paths.is_empty() { &default[..] } else { &target.field_paths };
     let create = target.options.as_ref().is_some_and(|options| options.create).then_some(value.kind);
     for path in paths {
         let parts = split_dotted(path);
+        growth::check_depth(parts.len())?;
         if write_into_text(object, &parts, value, create).is_ok() {
             continue;
         }
@@ -177,7 +190,8 @@ fn write_into(target: &ReplacementTarget, value: &Node, object: &mut Node) -> Re
         let mut failure = None;
         let found = each_match(object, &parts, create, &mut |field| {
             if failure.is_none() {
-                failure = set_field(target.options.as_ref(), field, value).err();
+                let paid = growth.value(value, parts.len());
+                failure = paid.and_then(|()| set_field(target.options.as_ref(), field, value)).err();
             }
         });
         match (found, failure) {

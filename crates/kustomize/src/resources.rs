@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use crate::error::{Error, Problem};
 use crate::facts::Facts;
+use crate::growth::Growth;
 use crate::id::{Id, Key};
 use crate::resource::{Behavior, Resource};
 
@@ -13,6 +14,8 @@ pub(crate) struct Resources {
     list: Vec<Resource>,
     /// Where each identity stands; rebuilt after anything that may change one.
     index: Option<Index>,
+    /// What changes have added.
+    pub(crate) growth: Growth,
 }
 
 /// Places of identities in the list.
@@ -58,6 +61,12 @@ impl Resources {
     pub(crate) fn list_mut(&mut self) -> &mut Vec<Resource> {
         self.index = None;
         &mut self.list
+    }
+
+    /// All objects, to change them, and what that adds.
+    pub(crate) fn list_and_growth(&mut self) -> (&mut Vec<Resource>, &mut Growth) {
+        self.index = None;
+        (&mut self.list, &mut self.growth)
     }
 
     /// One object, to change what is not its identity.

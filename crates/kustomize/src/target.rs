@@ -259,6 +259,7 @@ impl<'a> Target<'a> {
 
     fn merge(&self, accumulator: &mut Accumulator, inner: Accumulator) -> Result<(), Errors> {
         let facts = self.build.facts();
+        accumulator.resources.growth.join(&inner.resources.growth);
         let mut errors = accumulator.resources.append_all(inner.resources.into_list(), &facts);
         match accumulator.config.merge(&inner.config) {
             Ok(config) => accumulator.config = config,

@@ -8,6 +8,7 @@ use crate::config::FieldSpec;
 use crate::error::{Error, Problem};
 use crate::facts::Facts;
 use crate::fieldspec::{Make, follow_from_root, is_about, visit};
+use crate::growth::Growth;
 use crate::hash;
 use crate::id::{Gvk, Id};
 use crate::image::ImageChange;
@@ -61,7 +62,7 @@ impl Transformer {
             Transformer::Pairs(pairs, specs) => add_pairs(resources, facts, pairs, specs),
             Transformer::Replicas(replica, specs) => set_replicas(resources, facts, replica, specs, file),
             Transformer::Image(change, specs) => {
-                each(resources, facts, |resource| change.run(&mut resource.node, specs))
+                each(resources, facts, |resource, _| change.run(&mut resource.node, specs))
             }
             Transformer::Replacements(replacements) => replacements.run(resources, facts, file),
             Transformer::ValueAdd(change) => change.run(resources, facts),
@@ -78,10 +79,11 @@ impl Transformer {
 /// Changes every object; all failures are found.
 pub(crate) fn each<F>(resources: &mut Resources, facts: &Facts, mut change: F) -> Vec<Error>
 where
-    F: FnMut(&mut Resource) -> Result<(), Problem>,
+    F: FnMut(&mut Resource, &mut Growth) -> Result<(), Problem>,
 {
-    let all = resources.list_mut().iter_mut();
-    all.filter_map(|resource| change(resource).err().map(|problem| resource.error(facts, problem))).collect()
+    let (list, growth) = resources.list_and_growth();
+    let all = list.iter_mut();
+    all.filter_map(|resource| change(resource, growth).err().map(|problem| resource.error(facts, problem))).collect()
 }
 
 /// Kinds that keep their name: one that a definition, an API or a namespace is known by.
@@ -93,7 +95,7 @@ fn keeps_name(id: &Id) -> bool {
 }
 
 fn rename(resources: &mut Resources, facts: &Facts, specs: &[FieldSpec], prefix: &str, suffix: &str) -> Vec<Error> {
-    each(resources, facts, |resource| {
+    each(resources, facts, |resource, growth| {
         let original = resource.original_id(facts);
         if keeps_name(&original) {
             return Ok(());
@@ -103,6 +105,7 @@ fn rename(resources: &mut Resources, facts: &Facts, specs: &[FieldSpec], prefix:
                 note_rename(resource, facts, prefix, suffix);
             }
             visit(&mut resource.node, spec, Make::Text, &mut |node: &mut Node| {
+                growth.text(prefix.len() + suffix.len())?;
                 let name = format!("{prefix}{}{suffix}", node.value);
                 tree::set_scalar(node, tree::untagged(&name))
             })?;
@@ -127,13 +130,14 @@ fn note_rename(resource: &mut Resource, facts: &Facts, prefix: &str, suffix: &st
 /// Adds labels or annotations wherever the specs say. A value that is added to several places of an object is shared.
 fn add_pairs(resources: &mut Resources, facts: &Facts, pairs: &Pairs, specs: &[FieldSpec]) -> Vec<Error> {
     let mut by_kind = SpecsByKind::new(specs);
-    each(resources, facts, |resource| {
+    each(resources, facts, |resource, growth| {
         let specs = by_kind.of(&resource.node);
         for (index, (key, value)) in pairs.iter().enumerate() {
             let group = shared_group(resource, index);
             let mut places = 0_u32;
             for spec in specs {
                 follow_from_root(&mut resource.node, spec, Make::Map, &mut |map: &mut Node| {
+                    growth.text(key.len() + value.len())?;
                     let anchor = tree::field(map, key)?.is_none().then(|| group.clone());
                     places += u32::from(anchor.is_some());
                     tree::set(map, key, Node { anchor, ..Node::scalar(Tag::Str, value.as_str()) })
@@ -203,7 +207,7 @@ fn set_replicas(
 }
 
 fn add_hashes(resources: &mut Resources, facts: &Facts) -> Vec<Error> {
-    each(resources, facts, |resource| {
+    each(resources, facts, |resource, _| {
         if !resource.needs_hash {
             return Ok(());
         }

@@ -9,6 +9,7 @@ use crate::config::Config;
 use crate::error::{Error, Problem};
 use crate::facts::Facts;
 use crate::fieldspec::{Make, visit};
+use crate::growth::Growth;
 use crate::id::{Gvk, Id, split_api_version};
 use crate::kustomization::Variable;
 use crate::output;
@@ -80,9 +81,11 @@ impl Variables {
         if !errors.is_empty() {
             return errors;
         }
-        each(resources, facts, |resource| {
+        each(resources, facts, |resource, growth| {
             for spec in &config.var_reference {
-                visit(&mut resource.node, spec, Make::Nothing, &mut |node: &mut Node| expand_field(node, &values))?;
+                visit(&mut resource.node, spec, Make::Nothing, &mut |node: &mut Node| {
+                    expand_field(node, &values, growth)
+                })?;
             }
             if resource.has_shared {
                 tree::settle_shared(&mut resource.node);
@@ -158,12 +161,12 @@ fn split_index(part: &str) -> Vec<String> {
 
 type Values<'v> = BTreeMap<&'v str, Node>;
 
-fn expand_field(node: &mut Node, values: &Values<'_>) -> Result<(), Problem> {
+fn expand_field(node: &mut Node, values: &Values<'_>, growth: &mut Growth) -> Result<(), Problem> {
     if tree::is_null(node) {
         return Ok(());
     }
     match node.kind {
-        Kind::Scalar if is_text(node) => expand(node, values),
+        Kind::Scalar if is_text(node) => expand(node, values, growth),
         Kind::Scalar => Ok(()),
         Kind::Mapping => {
             for pair in node.children.chunks_exact_mut(2) {
@@ -172,13 +175,13 @@ fn expand_field(node: &mut Node, values: &Values<'_>) -> Result<(), Problem> {
                     return Err(wrong(format!("invalid map key: value='{}', tag='{}'", key.value, key.tag.as_str())));
                 }
                 if is_text(value) {
-                    expand(value, values)?;
+                    expand(value, values, growth)?;
                 }
             }
             Ok(())
         }
         Kind::Sequence => node.children.iter_mut().try_for_each(|entry| match is_text(entry) {
-            true => expand(entry, values),
+            true => expand(entry, values, growth),
             false => Err(wrong("invalid value type expect a string".into())),
         }),
         _ => Err(wrong("invalid type encountered".into())),
@@ -191,9 +194,9 @@ enum Piece {
     Text(String),
 }
 
-fn expand(node: &mut Node, values: &Values<'_>) -> Result<(), Problem> {
+fn expand(node: &mut Node, values: &Values<'_>, growth: &mut Growth) -> Result<(), Problem> {
     let line = node.line;
-    let expanded = match replace(&node.value, values)? {
+    let expanded = match replace(&node.value, values, growth)? {
         Piece::Whole(value) => value,
         Piece::Text(text) => Node { tag: Tag::Str, style: Style::Plain, ..tree::string(&text) },
     };
@@ -203,7 +206,7 @@ fn expand(node: &mut Node, values: &Values<'_>) -> Result<(), Problem> {
 }
 
 /// `$(NAME)` becomes the value, `$$` a dollar; anything else stays.
-fn replace(text: &str, values: &Values<'_>) -> Result<Piece, Problem> {
+fn replace(text: &str, values: &Values<'_>, growth: &mut Growth) -> Result<Piece, Problem> {
     let mut result = String::with_capacity(text.len());
     let mut rest = text;
     while let Some(at) = rest.find('$').filter(|at| at + 1 < rest.len()) {
@@ -223,7 +226,9 @@ fn replace(text: &str, values: &Values<'_>) -> Result<Piece, Problem> {
         };
         let name = &inner[..end];
         let whole = format!("$({name})");
-        match values.get(name).filter(|value| value.kind == Kind::Scalar) {
+        let value = values.get(name).filter(|value| value.kind == Kind::Scalar);
+        growth.text(value.map_or(0, |value| value.value.len()))?;
+        match value {
             Some(value) if text == whole => return typed(value).map(Piece::Whole),
             Some(value) => result.push_str(&typed(value)?.value),
             None => result.push_str(&whole),

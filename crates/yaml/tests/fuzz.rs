@@ -65,7 +65,7 @@ const PIECES: [&str; 48] = [
 fn no_seed_and_no_mutation_of_one_panics() {
     let cases = mutations::files("tests/cases").into_iter().filter(|path| path.ends_with("in.yaml"));
     let seeds: Vec<_> = cases.chain(mutations::files("fuzz/seeds")).collect();
-    mutations::replay(&seeds, &PIECES, ROUNDS, check::check);
+    mutations::replay(&mutations::contents(&seeds), &PIECES, ROUNDS, check::check);
 }
 
 #[test]
