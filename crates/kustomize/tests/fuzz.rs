@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Mutations of all seeds together.
-const ROUNDS: usize = 1_000;
+const ROUNDS: usize = 3_000;
 
 /// What is put into a seed: everything that means something to one of the parsers.
 const PIECES: [&str; 84] = [
