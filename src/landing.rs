@@ -74,7 +74,7 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn new(site: &'a Site) -> Self {
         let unit = site.unit.clone();
-        let tell = move |progress: Progress| tracing::debug!(unit = %unit, ?progress, "landing");
+        let tell = move |progress: Progress| tracing::debug!(unit = %unit, %progress, "landing");
         Self { start: Instant::now(), site, tell: Box::new(tell) }
     }
 

@@ -39,14 +39,12 @@ pub fn value_of(text: &str) -> String {
     text.replace('\n', "")
 }
 
-/// Writes the variables into all objects; without variables they stay as they are.
+/// Writes the variables into all objects. Without any variable defaults are written all the same: whoever wants none of
+/// that (Flux's strategy `WithVariables`) does not call it then.
 ///
 /// # Errors
 /// All failures: names that are no names of variables, and objects whose text cannot be substituted or read again.
 pub fn all(objects: Vec<Object>, variables: &Variables, unset: Unset) -> Result<Vec<Object>, Vec<SubstituteError>> {
-    if variables.is_empty() {
-        return Ok(objects);
-    }
     check_names(variables)?;
     let mut errors = Vec::new();
     let mut substituted = Vec::with_capacity(objects.len());

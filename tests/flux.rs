@@ -28,6 +28,9 @@ fn build(files: &dyn Files, line: &Value) -> Result<String, String> {
     let objects =
         kustomize::flux::build(files, path, spec, &Options::default()).map_err(|errors| errors.to_string())?;
     let variables = variables(&spec["postBuild"]["substitute"], value_of);
+    if variables.is_empty() {
+        return Ok(kustomize::print(&objects));
+    }
     let objects = all(objects, &variables, unset(line)).map_err(|errors| format!("{errors:?}"))?;
     Ok(kustomize::print(&objects))
 }

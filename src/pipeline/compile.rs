@@ -16,7 +16,7 @@ use super::{
     FLUX_SWITCH, MANAGER, Problem, Report, Stage, World, expand, object_version, owner_labels, says, spec_version,
     switch,
 };
-use crate::api::kustomization::{KustomizationSpec, ValuesKind};
+use crate::api::kustomization::{KustomizationSpec, SubstituteStrategy, ValuesKind};
 use crate::redact::{Live, Redactor};
 use crate::substitute::{self, Unset, Variables, value_of};
 use crate::unit::{ReadSet, Thing, digest};
@@ -128,9 +128,9 @@ impl Compile<'_> {
     }
 
     /// Variables of `postBuild`, later ones winning; `None` when nothing is to be substituted.
-    async fn variables(&mut self) -> Result<Variables, Vec<Problem>> {
+    async fn variables(&mut self) -> Result<Option<Variables>, Vec<Problem>> {
         let mut variables = Variables::new();
-        let Some(post_build) = &self.job.spec.post_build else { return Ok(variables) };
+        let Some(post_build) = &self.job.spec.post_build else { return Ok(None) };
         let mut problems = Vec::new();
         for source in &post_build.substitute_from {
             let kind = if source.kind == ValuesKind::Secret { "Secret" } else { "ConfigMap" };
@@ -152,7 +152,8 @@ impl Compile<'_> {
         }
         variables.extend(post_build.substitute.iter().map(|(key, value)| (key.clone(), value_of(value))));
         if problems.is_empty() {
-            return Ok(variables);
+            let is_meant = !variables.is_empty() || post_build.substitute_strategy == SubstituteStrategy::Always;
+            return Ok(is_meant.then_some(variables));
         }
         Err(problems.into_iter().map(|message| Problem::general(Stage::Build, message)).collect())
     }
@@ -161,7 +162,7 @@ impl Compile<'_> {
     async fn build(
         &mut self,
         identities: Option<decrypt::Identities>,
-        variables: Variables,
+        variables: Option<Variables>,
     ) -> Result<Vec<Object>, Vec<Problem>> {
         let recipe = Recipe {
             files: self.job.source.verified.files().clone(),
@@ -228,7 +229,7 @@ struct Recipe {
     path: String,
     identities: Option<decrypt::Identities>,
     enforces_mac: bool,
-    variables: Variables,
+    variables: Option<Variables>,
 }
 
 struct Built {
@@ -255,7 +256,10 @@ impl Recipe {
         let mut problems: Vec<Problem> = opened.err().iter().flatten().map(|error| of_step(error)).collect();
         // What stays sealed is not substituted, but the others can be told of.
         objects.retain(|object| problems.is_empty() || object.value().get("sops").is_none());
-        let substituted = substitute::all(objects, &self.variables, Unset::Error);
+        let substituted = match &self.variables {
+            Some(variables) => substitute::all(objects, variables, Unset::Error),
+            None => Ok(objects),
+        };
         let objects = substituted.unwrap_or_else(|errors| {
             problems.extend(errors.iter().map(|error| of_step(error)));
             Vec::new()

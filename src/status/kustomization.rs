@@ -166,12 +166,7 @@ fn add(status: &mut KustomizationStatus, more: Vec<(String, String)>) {
 
 /// Flux's event of an apply: one line for each object that was written or deleted.
 fn changes(outcome: &Outcome) -> Option<String> {
-    let verb = |action| match action {
-        apply::Action::Create => "created",
-        apply::Action::Replace => "replaced",
-        _ => "configured",
-    };
-    let written = outcome.changed().map(|(id, action)| format!("{id} {}", verb(action)));
+    let written = outcome.changed().map(|(id, action)| format!("{id} {action}"));
     let pruned = outcome.pruned.iter().map(|id| format!("{id} deleted"));
     let lines: Vec<String> = written.chain(pruned).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))

@@ -1,5 +1,6 @@
 //! What a landing needs besides the cluster: time, health, and somebody to tell how far it is.
 
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -69,6 +70,18 @@ pub enum Progress {
     Pruned(ObjectId),
     /// An object was brought back to last-good.
     Restored(ObjectId),
+}
+
+impl fmt::Display for Progress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Phase(phase) => write!(f, "phase {phase:?}"),
+            Self::Wrote(id, action) => write!(f, "{id} {action}"),
+            Self::Ran(id) => write!(f, "{id} ran"),
+            Self::Pruned(id) => write!(f, "{id} deleted"),
+            Self::Restored(id) => write!(f, "{id} restored"),
+        }
+    }
 }
 
 /// What a landing works with.

@@ -1,6 +1,7 @@
 //! Desired, journaled and live -> [`Plan`]: what would be done, in order. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,6 +31,19 @@ pub enum Action {
     Replace,
     /// Left alone, as its annotations ask.
     Skip,
+}
+
+/// Flux's words, and `replaced`.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "created",
+            Self::Configure => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Replace => "replaced",
+            Self::Skip => "skipped",
+        })
+    }
 }
 
 /// How far an object is known to be acceptable before it is written.
