@@ -10,12 +10,12 @@
 //! | [`config`] | flags and environment, read once | any step |
 //! | [`telemetry`] | how logs and metrics leave | what is logged |
 //! | [`redact`] | every live secret value | where a text goes |
+//! | [`system`] | the clock and the dice | who asks them |
 //! | [`unit`] | what lands together, and what it read | how it is landed |
 //! | [`artifact`] | a fetched revision and its verification | where it came from |
 //! | [`source`], [`decrypt`], [`build`], [`substitute`], [`resolve`], [`render`], [`cluster`], [`health`] | one step each | one another |
 //! | [`pipeline`] | the steps in order, up to a plan | how a plan lands |
 //! | [`landing`] | prepare, journal, commit, health, prune | conditions, events |
-//! | [`rotate`] | secret versions seen, and which units they concern | conditions, events |
 //! | [`status`] | how an error reads as condition, event and metric | how to do anything |
 //! | [`reconcile`] | the frame of every kind: guard, plan, land, tell | flags, leases |
 //! | [`agent`] | the composition: watches, lease, shutdown | |
@@ -44,9 +44,9 @@ pub mod reconcile;
 pub mod redact;
 pub mod render;
 pub mod resolve;
-pub mod rotate;
 pub mod source;
 pub mod status;
 pub mod substitute;
+pub mod system;
 pub mod telemetry;
 pub mod unit;

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Knows no step: shapes, settings, how text leaves.
-const BASE: &[&str] = &["api", "config", "telemetry", "redact", "expression"];
+const BASE: &[&str] = &["api", "config", "telemetry", "redact", "expression", "system"];
 /// What steps hand to one another.
 const NOUNS: &[&str] = &["unit", "artifact"];
 /// One step each. They do not know one another.
@@ -26,16 +26,14 @@ fn may_import(module: &str) -> Option<Vec<&'static str>> {
         "config" => &[&["api"]],
         _ if BASE.contains(&module) => &[],
         _ if NOUNS.contains(&module) => &[&["api"]],
-        _ if STEPS.contains(&module) => &[&["api", "expression"], NOUNS],
+        _ if STEPS.contains(&module) => &[&["api", "expression", "system"], NOUNS],
         "pipeline" => &[BASE, NOUNS, STEPS],
-        "landing" | "rotate" => &[BASE, NOUNS, &["cluster", "health", "pipeline"]],
+        "landing" => &[BASE, NOUNS, &["cluster", "health", "pipeline"]],
         // It says what the pipeline and the stores answered; of all others, it reads their errors alone.
         "status" => &[BASE, &["pipeline", "resolve"]],
-        _ if CONTROLLERS.contains(&module) => {
-            &[BASE, NOUNS, STEPS, CONTROLLERS, &["pipeline", "landing", "rotate", "status"]]
-        }
-        "agent" => &[BASE, NOUNS, STEPS, CONTROLLERS, &["pipeline", "landing", "rotate", "status"]],
-        "cli" => &[BASE, NOUNS, STEPS, CONTROLLERS, &["pipeline", "landing", "rotate", "status", "agent"]],
+        _ if CONTROLLERS.contains(&module) => &[BASE, NOUNS, STEPS, CONTROLLERS, &["pipeline", "landing", "status"]],
+        "agent" => &[BASE, NOUNS, STEPS, CONTROLLERS, &["pipeline", "landing", "status"]],
+        "cli" => &[BASE, NOUNS, STEPS, CONTROLLERS, &["pipeline", "landing", "status", "agent"]],
         _ => return None,
     };
     Some(sets.concat())

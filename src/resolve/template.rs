@@ -9,9 +9,8 @@ mod pkcs12;
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
-use std::time::{SystemTime, UNIX_EPOCH};
 
-use gotemplate::{Entries, Environment, Functions, Limits, Map, MissingKey, Session, Templates, Text, Type, Value};
+use gotemplate::{Entries, Functions, Limits, Map, MissingKey, Session, Templates, Text, Type, Value};
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
 
@@ -21,28 +20,13 @@ use super::store::{Bytes, Cause, Data};
 use super::target::{Content, bytes};
 use super::{Place, Problem, ResolveError, hash};
 use crate::api::secret::{DecodingStrategy, Template, TemplateFrom, TemplateItem, TemplateScope};
+use crate::system::System;
 use crate::unit::Thing;
 
 /// A template of a Secret makes a few kilobytes of one.
 const LIMITS: Limits = Limits { steps: 2_000_000, bytes: 16 << 20, depth: 100 };
 
 static FUNCTIONS: LazyLock<Functions> = LazyLock::new(function::table);
-
-/// The world as templates see it: `now`, `genCA`, `randAlphaNum`.
-struct World;
-
-impl Environment for World {
-    fn now(&self) -> i128 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
-    }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        // Without a source of randomness nothing that is asked for it would be a secret: the process cannot go on.
-        #[expect(clippy::expect_used, reason = "a system without randomness cannot make secrets")]
-        getrandom::fill(bytes).expect("the system has a source of randomness");
-    }
-}
 
 /// Executes the templates of one ExternalSecret.
 pub(super) struct Templater {
@@ -222,7 +206,7 @@ fn render(name: &str, text: &str, values: &Value) -> Result<(Bytes, Vec<&'static
     };
     let mut templates = Templates::new(name, FUNCTIONS.clone()).missing_key(MissingKey::Error);
     templates.parse(name, text).map_err(|error| failed(&error))?;
-    let mut session = Session::new(&World, LIMITS);
+    let mut session = Session::new(&System, LIMITS);
     let text = templates.execute(name, values, &mut session).map_err(|stopped| {
         drop(Zeroizing::new(stopped.partial));
         failed(&stopped.error)

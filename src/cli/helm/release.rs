@@ -1,12 +1,12 @@
 //! A release, from a chart to its text.
 
 use std::sync::Arc;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{anyhow, ensure};
-use gotemplate::Environment;
 use helm::values::Values;
 use helm::{Chart, Event, KubeVersion, NoCluster, RenderOptions};
+
+use crate::system::System;
 
 /// The longest name of a release. Helm leaves room for what charts append to it.
 const LONGEST: usize = 53;
@@ -59,24 +59,9 @@ fn is_label(label: &str) -> bool {
 /// Renders a chart to what `helm template` prints.
 pub(in crate::cli) fn render(chart: &Chart, release: &Release) -> anyhow::Result<String> {
     chart.check_installable()?;
-    let mut rendered = helm::render(chart, &release.values, &release.options, Arc::new(NoCluster), &World)?;
+    let mut rendered = helm::render(chart, &release.values, &release.options, Arc::new(NoCluster), &System)?;
     let is_hidden =
         |events: &[Event]| release.without_hooks || (release.without_tests && events.contains(&Event::Test));
     rendered.hooks.retain(|hook| !is_hidden(&hook.events));
     Ok(rendered.template_output(release.with_crds))
-}
-
-/// The clock and the dice of this machine.
-struct World;
-
-impl Environment for World {
-    fn now(&self) -> i128 {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        i128::try_from(since.as_nanos()).unwrap_or(i128::MAX)
-    }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        #[expect(clippy::expect_used, reason = "a system without randomness cannot make secrets")]
-        getrandom::fill(bytes).expect("the system has a source of randomness");
-    }
 }

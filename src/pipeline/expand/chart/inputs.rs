@@ -7,7 +7,6 @@ use apply::cluster::Capabilities;
 use apply::{Cluster, Reference, Selection};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use gotemplate::Environment;
 use helm::record::History;
 use helm::values::Values;
 use helm::{Action, KubeVersion, Lookup};
@@ -24,6 +23,7 @@ use crate::pipeline::object_version;
 use crate::redact::{Live, Redactor};
 use crate::render::values::{self, Content, Part};
 use crate::render::{self, Product};
+use crate::system::System;
 use crate::unit::Thing;
 
 /// Reason of a HelmRelease whose values cannot be had.
@@ -105,7 +105,7 @@ impl Work<'_> {
                 capabilities,
                 common: common.as_ref(),
                 lookup: answers,
-                environment: &Real,
+                environment: &System,
             })
         })
         .await;
@@ -165,20 +165,6 @@ fn defined_kinds(object: &Object) -> Vec<Gvk> {
     let served = versions.filter(|version| version.get("served") == Some(&Value::Bool(true)));
     let names = served.filter_map(|version| version.get("name")?.as_str());
     names.map(|version| Gvk { group: group.into(), version: version.into(), kind: kind.into() }).collect()
-}
-
-/// The clock and the dice of the system.
-struct Real;
-
-impl Environment for Real {
-    fn now(&self) -> i128 {
-        jiff::Timestamp::now().as_nanosecond()
-    }
-
-    #[expect(clippy::expect_used, reason = "without randomness nothing that follows would be safe")]
-    fn fill(&self, bytes: &mut [u8]) {
-        getrandom::fill(bytes).expect("the system has a source of randomness");
-    }
 }
 
 /// Answers `lookup` as the release's user: an object of the candidate before the cluster's. Nothing of it is an input of
