@@ -8,8 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::cluster::Reference;
-use crate::context::Reading;
-use crate::desired::{Behaviour, Declarer, Desired, HealthScope, Hook, OnFailure, Policy, Put};
+use crate::desired::{Behaviour, Declarer, Desired, HealthScope, Hook, OnFailure, Policy, Put, Reading};
 use crate::plan::{Action, Change, Landing, Prior, Proof, Stale, Step};
 use crate::stamp::Stamp;
 

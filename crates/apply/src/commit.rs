@@ -10,8 +10,8 @@ use futures::stream::{self, StreamExt as _};
 use manifest::{Object, ObjectId};
 
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
-use crate::context::{Context, Progress, Reading, Waited};
-use crate::desired::{Desired, Hook, OnFailure, Put};
+use crate::context::{Context, Progress, Waited};
+use crate::desired::{Desired, Hook, OnFailure, Put, Reading};
 use crate::journal::{Journal, Open};
 use crate::order;
 use crate::plan::{self, Action, Change, Landing, Step};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use futures::future::BoxFuture;
 use manifest::{Object, ObjectId};
-use serde::{Deserialize, Serialize};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
+use crate::desired::Reading;
 use crate::journal::Phase;
 use crate::plan::Action;
 
@@ -35,20 +35,6 @@ pub enum Waited {
     },
     /// A newer revision is there: this landing need not become healthy any more.
     Superseded,
-}
-
-/// Whose rules say what healthy is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reading {
-    /// Flux's: a Job must have completed.
-    Unit,
-    /// Helm's `--wait`: a Job need only have started.
-    Release,
-    /// Helm's `--wait-for-jobs`.
-    ReleaseJobs,
-    /// Helm's for hooks: Jobs and pods must complete, all else need only be there.
-    Hook,
 }
 
 /// Judge of objects' health.

@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use manifest::{Object, ObjectId};
+use serde::{Deserialize, Serialize};
 
 use crate::cluster::Reference;
-use crate::context::Reading;
 
 /// Who declares an object within a unit. Decides which inventory lists it and when it may be pruned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -194,6 +194,20 @@ pub enum OnFailure {
     Hold,
     /// Goes on with the other objects, as Flux does.
     Continue,
+}
+
+/// Whose rules say what healthy is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Reading {
+    /// Flux's: a Job must have completed.
+    Unit,
+    /// Helm's `--wait`: a Job need only have started.
+    Release,
+    /// Helm's `--wait-for-jobs`.
+    ReleaseJobs,
+    /// Helm's for hooks: Jobs and pods must complete, all else need only be there.
+    Hook,
 }
 
 /// Which objects of a landing must become healthy before it is concluded. Workloads that a rotated secret restarts are

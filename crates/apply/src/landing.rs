@@ -17,8 +17,8 @@ use manifest::ObjectId;
 
 use crate::cluster::Reference;
 use crate::commit;
-use crate::context::{Context, Progress, Reading, Waited};
-use crate::desired::{Declarer, HealthScope, OnFailure};
+use crate::context::{Context, Progress, Waited};
+use crate::desired::{Declarer, HealthScope, OnFailure, Reading};
 use crate::journal::{Journal, Open, Phase, StoreError};
 use crate::plan::{self, Action, Change, Landing};
 use crate::prepare::Prepared;

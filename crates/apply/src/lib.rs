@@ -36,8 +36,8 @@ mod rollback;
 pub mod stamp;
 
 pub use cluster::{Answer, Call, Cluster, ClusterError, Reference, Scope, Selection, WatchEvent};
-pub use context::{Clock, Context, Health, Progress, Reading, Waited};
-pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, OnFailure};
+pub use context::{Clock, Context, Health, Progress, Waited};
+pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, OnFailure, Reading};
 pub use diff::{Diff, FieldChange};
 pub use journal::{Journal, Phase, Store, StoreError};
 pub use landing::{Outcome, Verdict, land, resume};

@@ -9,8 +9,7 @@ use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
-use crate::context::Reading;
-use crate::desired::{Behaviour, Candidate, Declarer, Desired, Hook, Policy, Put, Release};
+use crate::desired::{Behaviour, Candidate, Declarer, Desired, Hook, Policy, Put, Reading, Release};
 use crate::order;
 use crate::report::{Failure, Step as At};
 use crate::stamp::{self, Seal, Secrets, Stamps};
