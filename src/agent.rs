@@ -9,7 +9,6 @@ use std::sync::Arc;
 use apply::{Cluster, Selection, WatchEvent};
 use futures::StreamExt as _;
 use manifest::Object;
-use serde_json::Value;
 use tokio::task::JoinSet;
 
 use crate::pipeline::World;
@@ -112,7 +111,7 @@ fn reset(shared: &Arc<Shared>, kind: Kind, objects: Vec<Object>) {
 fn seen(shared: &Arc<Shared>, kind: Kind, object: Object) {
     let key = Key::of(kind, &object);
     let matters = match shared.index.get(&key) {
-        Some(before) => question(&before) != question(&object),
+        Some(before) => triggers::asks_more(&before, &object),
         None => true,
     };
     let told_ready = matters || shared.index.get(&key).is_some_and(|before| triggers::says_more(&before, &object));
@@ -128,11 +127,4 @@ fn seen(shared: &Arc<Shared>, kind: Kind, object: Object) {
 fn gone(shared: &Arc<Shared>, key: Key) {
     shared.index.remove(&key);
     shared.queue.add(key);
-}
-
-/// What an object asks for: a change of its status alone asks for nothing.
-fn question(object: &Object) -> (&str, i64, Option<&Value>, Option<&Value>, bool) {
-    let metadata = object.value().get("metadata");
-    let field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
-    (object.uid(), object.generation(), field("annotations"), field("labels"), object.is_terminating())
 }

@@ -189,6 +189,16 @@ impl Index {
         self.objects.write().unwrap_or_else(PoisonError::into_inner).insert(key, object)
     }
 
+    /// Replaces an object by what a write has made of it; returns the one that stood there. `None` when the watch has told
+    /// of something newer already, or that the object is gone: then nothing is replaced.
+    pub fn replace(&self, key: &Key, written: &Object) -> Option<Object> {
+        let version = |object: &Object| object.resource_version().parse::<u128>().ok();
+        let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
+        let seen = objects.get_mut(key)?;
+        let is_newer = version(seen).zip(version(written)).is_some_and(|(seen, written)| seen > written);
+        (!is_newer).then(|| std::mem::replace(seen, written.clone()))
+    }
+
     /// Takes an object away.
     pub fn remove(&self, key: &Key) -> Option<Object> {
         self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(key)
@@ -369,15 +379,23 @@ impl Shared {
             subresource: Some(Subresource::Status),
         };
         match self.world.cluster.write(call).await {
-            // The watch will tell nothing new of it: who waits for the status must be told here.
-            Ok(written) => match self.index.put(key.clone(), written.clone()) {
-                Some(before) if !triggers::says_more(&before, &written) => {}
-                _ => triggers::changed(self, key),
-            },
+            Ok(written) => self.wrote(key, &written),
             Err(ClusterError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(())
+    }
+
+    /// The server has answered a write with the whole object. The watch will tell nothing new of it, so who waits for the
+    /// status is told here, and what somebody else has asked for in the meantime is noticed here.
+    fn wrote(&self, key: &Key, written: &Object) {
+        let Some(before) = self.index.replace(key, written) else { return };
+        if triggers::asks_more(&before, written) {
+            self.queue.add(key.clone());
+        }
+        if triggers::says_more(&before, written) {
+            triggers::changed(self, key);
+        }
     }
 
     /// Sets or removes our finalizer.
@@ -409,7 +427,7 @@ impl Shared {
             subresource: None,
         };
         match self.world.cluster.write(call).await {
-            Ok(written) if present => drop(self.index.put(key.clone(), written)),
+            Ok(written) if present => self.wrote(key, &written),
             Ok(_) | Err(ClusterError::NotFound { .. }) => {}
             Err(error) => return Err(error),
         }
@@ -437,5 +455,44 @@ fn log(key: &Key, event: &Event) {
         tracing::error!(kind, namespace, name, error = event.message, "{}", event.reason);
     } else {
         tracing::info!(kind, namespace, name, "{}", event.message);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cluster::journal::Keys;
+    use crate::cluster::local::Local;
+    use crate::pipeline::{Parts, Settings};
+
+    fn external(version: u32, force_sync: &str) -> Object {
+        let metadata = json!({"name": "e", "namespace": "n", "uid": "u", "generation": 1,
+            "resourceVersion": version.to_string(), "annotations": {"force-sync": force_sync}});
+        let kind = Kind::ExternalSecret;
+        Object::unchecked(json!({"apiVersion": kind.api_version(), "kind": kind.name(), "metadata": metadata}))
+    }
+
+    fn shared() -> Shared {
+        let local = Local::open(None, apply::memory::Simulation::default()).unwrap();
+        let (keys, redactor) = (Keys::generate().unwrap(), crate::redact::Redactor::default());
+        let (pod, settings) = (Default::default(), Settings::default());
+        Shared::new(World::new(Parts { cluster: Arc::new(local), keys, epoch: 0, redactor, pod, settings }).unwrap())
+    }
+
+    #[test]
+    fn what_somebody_asks_for_while_a_status_is_written_is_worked_on() {
+        let (shared, seen) = (shared(), external(1, "no"));
+        let key = Key::of(Kind::ExternalSecret, &seen);
+        shared.index.put(key.clone(), seen);
+        shared.wrote(&key, &external(2, "no"));
+        assert!(shared.queue.is_idle(), "our own status asks for nothing");
+        shared.wrote(&key, &external(4, "yes"));
+        assert!(!shared.queue.is_idle());
+        shared.wrote(&key, &external(3, "no"));
+        let version = || shared.index.get(&key).map(|object| object.resource_version().to_owned());
+        assert_eq!(version().as_deref(), Some("4"), "an answer that comes late replaces nothing newer");
+        shared.index.remove(&key);
+        shared.wrote(&key, &external(5, "yes"));
+        assert_eq!(version(), None, "nor does it bring back what is gone");
     }
 }

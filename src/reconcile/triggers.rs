@@ -13,6 +13,17 @@ use crate::pipeline::sources::SourceName;
 use crate::pipeline::{Compiled, Problem, Stage};
 use crate::unit::{Thing, Unit};
 
+/// Whether an object asks for something else: a change of its status alone asks for nothing.
+pub fn asks_more(before: &Object, now: &Object) -> bool {
+    question(before) != question(now)
+}
+
+fn question(object: &Object) -> (&str, i64, Option<&Value>, Option<&Value>, bool) {
+    let metadata = object.value().get("metadata");
+    let field = |name: &str| metadata.and_then(|metadata| metadata.get(name));
+    (object.uid(), object.generation(), field("annotations"), field("labels"), object.is_terminating())
+}
+
 /// Whether the status of an object says something new to those who wait for it.
 pub fn says_more(before: &Object, now: &Object) -> bool {
     answer(before) != answer(now)
