@@ -14,6 +14,7 @@ mod disk;
 mod folder;
 mod helm;
 mod kustomize;
+mod plan;
 mod run;
 mod sops;
 mod table;
@@ -42,6 +43,7 @@ struct Arguments {
 #[derive(Subcommand)]
 enum Verb {
     Demo(demo::Arguments),
+    Plan(plan::Arguments),
     Run(run::Arguments),
     Kustomize(kustomize::Arguments),
     Helm(helm::Arguments),
@@ -63,9 +65,11 @@ pub fn run() -> ExitCode {
     };
     match arguments.verb.run() {
         Ok(()) => ExitCode::SUCCESS,
-        Err(failure) => {
-            tell("Error", AnsiColor::Red, &format!("{:#}", failure.error));
-            ExitCode::from(failure.code)
+        Err(Failure { code, error }) => {
+            if let Some(error) = error {
+                tell("Error", AnsiColor::Red, &format!("{error:#}"));
+            }
+            ExitCode::from(code)
         }
     }
 }
@@ -74,6 +78,7 @@ impl Verb {
     fn run(self) -> Outcome {
         match self {
             Verb::Demo(arguments) => arguments.run(),
+            Verb::Plan(arguments) => arguments.run(),
             Verb::Run(arguments) => arguments.run(),
             Verb::Kustomize(arguments) => arguments.run(),
             Verb::Helm(arguments) => arguments.run(),
@@ -92,12 +97,18 @@ type Outcome = Result<(), Failure>;
 struct Failure {
     /// The exit code; 1 where the original has no other.
     code: u8,
-    error: anyhow::Error,
+    /// What is still to be said.
+    error: Option<anyhow::Error>,
 }
 
 impl Failure {
     fn new(code: u8, error: impl Into<anyhow::Error>) -> Self {
-        Self { code, error: error.into() }
+        Self { code, error: Some(error.into()) }
+    }
+
+    /// Everything is said already.
+    fn silent(code: u8) -> Self {
+        Self { code, error: None }
     }
 }
 
@@ -111,6 +122,16 @@ impl<E: Into<anyhow::Error>> From<E> for Failure {
 fn print(bytes: &[u8]) -> Outcome {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(anyhow::Error::new(error).context("standard output").into())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints to standard output with its colours, as far as whoever reads sees any.
+fn print_styled(text: &str) -> Outcome {
+    match write!(anstream::stdout(), "{text}") {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
             Err(anyhow::Error::new(error).context("standard output").into())
         }

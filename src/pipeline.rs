@@ -14,7 +14,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cluster::journal::{ClusterStore, Keys};
-use crate::redact::Redactor;
+use crate::redact::{Live, Redactor};
 use crate::resolve::azure::PodIdentity;
 use crate::resolve::{Resolver, Setup};
 use crate::source::http;
@@ -23,6 +23,7 @@ use crate::unit::{MISSING, ReadSet, digest};
 pub mod compile;
 pub mod expand;
 pub mod sources;
+pub mod terms;
 
 pub use compile::{Compiled, Job, compile};
 use sources::Sources;
@@ -93,6 +94,20 @@ impl World {
         let resolver = Resolver::new(setup);
         let (sources, sightings) = (Sources::default(), Sightings::default());
         Ok(Self { cluster, journals, keys, epoch, sources, resolver, sightings, redactor, settings })
+    }
+
+    /// The user of a unit's ServiceAccount, or of the default one when it names none; `None` for the agent itself.
+    pub fn user_of(&self, namespace: &str, service_account: Option<&str>) -> Option<String> {
+        let account = service_account.or(self.settings.default_service_account.as_deref());
+        account.map(|name| format!("system:serviceaccount:{namespace}:{name}"))
+    }
+
+    /// The cluster as a unit's user sees it.
+    pub fn cluster_of(&self, namespace: &str, service_account: Option<&str>) -> Arc<dyn Cluster> {
+        match self.user_of(namespace, service_account) {
+            Some(user) => self.cluster.impersonate(&user),
+            None => self.cluster.clone(),
+        }
     }
 }
 
@@ -216,7 +231,6 @@ impl std::fmt::Display for Problem {
 }
 
 /// Everything that failed in one pass, and what was read until then.
-#[derive(Debug)]
 pub struct Report {
     /// At least one.
     pub problems: Vec<Problem>,
@@ -224,6 +238,8 @@ pub struct Report {
     pub known: Option<Candidate>,
     /// What was read.
     pub read_set: ReadSet,
+    /// Keeps the plaintext known to the redactor.
+    pub secrets: Vec<Live>,
 }
 
 impl Report {

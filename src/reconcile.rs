@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
 use apply::cluster::{PatchKind, Subresource};
-use apply::{Call, Cluster, ClusterError, Reference};
+use apply::{Call, ClusterError, Reference};
 use futures::future::{BoxFuture, FutureExt as _};
 use manifest::Object;
 use serde_json::{Value, json};
@@ -432,20 +432,6 @@ impl Shared {
             Err(error) => return Err(error),
         }
         Ok(())
-    }
-
-    /// The user of a unit's ServiceAccount, or of the default one when it names none; `None` for the agent itself.
-    pub fn user_of(&self, namespace: &str, service_account: Option<&str>) -> Option<String> {
-        let account = service_account.or(self.world.settings.default_service_account.as_deref());
-        account.map(|name| format!("system:serviceaccount:{namespace}:{name}"))
-    }
-
-    /// The cluster as a unit's user sees it.
-    pub fn cluster_of(&self, namespace: &str, service_account: Option<&str>) -> Arc<dyn Cluster> {
-        match self.user_of(namespace, service_account) {
-            Some(user) => self.world.cluster.impersonate(&user),
-            None => self.world.cluster.clone(),
-        }
     }
 }
 

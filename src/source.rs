@@ -2,6 +2,7 @@
 //!
 //! | module | knows |
 //! |---|---|
+//! | [`folder`] | a checkout on disk: what is in it now |
 //! | [`git`] | GitRepository: references, the object database, the files of one commit |
 //! | [`helm`] | HelmRepository: index, version choice, chart download |
 //! | [`ignore`] | what a source leaves out |
@@ -18,6 +19,7 @@
 
 pub mod access;
 pub mod archive;
+pub mod folder;
 pub mod git;
 pub mod helm;
 pub mod http;

@@ -49,9 +49,8 @@ impl Keys {
     /// # Errors
     /// When they cannot be read or written, or are damaged.
     pub async fn load(cluster: &Arc<dyn Cluster>, namespace: &str) -> Result<Self, StoreError> {
-        let at = Reference::new("v1", "Secret", namespace, KEYS);
-        if let Some(secret) = cluster.get(&at).await.map_err(|e| failed(KEYS, &e))? {
-            return Self::parse(&secret);
+        if let Some(keys) = Self::read(cluster, namespace).await? {
+            return Ok(keys);
         }
         let keys = Self::generate()?;
         let call = Call::Create {
@@ -64,11 +63,21 @@ impl Keys {
             Ok(_) => Ok(keys),
             // Another replica was first: its keys count.
             Err(ClusterError::AlreadyExists { .. }) => {
-                let secret = cluster.get(&at).await.map_err(|e| failed(KEYS, &e))?;
-                secret.ok_or_else(|| failed(KEYS, &"it is there and not there")).and_then(|s| Self::parse(&s))
+                let keys = Self::read(cluster, namespace).await?;
+                keys.ok_or_else(|| failed(KEYS, &"it is there and not there"))
             }
             Err(error) => Err(failed(KEYS, &error)),
         }
+    }
+
+    /// Reads the keys from the agent's namespace; `None` when there are none yet.
+    ///
+    /// # Errors
+    /// When they cannot be read, or are damaged.
+    pub async fn read(cluster: &Arc<dyn Cluster>, namespace: &str) -> Result<Option<Self>, StoreError> {
+        let at = Reference::new("v1", "Secret", namespace, KEYS);
+        let secret = cluster.get(&at).await.map_err(|e| failed(KEYS, &e))?;
+        secret.map(|secret| Self::parse(&secret)).transpose()
     }
 
     /// Seals bytes: a short text that tells nothing about them, the same for the same bytes in the same cluster.

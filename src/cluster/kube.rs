@@ -41,6 +41,8 @@ use discovery::{Catalogue, Resource};
 pub enum Access {
     /// As kubectl would: `KUBECONFIG`, `~/.kube/config`, else the pod's ServiceAccount.
     Inferred,
+    /// A context of `KUBECONFIG` or `~/.kube/config`.
+    Context(String),
     /// The pod's ServiceAccount.
     InCluster,
     /// A kubeconfig file of the user who runs the process.
@@ -80,6 +82,10 @@ impl KubeCluster {
     pub async fn connect(settings: Settings) -> Result<Self, ConnectError> {
         let mut config = match settings.access {
             Access::Inferred => Config::infer().await.map_err(|error| ConnectError::config(&error))?,
+            Access::Context(name) => {
+                let kubeconfig = Kubeconfig::read().map_err(|error| ConnectError::config(&error))?;
+                load(kubeconfig, Some(name)).await?
+            }
             Access::InCluster => Config::incluster().map_err(|error| ConnectError::config(&error))?,
             Access::File { path, context } => {
                 let kubeconfig = Kubeconfig::read_from(path).map_err(|error| ConnectError::config(&error))?;

@@ -61,7 +61,10 @@ pub async fn compile(job: &Job<'_>, world: &World) -> Result<Compiled, Report> {
         Compile { job, world, read_set: ReadSet::default(), secrets: Vec::new(), warnings: Vec::new(), known: None };
     match compile.run().await {
         Ok(compiled) => Ok(compiled),
-        Err(problems) => Err(Report { problems, known: compile.known, read_set: compile.read_set }),
+        Err(problems) => {
+            let Compile { known, read_set, secrets, .. } = compile;
+            Err(Report { problems, known, read_set, secrets })
+        }
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     let unit = Unit::of(&apply::Reference::of(object));
     let mut journal = Journal::load(world.journals.clone(), &unit.to_string(), world.epoch).await?;
     let user = match object.kind() {
-        "HelmRelease" => shared.user_of(object.namespace(), object.text("/spec/serviceAccountName")),
+        "HelmRelease" => shared.world.user_of(object.namespace(), object.text("/spec/serviceAccountName")),
         _ => None,
     };
     let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));

@@ -168,11 +168,11 @@ impl Turn<'_> {
     /// As whom the release is written: as its unit is.
     fn user(&self) -> Option<String> {
         if self.is_alone() {
-            return self.shared.user_of(&self.key.namespace, self.spec.service_account_name.as_deref());
+            return self.shared.world.user_of(&self.key.namespace, self.spec.service_account_name.as_deref());
         }
         let unit = triggers::key_of(&self.unit).and_then(|key| self.shared.index.get(&key));
         let account = unit.as_ref().and_then(|unit| unit.text("/spec/serviceAccountName"));
-        self.shared.user_of(&self.unit.namespace, account)
+        self.shared.world.user_of(&self.unit.namespace, account)
     }
 
     /// Looks for an input of the unit that has changed; one that has is the unit's to land.

@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apply::desired::{Behaviour, HealthScope, OnFailure};
-use apply::{Base, Candidate, Cluster, Journal, Outcome, Prepared, Reference, Verdict};
+use apply::{Base, Candidate, Cluster, Journal, Outcome, Prepared, Verdict};
 use jiff::Timestamp;
 use manifest::Object;
 use tokio::time::Instant;
@@ -15,7 +14,7 @@ use crate::api::condition::{READY, Truth, reason};
 use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
 use crate::landing;
 use crate::pipeline::sources::Fetched;
-use crate::pipeline::{self, Compiled, Job, Report};
+use crate::pipeline::{self, Compiled, Job, Report, terms};
 use crate::status::kustomization::{self as tell, Facts};
 use crate::status::{Event, Moment, Next, list, unsupported_message};
 use crate::unit::{ReadSet, Unit};
@@ -87,7 +86,7 @@ impl Turn<'_> {
         }
         self.begin(&source).await?;
         let landed = journal.landed().cloned();
-        let user = self.shared.user_of(&self.key.namespace, self.spec.service_account_name.as_deref());
+        let user = self.shared.world.user_of(&self.key.namespace, self.spec.service_account_name.as_deref());
         let job = Job { object: self.object, spec: &self.spec, source: &source, landed: landed.as_deref(), user };
         match pipeline::compile(&job, &self.shared.world).await {
             Ok(compiled) => self.land(&source, compiled, &mut journal).await,
@@ -111,11 +110,8 @@ impl Turn<'_> {
         self.spec.retry_interval.as_ref().map_or(self.interval(), |retry| retry.span())
     }
 
-    /// Flux's default: half a minute less than the interval, and no less than half a minute.
     fn timeout(&self) -> Duration {
-        let floor = Duration::from_secs(30);
-        let default = || self.interval().saturating_sub(floor).max(floor);
-        self.spec.timeout.as_ref().map_or_else(default, |timeout| timeout.span())
+        terms::timeout(&self.spec)
     }
 
     /// How long until drift is looked for.
@@ -129,7 +125,7 @@ impl Turn<'_> {
     }
 
     fn cluster(&self) -> Arc<dyn Cluster> {
-        self.shared.cluster_of(&self.key.namespace, self.spec.service_account_name.as_deref())
+        self.shared.world.cluster_of(&self.key.namespace, self.spec.service_account_name.as_deref())
     }
 
     /// Ends what a crash, or a wait for health, left open.
@@ -212,45 +208,12 @@ impl Turn<'_> {
     }
 
     async fn prepare(&self, candidate: Candidate, base: &Base) -> Result<Prepared, Vec<apply::Failure>> {
-        let cluster = self.cluster();
-        let keys = self.shared.world.keys.clone();
-        let seal = move |bytes: &[u8]| keys.seal(bytes);
-        apply::propose(candidate, self.behaviour(), base, &cluster, &seal).await
+        let behaviour = terms::behaviour(self.object, &self.spec);
+        terms::propose(candidate, behaviour, base, &self.cluster(), &self.shared.world.keys).await
     }
 
     fn base(&self, journal: &Journal) -> Base {
-        let entries = self.status.inventory.iter().flat_map(|inventory| inventory.entries.iter());
-        Base {
-            landed: journal.landed().map(|landed| landed.as_ref().clone()),
-            superseded: journal.open().map(|open| open.landing.as_ref().clone()),
-            inventory: entries.filter_map(|entry| inventory_reference(&entry.id, &entry.version)).collect(),
-        }
-    }
-
-    fn behaviour(&self) -> Behaviour {
-        let on_failure = match pipeline::switch(self.object, "on-failure") {
-            Some("hold") => OnFailure::Hold,
-            Some("continue") => OnFailure::Continue,
-            _ => OnFailure::Revert,
-        };
-        let checks = self.spec.health_checks.iter().map(|check| {
-            let version = check.api_version.as_deref().unwrap_or("apps/v1");
-            let namespace = check.namespace.as_deref().unwrap_or(&self.key.namespace);
-            Reference::new(version, &check.kind, namespace, &check.name)
-        });
-        let health = match (self.spec.wait, self.spec.health_checks.is_empty()) {
-            (true, _) => HealthScope::All,
-            (false, true) => HealthScope::None,
-            (false, false) => HealthScope::These(checks.collect()),
-        };
-        Behaviour {
-            prune: *self.spec.prune,
-            on_failure,
-            health,
-            timeout: self.timeout(),
-            owner_labels: pipeline::owner_labels(&self.key.namespace, &self.key.name),
-            rollout: pipeline::switch(self.object, "rollout") != Some("disabled"),
-        }
+        terms::base(Some(journal), &self.status)
     }
 
     /// Says that work has begun, where that is news.
@@ -295,7 +258,7 @@ impl Turn<'_> {
         {
             problems.extend(tell::texts(&failures));
         }
-        let message = list("nothing was written", &problems);
+        let message = self.shared.world.redactor.redact(&list("nothing was written", &problems)).into_owned();
         triggers::not_compiled(self.shared, &report.problems);
         self.shared.units.failed(self.unit(), report.read_set, is_transient);
         let told = self.not_ready(source, why, &message);
@@ -344,11 +307,4 @@ impl Turn<'_> {
         let ready = ready.conditions.get(READY).cloned();
         ready.is_some_and(|ready| ready.status == Truth::False && ready.reason == why && ready.message == message)
     }
-}
-
-/// An inventory's entry as a reference.
-fn inventory_reference(id: &str, version: &str) -> Option<Reference> {
-    let id = manifest::ObjectId::from_inventory(id).ok()?;
-    let gvk = manifest::Gvk { group: id.group, version: version.into(), kind: id.kind };
-    Some(Reference { gvk, namespace: id.namespace, name: id.name })
 }

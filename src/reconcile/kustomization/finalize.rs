@@ -5,6 +5,7 @@ use apply::{Behaviour, Candidate};
 use super::{FINALIZER, Turn};
 use crate::api::kustomization::DeletionPolicy;
 use crate::landing;
+use crate::pipeline::terms;
 use crate::reconcile::{Error, Told};
 use crate::status::Next;
 
@@ -14,10 +15,9 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     let base = turn.base(&journal);
     let has_applied = base.landed.is_some() || !base.inventory.is_empty();
     if deletes(turn) && has_applied && !turn.spec.suspend {
-        let behaviour = Behaviour { prune: true, ..turn.behaviour() };
-        let cluster = turn.cluster();
-        let seal = |_: &[u8]| String::new();
-        let prepared = apply::propose(Candidate::default(), behaviour, &base, &cluster, &seal).await;
+        let behaviour = Behaviour { prune: true, ..terms::behaviour(turn.object, &turn.spec) };
+        let (cluster, keys) = (turn.cluster(), &turn.shared.world.keys);
+        let prepared = terms::propose(Candidate::default(), behaviour, &base, &cluster, keys).await;
         let retry = || Ok(Told::nothing(Next::After(turn.retry_interval())));
         let Ok(prepared) = prepared else { return retry() };
         let outcome = landing::land(prepared, &mut journal, &turn.site(landing::never())).await?;

@@ -1,0 +1,265 @@
+//! How plans are told.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+
+use anstyle::{AnsiColor, Style};
+use apply::plan::{Change, Step};
+use apply::{Action, Declarer, FieldChange, Prepared, Proof};
+use manifest::{ObjectId, Origin};
+use serde_json::{Value, json};
+
+use super::unit::{Fate, Issue, Planned};
+use crate::redact::Redactor;
+
+/// Longest value that is shown, in characters.
+const LONGEST: usize = 120;
+
+/// What comes of all plans.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Unchanged,
+    Changes,
+    Fails,
+}
+
+/// What comes of all plans together.
+pub(super) fn verdict(planned: &[Planned]) -> Verdict {
+    let verdicts = planned.iter().map(|planned| match &planned.fate {
+        Fate::Fails(_) => Verdict::Fails,
+        Fate::Lands(prepared) if prepared.landing().is_empty() => Verdict::Unchanged,
+        Fate::Lands(_) | Fate::Waits(_) => Verdict::Changes,
+        Fate::Suspended => Verdict::Unchanged,
+    });
+    let rank = |verdict: &Verdict| *verdict as u8;
+    verdicts.max_by_key(rank).unwrap_or(Verdict::Unchanged)
+}
+
+fn verb(action: Action) -> &'static str {
+    match action {
+        Action::Create => "create",
+        Action::Configure => "configure",
+        Action::Unchanged => "unchanged",
+        Action::Replace => "replace",
+        Action::Skip => "skip",
+    }
+}
+
+/// Everything for a program.
+pub(super) fn value(planned: &[Planned], redactor: &Redactor) -> Value {
+    let units: Vec<Value> = planned.iter().map(|planned| unit_value(planned, redactor)).collect();
+    let verdict = verdict(planned);
+    let mut value = json!({"changes": verdict == Verdict::Changes, "fails": verdict == Verdict::Fails, "units": units});
+    redact(&mut value, redactor);
+    value
+}
+
+/// Takes secrets out of all texts. What the fields are called stays.
+fn redact(value: &mut Value, redactor: &Redactor) {
+    match value {
+        Value::String(text) => *text = redactor.redact(text).into_owned(),
+        Value::Array(list) => list.iter_mut().for_each(|element| redact(element, redactor)),
+        Value::Object(map) => map.values_mut().for_each(|element| redact(element, redactor)),
+        _ => {}
+    }
+}
+
+fn unit_value(planned: &Planned, redactor: &Redactor) -> Value {
+    let mut value =
+        json!({"unit": planned.object.to_string(), "revision": planned.revision, "warnings": planned.warnings});
+    let (fate, key, told) = match &planned.fate {
+        Fate::Lands(prepared) => ("lands", "objects", objects(prepared, redactor).collect()),
+        Fate::Fails(issues) => ("fails", "problems", issues.iter().map(issue_value).collect()),
+        Fate::Waits(why) => ("waits", "message", why.as_str().into()),
+        Fate::Suspended => ("suspended", "message", "it is suspended".into()),
+    };
+    (value["fate"], value[key]) = (fate.into(), told);
+    value
+}
+
+fn issue_value(issue: &Issue) -> Value {
+    let place = issue.origin.as_ref();
+    json!({"object": issue.id.as_ref().map(ToString::to_string), "file": place.map(|place| &place.file),
+        "line": place.map(|place| place.line).filter(|line| *line > 0), "message": issue.message})
+}
+
+fn objects(prepared: &Prepared, redactor: &Redactor) -> impl Iterator<Item = Value> {
+    let changes = prepared.landing().changes().map(|change| change_value(change, prepared, redactor));
+    let stale = prepared.landing().stale.iter();
+    changes.chain(stale.map(|stale| json!({"object": stale.reference.id().to_string(), "action": "prune"})))
+}
+
+fn change_value(change: &Change, prepared: &Prepared, redactor: &Redactor) -> Value {
+    let object = &change.desired.object;
+    let proof = match change.proof {
+        Proof::Server => "server",
+        Proof::StandIn => "stand-in",
+        Proof::Schema => "schema",
+        Proof::None | Proof::Pending => "none",
+    };
+    let mut value = json!({"object": object.id().to_string(), "action": verb(change.action), "proof": proof});
+    if let Some(origin) = object.origin() {
+        (value["file"], value["line"]) = (origin.file.as_str().into(), origin.line.into());
+    }
+    if let Declarer::Release(id) | Declarer::ExternalSecret(id) = &change.desired.declarer {
+        value["declaredBy"] = id.to_string().into();
+    }
+    if change.is_written() {
+        value["fields"] = fields(change, prepared, redactor).iter().map(Field::to_value).collect();
+    }
+    value
+}
+
+/// What becomes of one field of an object.
+struct Field {
+    path: String,
+    change: &'static str,
+    /// As JSON; not of a secret.
+    from: Option<String>,
+    to: Option<String>,
+}
+
+impl Field {
+    fn new(path: &str, change: &FieldChange, redactor: &Redactor) -> Self {
+        let (change, from, to) = match change {
+            FieldChange::Added(to) => ("added", None, to.as_ref()),
+            FieldChange::Removed(from) => ("removed", from.as_ref(), None),
+            FieldChange::Changed(shown) => {
+                ("changed", shown.as_ref().map(|(from, _)| from), shown.as_ref().map(|(_, to)| to))
+            }
+        };
+        // Where one value holds a secret, the other held one.
+        let is_secret = [from, to].into_iter().flatten().any(|text| redactor.redact(text) != text.as_str());
+        let shown = |text: Option<&String>| text.filter(|_| !is_secret).cloned();
+        Self { path: path.into(), change, from: shown(from), to: shown(to) }
+    }
+
+    fn to_value(&self) -> Value {
+        let mut value = json!({"path": self.path, "change": self.change});
+        for (key, shown) in [("from", &self.from), ("to", &self.to)] {
+            if let Some(shown) = shown.as_ref().and_then(|shown| serde_json::from_str::<Value>(shown).ok()) {
+                value[key] = shown;
+            }
+        }
+        value
+    }
+
+    fn to_text(&self) -> String {
+        match (&self.from, &self.to) {
+            (Some(from), Some(to)) => format!("{} -> {}", short(from), short(to)),
+            (Some(value), None) | (None, Some(value)) => format!("{} {}", self.change, short(value)),
+            (None, None) => self.change.into(),
+        }
+    }
+}
+
+/// What becomes of an object's fields; of a Secret, also which values stay.
+fn fields(change: &Change, prepared: &Prepared, redactor: &Redactor) -> Vec<Field> {
+    let changed = prepared.diff(&change.desired.reference()).into_iter().flat_map(|diff| &diff.fields);
+    let mut fields: Vec<Field> = changed.map(|(path, change)| Field::new(path, change, redactor)).collect();
+    let object = &change.desired.object;
+    if object.is_secret() {
+        let maps = ["data", "stringData"].into_iter().filter_map(|field| object.value()[field].as_object());
+        let paths: BTreeSet<String> = maps.flat_map(|map| map.keys()).map(|key| format!("data.{key}")).collect();
+        let same = paths.into_iter().filter(|path| fields.iter().all(|field| field.path != *path));
+        let same: Vec<Field> = same.map(|path| Field { path, change: "same", from: None, to: None }).collect();
+        fields.extend(same);
+    }
+    fields
+}
+
+/// Everything for a person.
+pub(super) fn text(planned: &[Planned], redactor: &Redactor) -> String {
+    let mut text = String::new();
+    for planned in planned {
+        let bold = Style::new().bold();
+        let at = if planned.revision.is_empty() { String::new() } else { format!(" at {}", planned.revision) };
+        line(&mut text, &format!("{bold}{}{bold:#}{at}", planned.object));
+        for warning in &planned.warnings {
+            line(&mut text, &painted(AnsiColor::Yellow, "!", warning));
+        }
+        match &planned.fate {
+            Fate::Lands(prepared) => landing(&mut text, prepared, redactor),
+            Fate::Fails(issues) => issues.iter().for_each(|issue| {
+                line(&mut text, &painted(AnsiColor::Red, "✗", &issue_text(issue)));
+            }),
+            Fate::Waits(why) => line(&mut text, &painted(AnsiColor::Yellow, "…", why)),
+            Fate::Suspended => line(&mut text, "  suspended: nothing is done"),
+        }
+        text.push('\n');
+    }
+    redactor.redact(&text).into_owned()
+}
+
+fn line(text: &mut String, line: &str) {
+    text.push_str(line);
+    text.push('\n');
+}
+
+fn painted(colour: AnsiColor, sign: &str, what: &str) -> String {
+    let style = Style::new().fg_color(Some(colour.into()));
+    format!("  {style}{sign}{style:#} {what}")
+}
+
+/// Place, object, message, as the agent's statuses have them.
+fn issue_text(issue: &Issue) -> String {
+    let place = issue.origin.as_ref().map(|origin| format!("{origin}: ")).unwrap_or_default();
+    let id = issue.id.as_ref().map(ObjectId::to_string).filter(|id| !issue.message.contains(id.as_str()));
+    format!("{place}{}{}", id.map(|id| format!("{id}: ")).unwrap_or_default(), issue.message)
+}
+
+fn landing(text: &mut String, prepared: &Prepared, redactor: &Redactor) {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for step in &prepared.landing().steps {
+        match step {
+            Step::Apply(change) => {
+                *counts.entry(verb(change.action)).or_default() += 1;
+                if change.is_written() {
+                    written(text, change, prepared, redactor);
+                }
+            }
+            Step::Hook(hook) => {
+                let what = format!("{} runs, as a hook of its chart: what it does is not undone", hook.object.id());
+                line(text, &painted(AnsiColor::Yellow, "!", &what));
+            }
+            Step::Put(_) | Step::Await(..) => {}
+        }
+    }
+    for stale in &prepared.landing().stale {
+        *counts.entry("prune").or_default() += 1;
+        line(text, &painted(AnsiColor::Red, "-", &stale.reference.id().to_string()));
+    }
+    let counts: Vec<String> = counts.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
+    line(text, &format!("  {}", if counts.is_empty() { "nothing".into() } else { counts.join(", ") }));
+}
+
+fn written(text: &mut String, change: &Change, prepared: &Prepared, redactor: &Redactor) {
+    let object = &change.desired.object;
+    let (sign, colour) = match change.action {
+        Action::Create => ("+", AnsiColor::Green),
+        Action::Replace => ("±", AnsiColor::Red),
+        _ => ("~", AnsiColor::Yellow),
+    };
+    let dim = Style::new().dimmed();
+    let place = object.origin().map(Origin::to_string).unwrap_or_default();
+    let note = match change.proof {
+        Proof::Server | Proof::StandIn => "",
+        Proof::Schema => " (not tried: its kind comes with it)",
+        Proof::None | Proof::Pending => " (not tried: the server admits no dry run)",
+    };
+    line(text, &painted(colour, sign, &format!("{} {dim}{place}{note}{dim:#}", object.id())));
+    // All fields of a new object are new; of a Secret, which keys it will have tells something.
+    let is_told =
+        |field: &Field| change.action != Action::Create || object.is_secret() && field.path.starts_with("data.");
+    for field in fields(change, prepared, redactor).iter().filter(|field| is_told(field)) {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "      {}: {}", field.path, field.to_text());
+    }
+}
+
+fn short(value: &str) -> String {
+    match value.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{}…", value.get(..end).unwrap_or_default()),
+        None => value.to_owned(),
+    }
+}

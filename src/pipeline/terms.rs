@@ -1,0 +1,78 @@
+//! How a Kustomization is to land, and from what it starts: what its spec, its switches, its status and its journal say.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use apply::desired::{Behaviour, HealthScope, OnFailure};
+use apply::{Base, Candidate, Cluster, Failure, Journal, Prepared, Reference};
+use manifest::{Gvk, Object, ObjectId};
+
+use super::{owner_labels, switch};
+use crate::api::kustomization::{KustomizationSpec, KustomizationStatus};
+use crate::cluster::journal::Keys;
+
+/// Compares a candidate with the cluster and tries it there. Changes nothing.
+///
+/// # Errors
+/// All of what cannot be planned and what the server refuses.
+pub async fn propose(
+    candidate: Candidate,
+    behaviour: Behaviour,
+    base: &Base,
+    cluster: &Arc<dyn Cluster>,
+    keys: &Keys,
+) -> Result<Prepared, Vec<Failure>> {
+    let seal = |bytes: &[u8]| keys.seal(bytes);
+    apply::propose(candidate, behaviour, base, cluster, &seal).await
+}
+
+/// How a Kustomization is to land.
+pub fn behaviour(object: &Object, spec: &KustomizationSpec) -> Behaviour {
+    let on_failure = match switch(object, "on-failure") {
+        Some("hold") => OnFailure::Hold,
+        Some("continue") => OnFailure::Continue,
+        _ => OnFailure::Revert,
+    };
+    let checks = spec.health_checks.iter().map(|check| {
+        let version = check.api_version.as_deref().unwrap_or("apps/v1");
+        let namespace = check.namespace.as_deref().unwrap_or(object.namespace());
+        Reference::new(version, &check.kind, namespace, &check.name)
+    });
+    let health = match (spec.wait, spec.health_checks.is_empty()) {
+        (true, _) => HealthScope::All,
+        (false, true) => HealthScope::None,
+        (false, false) => HealthScope::These(checks.collect()),
+    };
+    Behaviour {
+        prune: *spec.prune,
+        on_failure,
+        health,
+        timeout: timeout(spec),
+        owner_labels: owner_labels(object.namespace(), object.name()),
+        rollout: switch(object, "rollout") != Some("disabled"),
+    }
+}
+
+/// How long a landing may take. Flux's default: half a minute less than the interval, and no less than half a minute.
+pub fn timeout(spec: &KustomizationSpec) -> Duration {
+    let floor = Duration::from_secs(30);
+    let default = || spec.interval.span().saturating_sub(floor).max(floor);
+    spec.timeout.as_ref().map_or_else(default, |timeout| timeout.span())
+}
+
+/// What a Kustomization starts from: its last landing, one that is open, and what its status lists.
+pub fn base(journal: Option<&Journal>, status: &KustomizationStatus) -> Base {
+    let entries = status.inventory.iter().flat_map(|inventory| inventory.entries.iter());
+    Base {
+        landed: journal.and_then(Journal::landed).map(|landed| landed.as_ref().clone()),
+        superseded: journal.and_then(Journal::open).map(|open| open.landing.as_ref().clone()),
+        inventory: entries.filter_map(|entry| inventory_reference(&entry.id, &entry.version)).collect(),
+    }
+}
+
+/// An inventory's entry as a reference.
+pub fn inventory_reference(id: &str, version: &str) -> Option<Reference> {
+    let id = ObjectId::from_inventory(id).ok()?;
+    let gvk = Gvk { group: id.group, version: version.into(), kind: id.kind };
+    Some(Reference { gvk, namespace: id.namespace, name: id.name })
+}

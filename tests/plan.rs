@@ -1,0 +1,303 @@
+//! `lockstep plan`: what would change, every error at once, no value of any secret, and nothing written.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
+
+#[path = "support/agent.rs"]
+mod agent;
+#[path = "support/scene.rs"]
+mod scene;
+#[path = "support/secrecy.rs"]
+mod secrecy;
+#[path = "support/testbed.rs"]
+mod testbed;
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+use scene::{Scene, deployment, external};
+use serde_json::Value;
+use tempfile::TempDir;
+use testbed::command;
+
+fn lockstep() -> Command {
+    let mut command = command(Path::new(env!("CARGO_BIN_EXE_lockstep")));
+    command.env_remove("KUBECONFIG");
+    command
+}
+
+fn plan(arguments: &[&str]) -> Output {
+    lockstep().arg("plan").args(arguments).output().expect("it is built")
+}
+
+fn text(bytes: &[u8]) -> &str {
+    std::str::from_utf8(bytes).expect("text")
+}
+
+/// The standard output of a plan that ended with a code.
+fn told(output: &Output, code: i32) -> &str {
+    assert_eq!(output.status.code(), Some(code), "{}{}", text(&output.stdout), text(&output.stderr));
+    text(&output.stdout)
+}
+
+fn json(output: &Output, code: i32) -> Value {
+    serde_json::from_str(told(output, code)).expect("one document")
+}
+
+/// The value of `object` in the plan of a unit.
+fn find<'v>(plan: &'v Value, unit: &str, list: &str, object: &str) -> &'v Value {
+    let units = plan["units"].as_array().into_iter().flatten();
+    let lists = units.filter(|found| found["unit"] == unit).flat_map(|unit| unit[list].as_array());
+    lists.flatten().find(|found| found["object"] == object).unwrap_or(&Value::Null)
+}
+
+fn check_secrecy(output: &Output, secrets: &[&str]) {
+    for secret in secrets {
+        let form = STANDARD_NO_PAD.encode(secret);
+        for form in [secret, &form.as_str()] {
+            assert!(!text(&output.stdout).contains(form), "{form} is told: {}", text(&output.stdout));
+            assert!(!text(&output.stderr).contains(form), "{form} is told: {}", text(&output.stderr));
+        }
+    }
+}
+
+/// A folder with files.
+fn folder(files: &[(&str, &str)]) -> TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().expect("it has one")).expect("a folder");
+        fs::write(path, text).expect("a file");
+    }
+    folder
+}
+
+fn path(folder: &TempDir, below: &str) -> String {
+    folder.path().join(below).to_str().expect("text").to_owned()
+}
+
+/// A Flux Kustomization of `./NAME`.
+fn kustomization(name: &str, more: &str) -> String {
+    format!(
+        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {{name: {name}, namespace: flux-system}}\n\
+         spec: {{path: ./{name}, interval: 10m, prune: true, sourceRef: {{kind: GitRepository, name: fleet}}{more}}}\n"
+    )
+}
+
+fn example() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("keys-example")
+}
+
+/// The Secret with the example's age key.
+fn age_key() -> String {
+    let key = fs::read_to_string(example().join("age/x25519.agekey")).expect("it is there");
+    let key = key.lines().map(|line| format!("    {line}\n")).collect::<String>();
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: sops-age, namespace: flux-system}}\nstringData:\n  age.agekey: |\n{key}"
+    )
+}
+
+#[test]
+fn a_repository_that_never_landed_is_planned_unit_after_unit_in_the_cluster_of_the_plan() {
+    let with = folder(&[("age.yaml", &age_key())]);
+    let (repository, age) = (example().join("repository"), path(&with, "age.yaml"));
+    let root = repository.to_str().expect("text");
+    let output = plan(&[root, "--embedded", "--with", &age]);
+    let all = told(&output, 2).to_owned();
+    check_secrecy(&output, &["example-password-1", "example-token-1", "AGE-SECRET-KEY"]);
+    assert!(!all.contains('\u{1b}'), "colours where nobody sees them: {all}");
+    let units: Vec<&str> = all.lines().filter(|line| line.starts_with("Kustomization/")).collect();
+    let expected = ["flux-system", "infrastructure", "apps"];
+    assert_eq!(units, expected.map(|name| format!("Kustomization/flux-system/{name} at local files")), "{all}");
+    assert!(all.contains("  + Secret/shop/payment apps/base/payment.yaml:3\n      data.token: added\n"), "{all}");
+    assert!(all.contains("  + Deployment/shop/web apps/base/web.yaml:2\n"), "{all}");
+    let cluster = format!("{root}/clusters/demo");
+    assert_eq!(told(&plan(&[&cluster, "--embedded", "--with", &age]), 2), all, "its cluster's folder is the same plan");
+    let without = plan(&[root, "--embedded", "-o", "json"]);
+    let apps = json(&without, 1)["units"][2].clone();
+    let message = "decryption secret 'Secret/flux-system/sops-age' not found";
+    assert_eq!((&apps["fate"], &apps["problems"][0]["message"]), (&"fails".into(), &message.into()), "{apps:#}");
+}
+
+#[test]
+fn what_landed_has_no_changes_and_what_is_newer_tells_which_fields_change_and_of_secrets_only_that() {
+    let keep = tempfile::tempdir().expect("a folder");
+    let demo = lockstep().args(["demo", "-o", "json", "--keep", &path(&keep, "demo")]).output().expect("it is built");
+    told(&demo, 0);
+    let cluster = path(&keep, "demo/cluster");
+    let before = fs::read(format!("{cluster}/cluster.json")).expect("it is kept");
+    let mirror = format!("https://git.example.com/shop/fleet=file://{}", path(&keep, "demo/repository.git"));
+    let of = |name: &str, more: &[&str]| {
+        let arguments = ["--kustomization", name, "--embedded", "--cluster", &cluster, "--mirror", &mirror];
+        plan(&[&arguments, more].concat())
+    };
+    assert!(told(&of("infrastructure", &[]), 0).contains(" at main@sha1:"));
+    let output = of("apps", &["-o", "json"]);
+    let apps = json(&output, 2);
+    check_secrecy(&output, &["example-password-2", "example-password-3", "example-token-2"]);
+    assert_eq!((&apps["changes"], &apps["fails"]), (&true.into(), &false.into()));
+    let of_apps = |object: &str| find(&apps, "Kustomization/flux-system/apps", "objects", object);
+    let secret = of_apps("Secret/shop/database");
+    assert_eq!(secret["fields"], serde_json::json!([{"path": "data.password", "change": "changed"}]), "{secret:#}");
+    let orders = of_apps("Deployment/shop/orders");
+    assert_eq!((&orders["action"], &orders["file"]), (&"configure".into(), &"apps/base/orders.yaml".into()));
+    let field = serde_json::json!({"path": "spec.progressDeadlineSeconds", "change": "changed", "from": 600, "to": 1});
+    assert!(orders["fields"].as_array().is_some_and(|fields| fields.contains(&field)), "{orders:#}");
+    assert_eq!(of_apps("Secret/shop/payment")["action"], "unchanged");
+    assert!(told(&of("apps", &[]), 2).contains("      spec.progressDeadlineSeconds: 600 -> 1\n"));
+    assert_eq!(
+        fs::read(format!("{cluster}/cluster.json")).expect("it is kept"),
+        before,
+        "the kept cluster stays as it is"
+    );
+    let absent = of("absent", &[]);
+    assert!(told(&absent, 1).is_empty() && text(&absent.stderr).contains("Kustomization/flux-system/absent not found"));
+}
+
+const STORE: &str = "apiVersion: external-secrets.io/v1\nkind: SecretStore\nmetadata: {name: vault, namespace: default}\n\
+    spec: {provider: {fake: {data: [{key: token, value: canary-in-the-store}]}}}\n";
+const EXTERNAL: &str = "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: NAME, namespace: default}\n\
+    spec: {secretStoreRef: {name: vault}, data: [{secretKey: token, remoteRef: {key: NAME}}]}\n";
+const WRONG: &str = "apiVersion: source.toolkit.fluxcd.io/v1\nkind: GitRepository\nmetadata: {name: wrong, namespace: default}\n\
+    spec: {url: 'https://git.example.com/x', interval: '${password}'}\n";
+const UNKNOWN: &str = "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: gadget, namespace: default}\n";
+const BAD_YAML: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n data: {}\n";
+const VARIABLES: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: variables, namespace: flux-system}\n\
+    stringData: {password: canary-of-today}\n";
+const SUBSTITUTES: &str = ", postBuild: {substituteFrom: [{kind: Secret, name: variables}]}";
+
+#[test]
+fn every_error_of_every_unit_is_told_in_one_pass_with_file_line_and_object_and_without_a_secret() {
+    let more = format!(", dependsOn: [{{name: files}}]{SUBSTITUTES}");
+    let repository = folder(&[
+        (
+            "cluster/all.yaml",
+            &[kustomization("files", ""), kustomization("late", &more), kustomization("server", SUBSTITUTES)]
+                .join("---\n"),
+        ),
+        ("files/one.yaml", BAD_YAML),
+        ("files/two.yaml", BAD_YAML),
+        ("late/kustomization.yaml", "resources: [absent.yaml]\n"),
+        ("server/store.yaml", STORE),
+        ("server/token.yaml", &EXTERNAL.replace("NAME", "token")),
+        ("server/absent.yaml", &EXTERNAL.replace("NAME", "absent")),
+        ("server/wrong.yaml", WRONG),
+        ("server/unknown.yaml", UNKNOWN),
+    ]);
+    let with = folder(&[("variables.yaml", VARIABLES)]);
+    let arguments = [&path(&repository, "cluster"), "--embedded", "--with", &path(&with, "variables.yaml")];
+    let output = plan(&arguments);
+    check_secrecy(&output, &["canary-of-today", "canary-in-the-store"]);
+    let all = told(&output, 1);
+    assert!(text(&output.stderr).contains("it would not land"));
+    for expected in [
+        "✗ files/one.yaml:5: ",
+        "✗ files/two.yaml:5: ",
+        "✗ late/kustomization.yaml: 'late/absent.yaml': no such file",
+        "✗ server/absent.yaml:1: ExternalSecret/default/absent: ",
+        "✗ server/unknown.yaml:1: Gadget/default/gadget: ",
+        "✗ server/wrong.yaml:1: GitRepository/default/wrong is refused: ",
+        "spec.interval: Invalid value: \"***\"",
+    ] {
+        assert!(all.contains(expected), "{expected} is not in:\n{all}");
+    }
+    let output = plan(&[&arguments[..], &["-o", "json"]].concat());
+    check_secrecy(&output, &["canary-of-today", "canary-in-the-store"]);
+    let told = json(&output, 1);
+    let problem = find(&told, "Kustomization/flux-system/server", "problems", "GitRepository/default/wrong");
+    assert_eq!((&problem["file"], &problem["line"]), (&"server/wrong.yaml".into(), &1.into()), "{told:#}");
+}
+
+#[test]
+fn a_secret_that_stands_in_another_object_is_told_neither_as_it_is_nor_as_it_was() {
+    let object = |value: &str, more: &str| {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings, namespace: default}}\n\
+             data: {{url: 'https://user:{value}@host/{}', {more}}}\n",
+            "long".repeat(40)
+        )
+    };
+    let repository = folder(&[
+        ("cluster/all.yaml", &kustomization("apps", SUBSTITUTES)),
+        ("apps/settings.yaml", &object("${password}", "level: high")),
+        (
+            "apps/secret.yaml",
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: own, namespace: default}\nstringData: {a: canary-of-a, b: canary-of-b, d: new}\n",
+        ),
+    ]);
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: own, namespace: default}\n\
+        stringData: {a: canary-of-a, b: canary-of-yesterday, c: canary-of-c}\n";
+    let with = [VARIABLES, secret, &object("canary-before", "level: low")].join("---\n");
+    let with = folder(&[("cluster.yaml", &with)]);
+    let arguments = [&path(&repository, "cluster"), "--embedded", "--with", &path(&with, "cluster.yaml")];
+    let secrets = ["canary-of", "canary-before"];
+    let output = plan(&arguments);
+    check_secrecy(&output, &secrets);
+    let all = told(&output, 2);
+    for field in
+        ["data.level: \"low\" -> \"high\"", "data.url: changed", "data.a: same", "data.b: changed", "data.d: added"]
+    {
+        assert!(all.contains(&format!("      {field}\n")), "{field} is not in:\n{all}");
+    }
+    let output = plan(&[&arguments[..], &["-o", "json"]].concat());
+    check_secrecy(&output, &secrets);
+    let told = json(&output, 2);
+    let settings = find(&told, "Kustomization/flux-system/apps", "objects", "ConfigMap/default/settings");
+    let url = serde_json::json!({"path": "data.url", "change": "changed"});
+    assert!(settings["fields"].as_array().is_some_and(|fields| fields.contains(&url)), "{told:#}");
+}
+
+#[test]
+fn a_folder_that_no_kustomization_is_for_is_planned_with_defaults_and_says_so() {
+    let one = folder(&[("one/map.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\n")]);
+    let output = plan(&[&path(&one, "one"), "--embedded"]);
+    let all = told(&output, 2);
+    assert!(
+        all.contains("! no Kustomization has this path") && all.contains("+ ConfigMap/default/a map.yaml:1"),
+        "{all}"
+    );
+    let two = folder(&[("a/all.yaml", &kustomization("a", "")), ("b/all.yaml", &kustomization("b", ""))]);
+    let output = plan(&[&path(&two, ""), "--embedded"]);
+    assert!(told(&output, 1).is_empty() && text(&output.stderr).contains("several clusters, name one: a, b"));
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn against_a_cluster_a_plan_is_what_the_agent_does_next_and_writes_nothing() {
+    let scene = Scene::new("plan");
+    let namespace = scene.agent.namespace.clone();
+    scene.vault.put("app", &scene.canary("first"));
+    scene.git.write("app/all.yaml", &[external("app", "1h"), deployment("app", "app", "")].join("---\n"));
+    scene.push("an application");
+    scene.kustomization("app");
+    scene.agent.ready("kustomization/app", "True", "ReconciliationSucceeded");
+    let plan = |path: &[&str]| {
+        let mut plan = lockstep();
+        plan.envs(scene.testbed.environment()).args(["plan", "--kustomization", "app", "-n", &namespace]);
+        plan.args(["--agent-namespace", &namespace, "--kubeconfig"]).arg(scene.testbed.kubeconfig());
+        let output = plan.args(path).output().expect("it is built");
+        check_secrecy(&output, &[&scene.canary("")]);
+        output
+    };
+    let versions = || {
+        let kinds = "secret,deployment,externalsecret,kustomization";
+        scene.testbed.kubectl(&["get", kinds, "-n", &namespace, "-o", "jsonpath={.items[*].metadata.resourceVersion}"])
+    };
+    let before = versions();
+    assert!(told(&plan(&[]), 0).contains(" at main@sha1:"));
+    scene.vault.put("app", &scene.canary("second"));
+    scene.git.write("app/all.yaml", &[external("app", "1h"), deployment("app", "app", ", tier: web")].join("---\n"));
+    let work = scene.git.work().join("app");
+    let work = work.to_str().expect("text");
+    let output = plan(&[work]);
+    let all = told(&output, 2);
+    for expected in ["~ Secret/", "data.password: changed", "spec.template.metadata.labels.tier: added \"web\""] {
+        assert!(all.contains(expected), "{expected} is not in:\n{all}");
+    }
+    scene.git.write("app/wrong.yaml", "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: gadget}\n");
+    assert!(told(&plan(&[work]), 1).contains("✗ app/wrong.yaml:1: Gadget/"));
+    assert_eq!(versions(), before, "nothing is written");
+    scene.finish();
+}
