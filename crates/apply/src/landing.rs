@@ -19,7 +19,7 @@ use crate::cluster::Reference;
 use crate::commit;
 use crate::context::{Context, Progress, Waited};
 use crate::desired::{Declarer, HealthScope, OnFailure, Reading};
-use crate::journal::{Journal, Open, Phase, StoreError};
+use crate::journal::{Attempt, Journal, Open, Phase, StoreError};
 use crate::plan::{self, Action, Change, Landing};
 use crate::prepare::Prepared;
 use crate::prune;
@@ -97,7 +97,10 @@ async fn go_on(open: Open, journal: &mut Journal, ctx: &Context<'_>) -> Result<O
     let landing = open.landing.clone();
     let mut passed = Vec::new();
     match open.phase {
-        Phase::Undo | Phase::Held => return take_back(landing, Vec::new(), journal, ctx).await,
+        Phase::Undo | Phase::Held => {
+            let causes = journal.attempt().map(Attempt::causes).unwrap_or_default();
+            return take_back(landing, causes, journal, ctx).await;
+        }
         Phase::Prune => return finish(landing, Vec::new(), journal, ctx).await,
         Phase::Health => {}
         Phase::Commit => match commit::commit(&open, journal, ctx).await {

@@ -12,13 +12,13 @@ use futures::executor::block_on;
 use serde_json::Value;
 use stage::{Revision, Stage, differences};
 
-/// Runs `revision` on a cluster where `before` has landed, with a crash at every call in turn, before and after it is
+/// Runs `revision` on a cluster where `before` have landed, with a crash at every call in turn, before and after it is
 /// done. After the restart the cluster must show the old state or the new one, and landing again must give the new one:
 /// what an undisturbed landing ends with.
-fn check(before: Option<Revision>, revision: &Revision, least_gaps: u64) -> (Value, Value) {
+fn check(before: &[Revision], revision: &Revision, least_gaps: u64) -> (Value, Value) {
     let begin = || {
         let stage = Stage::new(7);
-        if let Some(before) = &before {
+        for before in before {
             block_on(stage.land(before)).expect("lands");
         }
         stage
@@ -69,14 +69,14 @@ fn assert_shows(picture: &Value, number: &str) {
 
 #[test]
 fn a_first_landing_is_whole_or_absent() {
-    let (old, new) = check(None, &Revision::new(1, waiting()), 60);
+    let (old, new) = check(&[], &Revision::new(1, waiting()), 60);
     assert!(old.get("Deployment web").is_none());
     assert_shows(&new, "1");
 }
 
 #[test]
 fn an_update_with_prune_is_the_old_or_the_new_revision() {
-    let (old, new) = check(Some(Revision::new(1, waiting())), &Revision::new(2, waiting()), 60);
+    let (old, new) = check(&[Revision::new(1, waiting())], &Revision::new(2, waiting()), 60);
     assert_shows(&old, "1");
     assert_shows(&new, "2");
     assert!(new.get("ConfigMap only-1").is_none(), "it was pruned");
@@ -87,22 +87,29 @@ fn an_update_with_prune_is_the_old_or_the_new_revision() {
 #[test]
 fn an_update_that_fails_health_ends_as_the_old_revision() {
     let bad = Revision { is_bad: true, ..Revision::new(2, waiting()) };
-    let (old, new) = check(Some(Revision::new(1, waiting())), &bad, 60);
+    let (old, new) = check(&[Revision::new(1, waiting())], &bad, 60);
     assert_same(&new, &old, "it was taken back");
 }
 
 #[test]
 fn a_first_landing_that_fails_health_leaves_only_its_namespace() {
     let bad = Revision { is_bad: true, ..Revision::new(1, waiting()) };
-    let (_, new) = check(None, &bad, 60);
+    let (_, new) = check(&[], &bad, 60);
     assert!(new.get("Namespace app").is_some() && new.get("Deployment web").is_none(), "{new}");
 }
 
 #[test]
 fn a_release_with_a_hook_runs_the_hook_once() {
-    let (_, new) = check(Some(Revision::new(1, waiting())), &Revision::new(2, waiting()).with_release(), 80);
+    let (_, new) = check(&[Revision::new(1, waiting())], &Revision::new(2, waiting()).with_release(), 80);
     assert_eq!(new["Secret sh.helm.release.v1.chart.v1"]["metadata"]["labels"]["status"], "deployed");
     assert!(new.get("Job migrate").is_none(), "the hook is deleted after success");
+}
+
+#[test]
+fn a_landing_of_which_the_journal_holds_the_very_same_stays_readable() {
+    let again = || Revision::new(1, waiting());
+    let (old, new) = check(&[again(), again()], &again(), 40);
+    assert_same(&new, &old, "nothing was to be done");
 }
 
 #[test]
