@@ -1,14 +1,16 @@
 //! The composition root: watches, workers, leader lease, shutdown.
 //!
-//! **Flow.** Wait for the lease; watch every kind; work on what changes until told to stop or the lease is lost; then let
-//! every worker end its present object, and give the lease back.
+//! **Flow.** Wait for the lease; watch every kind; once each has been listed, work on what changes until told to stop or
+//! the lease is lost; then let every worker end its present object, and give the lease back.
 
 use std::future::Future;
 use std::sync::Arc;
 
-use apply::{Cluster, Selection, WatchEvent};
+use apply::{Cluster, ClusterError, Selection, WatchEvent};
 use futures::StreamExt as _;
+use futures::future::{FutureExt as _, join_all};
 use manifest::Object;
+use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::pipeline::World;
@@ -46,14 +48,23 @@ impl Agent {
 
     /// Works until `stop` ends; objects that are worked on then are finished first.
     pub async fn run(&self, stop: impl Future<Output = ()>) {
-        let mut watches = JoinSet::new();
+        let (mut watches, mut listed) = (JoinSet::new(), Vec::new());
         for kind in Kind::all() {
-            watches.spawn(follow(self.shared.clone(), kind));
+            let (tell, told) = oneshot::channel();
+            watches.spawn(follow(self.shared.clone(), kind, tell));
+            if Kind::SERVED.contains(&kind) {
+                listed.push(told);
+            }
         }
+        // Before that nobody knows which unit an object belongs to, or whether the source of a unit exists.
+        let listed = join_all(listed).map(drop).shared();
         let mut workers = JoinSet::new();
         for _ in 0..self.workers {
-            let shared = self.shared.clone();
-            workers.spawn(async move { shared.work().await });
+            let (shared, listed) = (self.shared.clone(), listed.clone());
+            workers.spawn(async move {
+                listed.await;
+                shared.work().await;
+            });
         }
         stop.await;
         watches.shutdown().await;
@@ -79,8 +90,9 @@ impl Agent {
     }
 }
 
-/// Keeps the index of one kind and adds to the queue what changed.
-async fn follow(shared: Arc<Shared>, kind: Kind) {
+/// Keeps the index of one kind and adds to the queue what changed; tells once when the kind has been listed, or cannot be.
+async fn follow(shared: Arc<Shared>, kind: Kind, tell: oneshot::Sender<()>) {
+    let mut tell = Some(tell);
     let cluster: Arc<dyn Cluster> = shared.world.cluster.clone();
     let all = Selection::all(kind.api_version(), kind.name());
     let selection = match &shared.world.settings.only {
@@ -89,11 +101,19 @@ async fn follow(shared: Arc<Shared>, kind: Kind) {
     };
     let mut events = cluster.watch(selection);
     while let Some(event) = events.next().await {
+        let is_listed = matches!(
+            event,
+            Ok(WatchEvent::Reset(_)) | Err(ClusterError::NoKind { .. } | ClusterError::Forbidden { .. })
+        );
         match event {
             Ok(WatchEvent::Reset(objects)) => reset(&shared, kind, objects),
             Ok(WatchEvent::Applied(object)) => seen(&shared, kind, object),
             Ok(WatchEvent::Deleted(object)) => gone(&shared, Key::of(kind, &object)),
             Err(error) => tracing::warn!(kind = kind.name(), %error, "the watch is interrupted"),
+        }
+        if is_listed && let Some(tell) = tell.take() {
+            // Nobody listens any more when the agent is being stopped.
+            let _ = tell.send(());
         }
     }
 }
