@@ -86,6 +86,8 @@ pub enum Thing {
     },
     /// What the server can do, as charts see it; version: a digest.
     Capabilities,
+    /// What the unit's manifests were built to; version: the digest that its history shows. It follows from the rest.
+    Built,
 }
 
 impl Thing {

@@ -40,8 +40,6 @@ pub struct Job<'a> {
 pub struct Compiled {
     /// For the landing engine.
     pub candidate: Candidate,
-    /// Digest of what was built, for Flux's history: `sha256:…`.
-    pub digest: String,
     /// What became of each ExternalSecret.
     pub externals: Vec<expand::External>,
     /// What became of each HelmRelease.
@@ -86,6 +84,7 @@ impl Compile<'_> {
         let variables = self.variables().await?;
         let built = self.build(identities, variables).await?;
         let digest = format!("sha256:{}", digest(kustomize::print(&built).as_bytes()));
+        self.read_set.note(Thing::Built, digest);
         let objects = self.own(built);
         let input = expand::Input { objects: &objects, landed: self.job.landed, user: self.job.user.clone() };
         let expanded = expand::expand(input, self.world, &mut self.read_set).await;
@@ -110,7 +109,6 @@ impl Compile<'_> {
         self.secrets.push(register(&candidate, &self.world.redactor));
         Ok(Compiled {
             candidate,
-            digest,
             externals: expanded.externals,
             releases: expanded.rendered,
             warnings: std::mem::take(&mut self.warnings),

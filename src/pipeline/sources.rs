@@ -38,9 +38,14 @@ pub struct Fetched {
 impl Fetched {
     /// What a read-set calls it.
     pub fn thing(&self) -> Thing {
-        let (kind, namespace, name) = self.name.clone();
-        Thing::Artifact { kind, namespace, name }
+        artifact(&self.name)
     }
+}
+
+/// What a read-set calls the artifact of a source.
+pub fn artifact(name: &SourceName) -> Thing {
+    let (kind, namespace, name) = name.clone();
+    Thing::Artifact { kind, namespace, name }
 }
 
 /// The index of a Helm repository.

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::alone::{self, Landed};
 use super::{Error, Key, Shared, Told, triggers};
 use crate::api::Kind as _;
-use crate::api::condition::{READY, reason};
+use crate::api::condition::{Conditions, READY, reason};
 use crate::api::secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus};
 use crate::pipeline::expand::{External, ExternalTold};
 use crate::resolve::{refresh, target};
@@ -116,7 +116,26 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         return stand_alone(key, object, status, next, shared).await;
     }
     let note = look(object, &unit, shared).await;
-    status_unless_new(key, object, status, note, next, shared)
+    status_unless_new(key, object, status, note, next, (&unit, shared))
+}
+
+/// Whether the status is about an earlier version of the object.
+fn is_behind(object: &Object, status: &ExternalSecretStatus) -> bool {
+    status.synced_resource_version.as_deref() != Some(&refresh::synced_version(object))
+}
+
+/// Whether its status says that what it asks for now is there.
+pub(super) fn is_settled(object: &Object) -> bool {
+    let status = ExternalSecret::status(object).unwrap_or_default();
+    status.conditions.is_true(READY) && !is_behind(object, &status)
+}
+
+/// Whether the unit's last landing has landed and been told.
+fn has_ended(unit: &Unit, shared: &Shared) -> bool {
+    let object = triggers::key_of(unit).and_then(|key| shared.index.get(&key));
+    let conditions = object.as_ref().and_then(|object| object.value().pointer("/status/conditions"));
+    let conditions = conditions.and_then(|list| serde_json::from_value::<Conditions>(list.clone()).ok());
+    conditions.is_some_and(|conditions| conditions.is_true(READY))
 }
 
 /// A unit has landed with an earlier version of the object: what it asks for now is looked at, too. When that is news, the
@@ -144,7 +163,7 @@ fn status_unless_new(
     status: ExternalSecretStatus,
     note: Option<Note>,
     next: Next,
-    shared: &Arc<Shared>,
+    (unit, shared): (&Unit, &Arc<Shared>),
 ) -> Result<Told, Error> {
     match note {
         Some(note @ Note { told: ExternalTold::Failed(_), .. }) => {
@@ -154,8 +173,11 @@ fn status_unless_new(
             };
             Ok(finish(key, object, status, &note, again, shared))
         }
-        // It works again, or has a new version and waits for its unit: the unit tells then.
-        Some(note) if !status.conditions.is_true(READY) => Ok(finish(key, object, status, &note, next, shared)),
+        // It works again; or what was asked for has landed already, and a crash kept its unit from telling.
+        Some(note) if !status.conditions.is_true(READY) || is_behind(object, &status) && has_ended(unit, shared) => {
+            Ok(finish(key, object, status, &note, next, shared))
+        }
+        // It has a new version and waits for its unit: the unit tells then.
         _ => Ok(Told::nothing(next)),
     }
 }
@@ -166,9 +188,8 @@ fn is_due(object: &Object, spec: &ExternalSecretSpec, status: &ExternalSecretSta
     if !status.conditions.is_true(READY) {
         return true;
     }
-    let is_asked_for = status.synced_resource_version.as_deref() != Some(&refresh::synced_version(object));
     match shared.externals.last_look(&object.id()) {
-        Some(last) if !is_asked_for => {
+        Some(last) if !is_behind(object, status) => {
             refresh::interval(spec).is_some_and(|interval| last.elapsed() + Duration::from_millis(50) >= interval)
         }
         _ => refresh::is_due(object, spec, status, Timestamp::now(), |_| true),

@@ -13,11 +13,11 @@ use crate::api::Kind as _;
 use crate::api::condition::{READY, Truth, reason};
 use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
 use crate::landing;
-use crate::pipeline::sources::Fetched;
+use crate::pipeline::sources::{Fetched, artifact};
 use crate::pipeline::{self, Compiled, Job, Report, terms};
 use crate::status::kustomization::{self as tell, Facts};
 use crate::status::{Event, Moment, Next, list, unsupported_message};
-use crate::unit::{ReadSet, Unit};
+use crate::unit::{ReadSet, Thing, Unit};
 
 mod finalize;
 mod guard;
@@ -52,7 +52,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     }
     shared.set_finalizer(key, object, FINALIZER, true).await?;
     if turn.spec.suspend {
-        return Ok(Told::nothing(Next::OnEvent));
+        return turn.only_end_what_is_open().await;
     }
     turn.status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
     turn.run().await
@@ -70,14 +70,16 @@ impl Turn<'_> {
         if !unsupported.is_empty() {
             return Ok(self.stall(reason::UNSUPPORTED, &unsupported_message(&unsupported)));
         }
+        let mut journal = self.journal().await?;
+        // Also while the source cannot be reached.
+        if let Some(outcome) = self.resume(&mut journal).await? {
+            return Ok(self.resumed(outcome));
+        }
         let source = match guard::source(&self) {
-            Ok(source) => source,
+            Ok(Some(source)) => source,
+            Ok(None) => return Ok(Told::nothing(Next::After(self.retry_interval()))),
             Err(refusal) => return Ok(self.refuse(refusal)),
         };
-        let mut journal = self.journal().await?;
-        if let Some(outcome) = self.resume(&mut journal, &source).await? {
-            return Ok(self.after(&source, outcome, None).await);
-        }
         if let Err(refusal) = guard::dependencies(&self, &source).await {
             return Ok(self.refuse(refusal));
         }
@@ -128,15 +130,30 @@ impl Turn<'_> {
         self.shared.world.cluster_of(&self.key.namespace, self.spec.service_account_name.as_deref())
     }
 
-    /// Ends what a crash, or a wait for health, left open.
-    async fn resume(&self, journal: &mut Journal, source: &Fetched) -> Result<Option<Outcome>, Error> {
+    /// A suspended unit begins nothing, but a landing that was begun is finished or undone.
+    async fn only_end_what_is_open(mut self) -> Result<Told, Error> {
+        let mut journal = self.journal().await?;
+        let outcome = landing::resume(&mut journal, &self.site(landing::never())).await?;
+        Ok(outcome.map_or_else(|| Told::nothing(Next::OnEvent), |outcome| self.resumed(outcome)))
+    }
+
+    /// Ends what a crash, or a wait for health, left open; `None` when a newer revision is to land instead.
+    async fn resume(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
         let Some(open) = journal.open() else { return Ok(None) };
+        let name = guard::source_name(self);
         let read_set = ReadSet::from_value(&open.landing.read_set);
-        let about = read_set.version(&source.thing()).unwrap_or_default();
-        let site = self.site(inputs::newer_revision(self, source, about));
+        let about = read_set.version(&artifact(&name)).unwrap_or_default();
+        let site = self.site(inputs::newer_revision(self, &name, about));
         let outcome = landing::resume(journal, &site).await?;
-        // What was only finished is told by the reconciliation that follows.
-        Ok(outcome.filter(|outcome| !matches!(outcome.verdict, Verdict::Landed | Verdict::Superseded)))
+        Ok(outcome.filter(|outcome| outcome.verdict != Verdict::Superseded))
+    }
+
+    /// Tells what came of a landing that an earlier reconciliation, or an earlier process, had begun.
+    fn resumed(&mut self, outcome: Outcome) -> Told {
+        let is_over = matches!(outcome.verdict, Verdict::Landed | Verdict::Undone);
+        let told = self.after(&outcome);
+        // Something newer may have come meanwhile.
+        if is_over { at_once(told) } else { told }
     }
 
     fn site(&self, superseded: landing::Superseded) -> landing::Site {
@@ -151,28 +168,59 @@ impl Turn<'_> {
             return Ok(None);
         }
         if !known.has_landed {
-            return Ok(Some(self.still_held()));
+            return Ok(self.still_held(journal));
         }
-        if self.until_due().is_zero() {
+        if self.until_due().is_zero() || self.is_held_by(&[reason::PRUNE_FAILED]) {
             return self.correct_drift(journal, source).await.map(Some);
         }
-        Ok(Some(self.quietly()))
+        Ok(Some(self.quietly(journal)))
     }
 
-    /// Nothing to tell but the handled request.
-    fn quietly(&self) -> Told {
-        Told::status(&self.status, Vec::new(), Next::After(self.until_due()))
+    /// Nothing to tell but the handled request; and what has landed, where nobody was left to tell it.
+    fn quietly(&mut self, journal: &Journal) -> Told {
+        let untold = journal.landed().filter(|landed| {
+            let is_told = self.status.last_applied_revision.as_deref() == Some(&landed.revision);
+            !is_told || !self.status.conditions.is_true(READY)
+        });
+        let Some(landed) = untold else {
+            triggers::at_rest(self.shared, &self.unit());
+            return Told::status(&self.status, Vec::new(), Next::After(self.until_due()));
+        };
+        let (has_health, read_set) = (self.has_health(), ReadSet::from_value(&landed.read_set));
+        let facts = self.facts(&landed.revision, &read_set);
+        tell::stands(&mut self.status, landed, has_health, &facts);
+        // Its parts look once it is told.
+        at_once(Told::status(&self.status, Vec::new(), Next::OnEvent))
     }
 
-    /// It failed, and will fail again before an input changes.
-    fn still_held(&self) -> Told {
-        Told::status(&self.status, Vec::new(), Next::After(self.interval()))
+    /// It failed, and will fail again before an input changes; `None` when nobody knows any more why.
+    fn still_held(&mut self, journal: &Journal) -> Option<Told> {
+        let next = Next::After(self.interval());
+        if !self.is_interrupted() {
+            return Some(Told::status(&self.status, Vec::new(), next));
+        }
+        let attempt = journal.attempt()?;
+        let moment = self.moment();
+        let event = tell::held_before(&mut self.status, attempt, moment);
+        Some(Told::status(&self.status, vec![event], next))
+    }
+
+    /// Whether the status speaks of work, or of waiting for others, that is over.
+    fn is_interrupted(&self) -> bool {
+        let passing = [reason::PROGRESSING, reason::ARTIFACT_FAILED, reason::DEPENDENCY_NOT_READY];
+        self.status.conditions.get(READY).is_none() || self.is_held_by(&passing)
+    }
+
+    /// Whether the status says that it is not ready, for one of these reasons.
+    fn is_held_by(&self, reasons: &[&str]) -> bool {
+        let ready = self.status.conditions.get(READY);
+        ready.is_some_and(|ready| ready.status != Truth::True && reasons.contains(&ready.reason.as_str()))
     }
 
     /// Lands last-good again: without a build, and without a write where nothing has drifted.
     async fn correct_drift(&mut self, journal: &Journal, source: &Fetched) -> Result<Told, Error> {
         self.shared.units.looked_at(&self.unit());
-        let Some(landed) = journal.landed().cloned() else { return Ok(self.quietly()) };
+        let Some(landed) = journal.landed().cloned() else { return Ok(self.quietly(journal)) };
         let base = self.base(journal);
         let candidate = landing::again(&landed);
         let prepared = match self.prepare(candidate, &base).await {
@@ -180,11 +228,14 @@ impl Turn<'_> {
             Err(failures) => return Ok(self.not_accepted(source, &failures)),
         };
         if prepared.landing().is_empty() {
-            return Ok(self.quietly());
+            return Ok(self.quietly(journal));
         }
         let mut journal = self.journal().await?;
         let outcome = landing::land(prepared, &mut journal, &self.site(landing::never())).await?;
-        Ok(self.after(source, outcome, None).await)
+        let told = self.after(&outcome);
+        // The parts look once it is told, and at rest.
+        let is_whole = outcome.verdict == Verdict::Landed && outcome.failures.is_empty();
+        Ok(if is_whole { at_once(told) } else { told })
     }
 
     async fn land(&mut self, source: &Fetched, compiled: Compiled, journal: &mut Journal) -> Result<Told, Error> {
@@ -201,10 +252,11 @@ impl Turn<'_> {
                 return Ok(self.not_accepted(source, &failures));
             }
         };
-        let superseded = inputs::newer_revision(self, source, &source.digest);
+        let superseded = inputs::newer_revision(self, &source.name, &source.digest);
         let outcome = landing::land(prepared, journal, &self.site(superseded)).await?;
         self.shared.units.looked_at(&self.unit());
-        Ok(self.after(source, outcome, Some(&compiled)).await)
+        triggers::landed(self.shared, &outcome, &compiled);
+        Ok(self.after(&outcome))
     }
 
     async fn prepare(&self, candidate: Candidate, base: &Base) -> Result<Prepared, Vec<apply::Failure>> {
@@ -226,26 +278,26 @@ impl Turn<'_> {
         Ok(self.shared.tell(self.key, self.object, told).await?)
     }
 
-    /// Tells what came of a landing, of its parts too.
-    async fn after(&mut self, source: &Fetched, outcome: Outcome, compiled: Option<&Compiled>) -> Told {
-        let has_health = self.spec.wait || !self.spec.health_checks.is_empty();
-        let known = self.status.history.first().map(|entry| entry.digest.clone()).unwrap_or_default();
-        let digest = compiled.map_or(known, |compiled| compiled.digest.clone());
-        let revision = match outcome.landing.revision.as_str() {
-            "" => source.revision.as_str(),
-            revision => revision,
-        };
-        let facts = Facts { moment: self.moment(), revision, digest: &digest, took: self.began.elapsed() };
-        let events = tell::landed(&mut self.status, &outcome, has_health, &facts);
-        if let Some(compiled) = compiled {
-            triggers::landed(self.shared, &outcome, compiled);
-        }
+    /// Tells what came of a landing.
+    fn after(&mut self, outcome: &Outcome) -> Told {
+        let (has_health, read_set) = (self.has_health(), ReadSet::from_value(&outcome.landing.read_set));
+        let facts = self.facts(&outcome.landing.revision, &read_set);
+        let events = tell::landed(&mut self.status, outcome, has_health, &facts);
         let next = match outcome.verdict {
             Verdict::Landed if outcome.failures.is_empty() => Next::After(self.interval()),
             Verdict::Superseded => Next::After(Duration::ZERO),
             _ => Next::After(self.retry_interval()),
         };
         Told::status(&self.status, events, next)
+    }
+
+    fn has_health(&self) -> bool {
+        self.spec.wait || !self.spec.health_checks.is_empty()
+    }
+
+    fn facts<'b>(&self, revision: &'b str, read_set: &'b ReadSet) -> Facts<'b> {
+        let digest = read_set.version(&Thing::Built).unwrap_or_default();
+        Facts { moment: self.moment(), revision, digest, took: self.began.elapsed() }
     }
 
     /// The server is asked about what is known all the same, so that everything is told at once.
@@ -307,4 +359,9 @@ impl Turn<'_> {
         let ready = ready.conditions.get(READY).cloned();
         ready.is_some_and(|ready| ready.status == Truth::False && ready.reason == why && ready.message == message)
     }
+}
+
+/// What is told, and another look once it is.
+fn at_once(told: Told) -> Told {
+    Told { next: Next::After(Duration::ZERO), ..told }
 }

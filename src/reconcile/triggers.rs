@@ -7,6 +7,7 @@ use apply::{Action, Declarer, Failure, Outcome, Verdict};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
+use super::external_secret::is_settled;
 use super::helm_release::Note;
 use super::{Key, Kind, Shared};
 use crate::pipeline::sources::SourceName;
@@ -81,6 +82,13 @@ pub fn store_judged(shared: &Arc<Shared>, key: &Key) {
         text("name") == Some(&key.name) && text("kind").unwrap_or("SecretStore") == key.kind.name()
     };
     shared.index.find(Kind::ExternalSecret, is_meant).into_iter().for_each(|key| shared.queue.add(key));
+}
+
+/// A unit is at rest: its ExternalSecrets that do not say so look. Whoever landed them may have died before it told them.
+pub fn at_rest(shared: &Arc<Shared>, unit: &Unit) {
+    let unsettled = shared.index.find(Kind::ExternalSecret, |external| !is_settled(external));
+    let is_part = |key: &Key| shared.index.get(key).is_some_and(|external| unit_of(shared, &external) == *unit);
+    unsettled.into_iter().filter(is_part).for_each(|key| shared.queue.add(key));
 }
 
 /// A unit has landed: its parts tell how they stand.

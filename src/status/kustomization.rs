@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use apply::journal::Attempt;
 use apply::report::{Failure, Step};
 use apply::{Declarer, Landing, Outcome, Verdict};
 
@@ -74,11 +75,7 @@ fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, 
         status.conditions.remove(HEALTHY);
     }
     if outcome.failures.is_empty() {
-        let message = format!("Applied revision: {}", facts.revision);
-        facts.moment.ready(&mut status.conditions, reason::RECONCILIATION_SUCCEEDED, &message);
-        status.last_applied_revision = Some(facts.revision.into());
-        status.observed_generation = facts.moment.generation;
-        remember(status, reason::RECONCILIATION_SUCCEEDED, facts);
+        applied(status, facts);
         return events;
     }
     // The landing stands; what could not be pruned is tried again, so it stays in the inventory.
@@ -89,6 +86,27 @@ fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, 
     remember(status, why, facts);
     events.push(Event::warning(why, message).at(GROUP, facts.revision));
     events
+}
+
+/// What has landed stands, though nobody came to tell it, or something else was told since. What more the inventory holds
+/// is left to the prune.
+pub fn stands(status: &mut KustomizationStatus, landing: &Landing, has_health: bool, facts: &Facts<'_>) {
+    status.last_attempted_revision = Some(facts.revision.into());
+    let entries = inventory(landing).entries.0;
+    add(status, entries.into_iter().map(|entry| (entry.id, entry.version)).collect());
+    if has_health && !status.conditions.is_true(HEALTHY) {
+        let healthy = Condition::new(HEALTHY, Truth::True, reason::SUCCEEDED, "Health check passed");
+        status.conditions.set(healthy, facts.moment.generation, facts.moment.now);
+    }
+    applied(status, facts);
+}
+
+fn applied(status: &mut KustomizationStatus, facts: &Facts<'_>) {
+    let message = format!("Applied revision: {}", facts.revision);
+    facts.moment.ready(&mut status.conditions, reason::RECONCILIATION_SUCCEEDED, &message);
+    status.last_applied_revision = Some(facts.revision.into());
+    status.observed_generation = facts.moment.generation;
+    remember(status, reason::RECONCILIATION_SUCCEEDED, facts);
 }
 
 fn held(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) -> Event {
@@ -105,18 +123,36 @@ fn held(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) 
         message.push_str(&format!("\nleft in place: {}", left.join(", ")));
         keep_left(status, outcome);
     }
-    if why == reason::HEALTH_CHECK_FAILED {
-        let unhealthy = Condition::new(HEALTHY, Truth::False, why, &message);
-        status.conditions.set(unhealthy, facts.moment.generation, facts.moment.now);
-    }
+    unhealthy(status, facts.moment, why, &message);
     facts.moment.retrying(&mut status.conditions, why, &message);
     remember(status, why, facts);
     Event::warning(why, message).at(GROUP, facts.revision)
 }
 
+/// A landing was taken back by a process that did not come to tell it.
+pub fn held_before(status: &mut KustomizationStatus, attempt: &Attempt, moment: Moment) -> Event {
+    let why = reason_of_step(Some(attempt.step));
+    let good = status.last_applied_revision.as_deref().unwrap_or("nothing");
+    let message = list(&format!("held at {good}: revision {} was taken back", attempt.revision), &attempt.failures);
+    status.last_attempted_revision = Some(attempt.revision.clone());
+    unhealthy(status, moment, why, &message);
+    not_ready(status, moment, why, &message).at(GROUP, &attempt.revision)
+}
+
+fn unhealthy(status: &mut KustomizationStatus, moment: Moment, why: &str, message: &str) {
+    if why == reason::HEALTH_CHECK_FAILED {
+        let unhealthy = Condition::new(HEALTHY, Truth::False, why, message);
+        status.conditions.set(unhealthy, moment.generation, moment.now);
+    }
+}
+
 /// Flux's reason for the step that failed first.
 pub fn reason_of(failures: &[Failure]) -> &'static str {
-    match failures.iter().map(|failure| failure.step).min() {
+    reason_of_step(failures.iter().map(|failure| failure.step).min())
+}
+
+fn reason_of_step(step: Option<Step>) -> &'static str {
+    match step {
         Some(Step::Health) => reason::HEALTH_CHECK_FAILED,
         Some(Step::Prune) => reason::PRUNE_FAILED,
         _ => reason::RECONCILIATION_FAILED,
@@ -162,6 +198,7 @@ fn add(status: &mut KustomizationStatus, more: Vec<(String, String)>) {
             inventory.entries.0.push(InventoryEntry { id, version });
         }
     }
+    inventory.entries.0.sort_by(|a, b| a.id.cmp(&b.id));
 }
 
 /// Flux's event of an apply: one line for each object that was written or deleted.

@@ -7,7 +7,7 @@ use crate::api::Kind as _;
 use crate::api::condition::{READY, reason};
 use crate::api::kustomization::Kustomization;
 use crate::api::reference::Dependency;
-use crate::pipeline::sources::Fetched;
+use crate::pipeline::sources::{Fetched, SourceName};
 use crate::reconcile::{Key, Kind};
 
 /// Why it is not worked on now.
@@ -19,12 +19,18 @@ pub(super) struct Refusal {
     pub(super) is_terminal: bool,
 }
 
-/// The newest artifact of the source.
-pub(super) fn source(turn: &Turn<'_>) -> Result<Fetched, Refusal> {
-    let world = &turn.shared.world;
+/// Name of the unit's source.
+pub(super) fn source_name(turn: &Turn<'_>) -> SourceName {
     let reference = &turn.spec.source_ref;
-    let own = &turn.key.namespace;
-    let namespace = reference.namespace.as_deref().unwrap_or(own);
+    let namespace = reference.namespace.as_deref().unwrap_or(&turn.key.namespace);
+    (reference.kind.clone(), namespace.to_owned(), reference.name.clone())
+}
+
+/// The newest artifact of the source; `None` where it was fetched before our start, and not yet again.
+pub(super) fn source(turn: &Turn<'_>) -> Result<Option<Fetched>, Refusal> {
+    let world = &turn.shared.world;
+    let (reference, name) = (&turn.spec.source_ref, source_name(turn));
+    let (own, namespace) = (&turn.key.namespace, &name.1);
     if world.settings.no_cross_namespace_refs && namespace != own {
         let message = format!(
             "can't access '{}/{namespace}/{}', cross-namespace references have been blocked",
@@ -32,16 +38,17 @@ pub(super) fn source(turn: &Turn<'_>) -> Result<Fetched, Refusal> {
         );
         return Err(Refusal { why: reason::ACCESS_DENIED, message, next: turn.interval(), is_terminal: true });
     }
-    let name = (reference.kind.clone(), namespace.to_owned(), reference.name.clone());
-    world.sources.files(&name).ok_or_else(|| {
-        let key = Key { kind: Kind::GitRepository, namespace: name.1, name: name.2 };
-        let wait = world.settings.requeue_dependency;
-        let (message, next) = match turn.shared.index.get(&key) {
-            Some(_) => (format!("Source artifact not found, retrying in {}", super::tell::go_duration(wait)), wait),
-            None => (format!("Source '{key}' not found"), turn.retry_interval()),
-        };
-        Refusal { why: reason::ARTIFACT_FAILED, message, next, is_terminal: false }
-    })
+    if let Some(fetched) = world.sources.files(&name) {
+        return Ok(Some(fetched));
+    }
+    let key = Key { kind: Kind::GitRepository, namespace: name.1, name: name.2 };
+    let wait = world.settings.requeue_dependency;
+    let (message, next) = match turn.shared.index.get(&key) {
+        Some(source) if source.value().pointer("/status/artifact").is_some() => return Ok(None),
+        Some(_) => (format!("Source artifact not found, retrying in {}", super::tell::go_duration(wait)), wait),
+        None => (format!("Source '{key}' not found"), turn.retry_interval()),
+    };
+    Err(Refusal { why: reason::ARTIFACT_FAILED, message, next, is_terminal: false })
 }
 
 /// Flux's rule: each dependency is ready, as of its present generation, and at our revision when it has our source.

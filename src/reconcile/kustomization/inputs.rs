@@ -4,7 +4,7 @@ use apply::{ClusterError, Journal, Reference};
 
 use super::Turn;
 use crate::landing::Superseded;
-use crate::pipeline::sources::Fetched;
+use crate::pipeline::sources::{Fetched, SourceName};
 use crate::pipeline::{object_version, spec_version};
 use crate::reconcile::Shared;
 use crate::reconcile::units::Ended;
@@ -61,14 +61,14 @@ async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, Cl
         }
         // Whoever looks after ExternalSecrets and HelmReleases tells; nobody asks a store or repository for this.
         Thing::Remote { .. } | Thing::Chart { .. } => shared.units.seen(thing).is_none_or(|now| now == version),
-        Thing::Capabilities => true,
+        Thing::Capabilities | Thing::Built => true,
     })
 }
 
 /// Ends when the source has another version than a landing is about, or the object asks for something else.
-pub(super) fn newer_revision(turn: &Turn<'_>, source: &Fetched, about: &str) -> Superseded {
+pub(super) fn newer_revision(turn: &Turn<'_>, source: &SourceName, about: &str) -> Superseded {
     let (shared, key, generation) = (turn.shared.clone(), turn.key.clone(), turn.object.generation());
-    let (name, about) = (source.name.clone(), about.to_owned());
+    let (name, about) = (source.clone(), about.to_owned());
     Box::new(move || {
         let (shared, key, name, about) = (shared.clone(), key.clone(), name.clone(), about.clone());
         Box::pin(async move {
