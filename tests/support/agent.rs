@@ -86,6 +86,13 @@ impl<'a> Agent<'a> {
         asked.success() && process.wait().expect("it is our child").success()
     }
 
+    /// Ends it in good order, and starts it with one more argument.
+    pub fn restart_with(&mut self, argument: &str) {
+        assert!(self.stop(), "asked to end, the agent ends well");
+        self.arguments.push(argument.into());
+        self.start();
+    }
+
     /// Everything that it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).expect("it was started")
