@@ -200,6 +200,21 @@ impl Stage {
             && external.is_some_and(|external| condition(&external)["status"] == "True" && is_synced(&external))
     }
 
+    /// Every status, for a failure.
+    fn told(&self) -> String {
+        let kinds = [
+            ("source.toolkit.fluxcd.io/v1", "GitRepository", "repo"),
+            ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "app"),
+            ("external-secrets.io/v1", "ExternalSecret", "fetched"),
+        ];
+        let all = kinds.iter().filter_map(|(version, kind, name)| self.get(version, kind, name));
+        let told = |object: Object| {
+            let status = object.value()["status"].clone();
+            format!("\n{} of generation {}: {status}", object.kind(), object.generation())
+        };
+        all.map(told).collect()
+    }
+
     fn unit(&self) -> Object {
         self.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "app").expect("it was applied")
     }
@@ -395,11 +410,11 @@ fn kills(seed: u64) -> u64 {
     stage.push(false);
     stage.declare();
     let mut life = Life::begin(&stage);
-    assert!(stage.until(|| stage.is_at_rest()), "the first landing: {}", stage.unit().value()["status"]);
+    assert!(stage.until(|| stage.is_at_rest()), "the first landing: {}", stage.told());
     stage.check("the first landing");
     life.cluster.restart(fault::none());
     stage.push(false);
-    assert!(stage.until(|| stage.is_at_rest()), "a calm landing: {}", stage.unit().value()["status"]);
+    assert!(stage.until(|| stage.is_at_rest()), "a calm landing: {}", stage.told());
     stage.check("a calm landing");
     let calls = life.cluster.calls();
     assert!(calls > 40, "{calls} calls are too few to prove much");
@@ -416,13 +431,13 @@ fn kills(seed: u64) -> u64 {
                 stage.push(dice.below(5) == 0);
             }
             let is_over = || life.cluster.is_crashed() || stage.is_at_rest();
-            assert!(stage.until(is_over), "{place}: {}", stage.unit().value()["status"]);
+            assert!(stage.until(is_over), "{place}: {}", stage.told());
             struck += u64::from(life.cluster.is_crashed());
             life.bury();
             life = Life::begin(&stage);
         }
         let is_quiet = || stage.is_at_rest();
-        assert!(stage.until(is_quiet), "{place}: it does not come to rest: {}", stage.unit().value()["status"]);
+        assert!(stage.until(is_quiet), "{place}: it does not come to rest: {}", stage.told());
         stage.check(&place);
     }
     life.end();

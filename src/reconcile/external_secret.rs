@@ -131,7 +131,7 @@ pub(super) fn is_settled(object: &Object) -> bool {
 }
 
 /// Whether the unit's last landing has landed and been told.
-fn has_ended(unit: &Unit, shared: &Shared) -> bool {
+pub(super) fn has_ended(unit: &Unit, shared: &Shared) -> bool {
     let object = triggers::key_of(unit).and_then(|key| shared.index.get(&key));
     let conditions = object.as_ref().and_then(|object| object.value().pointer("/status/conditions"));
     let conditions = conditions.and_then(|list| serde_json::from_value::<Conditions>(list.clone()).ok());

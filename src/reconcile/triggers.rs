@@ -7,7 +7,7 @@ use apply::{Action, Declarer, Failure, Outcome, Verdict};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
-use super::external_secret::is_settled;
+use super::external_secret::{has_ended, is_settled};
 use super::helm_release::Note;
 use super::{Key, Kind, Shared};
 use crate::pipeline::sources::SourceName;
@@ -52,6 +52,7 @@ pub fn changed(shared: &Shared, key: &Key) {
         let at = Thing::object(&key.reference());
         let readers = shared.units.readers_of(|thing| *thing == at).into_iter().filter_map(|unit| key_of(&unit));
         readers.for_each(|reader| shared.queue.add(reader));
+        at_rest(shared, &Unit::of(&key.reference()));
     }
 }
 
@@ -84,8 +85,12 @@ pub fn store_judged(shared: &Arc<Shared>, key: &Key) {
     shared.index.find(Kind::ExternalSecret, is_meant).into_iter().for_each(|key| shared.queue.add(key));
 }
 
-/// A unit is at rest: its ExternalSecrets that do not say so look. Whoever landed them may have died before it told them.
-pub fn at_rest(shared: &Arc<Shared>, unit: &Unit) {
+/// What a unit has landed stands: its ExternalSecrets that do not say so look. Whoever landed them may have died before it
+/// told them, or they were told of before their new version was seen.
+pub fn at_rest(shared: &Shared, unit: &Unit) {
+    if !has_ended(unit, shared) {
+        return;
+    }
     let unsettled = shared.index.find(Kind::ExternalSecret, |external| !is_settled(external));
     let is_part = |key: &Key| shared.index.get(key).is_some_and(|external| unit_of(shared, &external) == *unit);
     unsettled.into_iter().filter(is_part).for_each(|key| shared.queue.add(key));
