@@ -14,6 +14,8 @@ pub struct Error {
     pub origin: Option<Origin>,
     /// What failed; names the object where it is about one.
     pub message: String,
+    /// The Kustomization's own path is not there: Flux counts that to the artifact.
+    pub is_path: bool,
 }
 
 /// Builds the folder `path` for the Kustomization with this `spec`.
@@ -31,5 +33,7 @@ fn from_engine(error: kustomize::Error) -> Error {
         Some(object) => format!("{object}: {problem}"),
         None => problem.to_string(),
     };
-    Error { origin: Some(origin).filter(|origin| !origin.file.is_empty()), message }
+    let is_path = matches!(problem, kustomize::Problem::NoPath { .. });
+    let origin = Some(origin).filter(|origin| !is_path && !origin.file.is_empty());
+    Error { origin, message, is_path }
 }

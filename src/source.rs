@@ -39,7 +39,7 @@ use http::HttpError;
 #[non_exhaustive]
 pub enum Error {
     /// The repository, or the reference in it, could not be had.
-    #[error("unable to clone '{url}'")]
+    #[error("failed to checkout and determine revision: unable to clone '{url}'")]
     Clone {
         /// Address as far as it may be shown.
         url: String,

@@ -90,11 +90,20 @@ impl Moment {
         self.set(conditions, RECONCILING, Truth::True, reason::PROGRESSING, message);
     }
 
-    /// It does not work now, and is tried again.
-    pub fn retrying(self, conditions: &mut Conditions, why: &str, message: &str) {
+    /// It does not work now, and is tried again; `work` is the reason and message of what is under way.
+    pub fn retrying(self, conditions: &mut Conditions, why: &str, message: &str, work: (&str, &str)) {
         conditions.remove(STALLED);
         self.set(conditions, READY, Truth::False, why, message);
-        self.set(conditions, RECONCILING, Truth::True, reason::PROGRESSING_WITH_RETRY, message);
+        self.set(conditions, RECONCILING, Truth::True, work.0, work.1);
+    }
+
+    /// As [`Moment::retrying`], for an object whose work was told by [`Moment::progressing`]: how far it came stays told.
+    pub fn stopped(self, conditions: &mut Conditions, why: &str, message: &str) {
+        conditions.remove(STALLED);
+        self.set(conditions, READY, Truth::False, why, message);
+        if let Some(work) = conditions.get(RECONCILING).map(|condition| condition.message.clone()) {
+            self.set(conditions, RECONCILING, Truth::True, reason::PROGRESSING_WITH_RETRY, &work);
+        }
     }
 
     /// It does not work, and is not tried again before an input changes.
@@ -111,6 +120,21 @@ pub fn reason_of_compile(problems: &[Problem]) -> &'static str {
         Some(Stage::Source) => reason::ARTIFACT_FAILED,
         Some(Stage::Build) | None => reason::BUILD_FAILED,
         Some(Stage::Resolve | Stage::Render) => reason::RECONCILIATION_FAILED,
+    }
+}
+
+/// A duration as Go prints it, in milliseconds.
+pub fn go_duration(duration: Duration) -> String {
+    let millis = duration.as_millis();
+    let (minutes, rest) = (millis / 60_000, millis % 60_000);
+    if millis < 1000 {
+        return format!("{millis}ms");
+    }
+    let seconds = format!("{}", rest as f64 / 1000.0);
+    match (minutes / 60, minutes % 60) {
+        (0, 0) => format!("{seconds}s"),
+        (0, minutes) => format!("{minutes}m{seconds}s"),
+        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
     }
 }
 
@@ -162,7 +186,7 @@ mod tests {
     fn failing_with_retry_says_so_and_success_clears_it() {
         let moment = Moment { generation: 3, now: Timestamp::UNIX_EPOCH };
         let mut conditions = Conditions::default();
-        moment.retrying(&mut conditions, reason::BUILD_FAILED, "bad");
+        moment.retrying(&mut conditions, reason::BUILD_FAILED, "bad", (reason::PROGRESSING_WITH_RETRY, "work"));
         assert_eq!(conditions.get(RECONCILING).unwrap().reason, reason::PROGRESSING_WITH_RETRY);
         moment.ready(&mut conditions, reason::RECONCILIATION_SUCCEEDED, "good");
         assert!(conditions.is_true(READY) && conditions.get(RECONCILING).is_none());

@@ -280,7 +280,10 @@ impl Stage {
     fn inventory(&self) -> Vec<String> {
         let unit = self.unit();
         let entries = unit.value().pointer("/status/inventory/entries").and_then(Value::as_array);
-        entries.into_iter().flatten().map(|entry| entry["id"].as_str().expect("an id").to_owned()).collect()
+        let ids = entries.into_iter().flatten().map(|entry| entry["id"].as_str().expect("an id").to_owned());
+        let mut ids: Vec<String> = ids.collect();
+        ids.sort();
+        ids
     }
 }
 

@@ -417,8 +417,8 @@ async fn every_release_that_cannot_be_rendered_is_named_in_one_pass_and_nothing_
     let message = condition(&held, "Ready")["message"].as_str().expect("a message").to_owned();
     for part in [
         "3 problems",
-        "1.yaml:1: HelmRelease/apps/web: values don't meet the specifications of the schema",
-        "could not resolve ConfigMap chart values reference 'apps/nowhere' with key 'values.yaml': resource not found",
+        "1.yaml:1: HelmRelease/apps/web: Helm install failed for release apps/web with chart web@1.0.0: values don't meet",
+        "could not resolve ConfigMap chart values reference 'apps/nowhere' with key 'values.yaml': configmaps \"nowhere\" not found",
         "not supported yet: spec.postRenderers",
     ] {
         assert!(message.contains(part), "{part} is not in: {message}");

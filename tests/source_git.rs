@@ -108,9 +108,19 @@ async fn what_is_missing_is_named_as_flux_names_it() {
     let commit = repository.commit("main", "first", &[("a", "1")]);
     repository.point("refs/tags/v1.0.0", &commit);
     let branch = revision(&repository, Reference::default()).await;
-    assert_eq!(branch, format!("unable to clone '{url}': couldn't find remote ref \"refs/heads/master\""));
+    assert_eq!(
+        branch,
+        format!(
+            "failed to checkout and determine revision: unable to clone '{url}': couldn't find remote ref \"refs/heads/master\""
+        )
+    );
     let tag = revision(&repository, Reference { tag: "v2".into(), ..Default::default() }).await;
-    assert_eq!(tag, format!("unable to clone '{url}': couldn't find remote ref \"refs/tags/v2\""));
+    assert_eq!(
+        tag,
+        format!(
+            "failed to checkout and determine revision: unable to clone '{url}': couldn't find remote ref \"refs/tags/v2\""
+        )
+    );
     let range = revision(&repository, Reference { semver: ">=2.0.0".into(), ..Default::default() }).await;
     assert_eq!(range, "no match found for semver: >=2.0.0");
     let range = revision(&repository, Reference { semver: "x y z".into(), ..Default::default() }).await;
@@ -125,9 +135,15 @@ async fn what_is_missing_is_named_as_flux_names_it() {
     let commit = revision(&repository, Reference { commit: absent.into(), ..Default::default() }).await;
     assert_eq!(commit, format!("unable to resolve commit object for '{absent}'"));
     let nowhere = fetch(request("file:///nowhere", Reference::default())).await;
-    assert_eq!(said(&nowhere.err().unwrap()), "unable to clone 'file:///nowhere': repository not found");
+    assert_eq!(
+        said(&nowhere.err().unwrap()),
+        "failed to checkout and determine revision: unable to clone 'file:///nowhere': repository not found"
+    );
     let ssh = fetch(request("ssh://git@host/x", Reference::default())).await;
-    assert_eq!(said(&ssh.err().unwrap()), "unable to clone 'ssh://host/x': unsupported scheme \"ssh\"");
+    assert_eq!(
+        said(&ssh.err().unwrap()),
+        "failed to checkout and determine revision: unable to clone 'ssh://host/x': unsupported scheme \"ssh\""
+    );
 }
 
 #[tokio::test]

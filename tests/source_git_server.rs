@@ -152,7 +152,10 @@ async fn credentials_go_to_the_host_that_they_are_for_and_to_no_other() {
     let away = with(&format!("away/{name}"));
     let url = away.url.clone();
     let error = fetch(away, store.path()).await.err().unwrap();
-    assert_eq!(said(&error), format!("unable to clone '{url}': authentication required"));
+    assert_eq!(
+        said(&error),
+        format!("failed to checkout and determine revision: unable to clone '{url}': authentication required")
+    );
     let seen = server.seen();
     assert!(seen.iter().all(|line| !line.contains("localhost") || line.ends_with(" -")), "{seen:?}");
 }
@@ -178,14 +181,26 @@ async fn trouble_on_the_way_is_named_without_credentials() {
     let name = repository.path().file_name().unwrap().to_str().unwrap();
     let secret_url = server.url("nowhere").replace("://", "://me:canary@");
     let error = fetch(request(&secret_url, main_branch()), store.path()).await.err().unwrap();
-    assert_eq!(said(&error), format!("unable to clone '{}': repository not found", server.url("nowhere")));
+    assert_eq!(
+        said(&error),
+        format!(
+            "failed to checkout and determine revision: unable to clone '{}': repository not found",
+            server.url("nowhere")
+        )
+    );
     assert!(!format!("{error:?}").contains("canary"));
     let error = fetch(request(&server.url(name), Reference::default()), store.path()).await.err().unwrap();
-    let missing = format!("unable to clone '{}': couldn't find remote ref \"refs/heads/master\"", server.url(name));
+    let missing = format!(
+        "failed to checkout and determine revision: unable to clone '{}': couldn't find remote ref \"refs/heads/master\"",
+        server.url(name)
+    );
     assert_eq!(said(&error), missing);
     let late = Request { timeout: Duration::ZERO, ..request(&server.url(name), main_branch()) };
     let error = fetch(late, store.path()).await.err().unwrap();
-    assert_eq!(said(&error), format!("unable to clone '{}': timed out", server.url(name)));
+    assert_eq!(
+        said(&error),
+        format!("failed to checkout and determine revision: unable to clone '{}': timed out", server.url(name))
+    );
     let error = fetch(request("http://127.0.0.1:1/x", main_branch()), store.path()).await.err().unwrap();
     assert!(said(&error).contains("Connection refused"), "{}", said(&error));
 }
@@ -243,7 +258,13 @@ async fn a_private_authority_and_a_bad_password_are_told_apart() {
     assert_eq!((artifact.revision.clone(), read(&artifact, "a")), (format!("main@sha1:{commit}"), "1".to_owned()));
     let bad = Credentials::Basic { username: "flux".into(), password: "wrong".to_owned().into() };
     let error = git::fetch(&trusting, with(bad), store.path()).await.err().unwrap();
-    assert_eq!(said(&error), format!("unable to clone '{}': authentication required", repository.url()));
+    assert_eq!(
+        said(&error),
+        format!(
+            "failed to checkout and determine revision: unable to clone '{}': authentication required",
+            repository.url()
+        )
+    );
     let error = fetch(with(basic()), store.path()).await.err().unwrap();
     assert!(said(&error).contains("UnknownIssuer"), "{}", said(&error));
 }

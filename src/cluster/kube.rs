@@ -95,8 +95,10 @@ impl KubeCluster {
         };
         // A repetition is the caller's to decide: it may have to read first.
         config.default_retry = false;
-        if let Some(proxy) = settings.proxy {
-            config.proxy_url = Some(proxy.parse().map_err(|_| ConnectError::Proxy)?);
+        match settings.proxy {
+            Some(proxy) => config.proxy_url = Some(proxy.parse().map_err(|_| ConnectError::Proxy)?),
+            None if is_this_machine(config.cluster_url.host()) => config.proxy_url = None,
+            None => {}
         }
         let client = Client::try_from(config).map_err(|error| ConnectError::config(&error))?;
         let catalogue = Arc::new(Catalogue::new(client.clone(), settings.timeout));
@@ -284,6 +286,12 @@ fn confined(text: &str) -> Result<Kubeconfig, ConnectError> {
         cluster.insecure_skip_tls_verify = None;
     }
     Ok(kubeconfig)
+}
+
+/// Go's rule, so kubectl's: what runs on this machine is reached directly, whatever proxies the environment names.
+fn is_this_machine(host: Option<&str>) -> bool {
+    let host = host.unwrap_or_default().trim_matches(['[', ']']);
+    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
 }
 
 /// Why there is no way to a cluster. Names no content of a kubeconfig.

@@ -4,11 +4,12 @@
 //! artifact -> decrypt (on read, by purpose) -> build -> decrypt what is still sealed -> substitute -> own -> expand -> Candidate
 //! ```
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use apply::Reference;
 use apply::desired::{Candidate, Desired, Policy};
-use manifest::{Files, Object};
+use apply::{Reference, Scope};
+use manifest::{Files, Gvk, Object};
 use serde_json::Value;
 
 use super::sources::Fetched;
@@ -85,10 +86,11 @@ impl Compile<'_> {
         let built = self.build(identities, variables).await?;
         let digest = format!("sha256:{}", digest(kustomize::print(&built).as_bytes()));
         self.read_set.note(Thing::Built, digest);
-        let objects = self.own(built);
+        let objects = self.own(self.scoped(built).await);
         let input = expand::Input { objects: &objects, landed: self.job.landed, user: self.job.user.clone() };
         let expanded = expand::expand(input, self.world, &mut self.read_set).await;
-        let own: Vec<Desired> = objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER))).collect();
+        let mut own: Vec<Desired> =
+            objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER))).collect();
         let mut expanded = match expanded {
             Ok(expanded) => expanded,
             Err(problems) => {
@@ -96,6 +98,10 @@ impl Compile<'_> {
                 return Err(problems);
             }
         };
+        for addition in &expanded.additions {
+            let declared = own.iter_mut().find(|desired| desired.object.id() == addition.id());
+            declared.into_iter().for_each(|desired| addition.add_to(desired));
+        }
         let objects = own.into_iter().chain(expanded.objects).collect();
         let candidate = Candidate {
             revision: self.job.source.revision.clone(),
@@ -180,6 +186,20 @@ impl Compile<'_> {
         self.warnings.extend(warnings);
         self.secrets.extend(secrets);
         Ok(objects)
+    }
+
+    /// `targetNamespace` gives every object a namespace whose kind kustomize does not know. The server knows better, and
+    /// expanding must find a ClusterSecretStore under its own name; kinds that come with the unit are left to the plan.
+    async fn scoped(&self, mut objects: Vec<Object>) -> Vec<Object> {
+        let named = objects.iter().filter(|object| !object.namespace().is_empty());
+        let kinds: BTreeSet<Gvk> = named.map(Object::gvk).collect();
+        for gvk in kinds {
+            if let Ok(Some(Scope::Cluster)) = self.world.cluster.scope(&gvk).await {
+                let of_kind = objects.iter_mut().filter(|object| object.gvk() == gvk);
+                of_kind.for_each(|object| drop(object.metadata().remove("namespace")));
+            }
+        }
+        objects
     }
 
     /// Flux's owner labels, then `commonMetadata`, which wins.
@@ -273,7 +293,8 @@ impl Recipe {
 }
 
 fn of_build(error: build::Error) -> Problem {
-    Problem { origin: error.origin, ..Problem::general(Stage::Build, error.message) }
+    let stage = if error.is_path { Stage::Source } else { Stage::Build };
+    Problem { origin: error.origin, ..Problem::general(stage, error.message) }
 }
 
 fn of_step(error: &dyn std::error::Error) -> Problem {

@@ -21,6 +21,9 @@ use crate::resolve::{self, Deletion, Missing, Outcome, Pass, ResolveError, Resol
 use crate::unit::{ReadSet, Thing, digest};
 
 mod chart;
+mod merge;
+
+pub use merge::Addition;
 
 pub use chart::{Attempt, Look, Rendered, config_digest, look, no_release, placed, records};
 
@@ -65,6 +68,8 @@ pub enum ExternalTold {
 pub struct Expanded {
     /// The Secrets of ExternalSecrets, and what comes with releases before anything of them.
     pub objects: Vec<Desired>,
+    /// What comes to Secrets that the unit declares itself.
+    pub additions: Vec<Addition>,
     /// What happens to each HelmRelease that changes, in order.
     pub releases: Vec<Release>,
     /// Secrets whose deletion is confirmed.
@@ -147,7 +152,10 @@ impl Work<'_> {
     }
 
     async fn resolve(&self, pass: &Pass, external: &Object) -> Result<Resolved, ResolveError> {
-        let live = self.world.cluster.get(&target::reference(external)).await.ok().flatten();
+        let live = match self.declared_target(external) {
+            Some(declared) => Some(declared.clone()),
+            None => self.world.cluster.get(&target::reference(external)).await.ok().flatten(),
+        };
         pass.resolve(external, live.as_ref()).await
     }
 
@@ -161,6 +169,10 @@ impl Work<'_> {
             self.world.sightings.forget(&id);
         }
         let told = match resolved.outcome {
+            Outcome::Secret(secret) if self.declared_target(external).is_some() => {
+                expanded.additions.push(Addition::resolved(secret.object));
+                ExternalTold::Synced
+            }
             Outcome::Secret(secret) => {
                 self.known.insert(secret.object.id(), secret.object.clone());
                 expanded.objects.push(wanted(external, *secret));
@@ -199,13 +211,13 @@ impl Work<'_> {
                 self.read_set.note(thing.clone(), version);
             }
         }
-        expanded.objects.extend(self.landed_target(external));
+        self.stay(external, expanded);
         let told = ExternalTold::Failed(error.to_string());
         expanded.externals.push(External { id: external.id(), told });
     }
 
     fn retain(&mut self, external: &Object, expanded: &mut Expanded) -> ExternalTold {
-        expanded.objects.extend(self.landed_target(external));
+        self.stay(external, expanded);
         ExternalTold::Retained
     }
 
@@ -225,7 +237,7 @@ impl Work<'_> {
         if !is_recorded && !self.world.sightings.is_second(&external.id(), interval) {
             // Another version than any store gives: the next look is a change of input.
             self.read_set.note(Thing::Declared { id: format!("{} is gone", external.id().inventory()) }, "seen once");
-            expanded.objects.extend(self.landed_target(external));
+            self.stay(external, expanded);
             return ExternalTold::Failed("the store has none of it; the secret goes when that is seen again".into());
         }
         let declarer = Declarer::ExternalSecret(external.id());

@@ -71,7 +71,7 @@ impl Note {
 
     /// Of a release that was part of a landing.
     pub fn landed(rendered: &Rendered, outcome: &Outcome) -> Option<Self> {
-        let attempt = rendered.attempt.clone()?;
+        let attempt = Attempt { took: Some(outcome.took), ..rendered.attempt.clone()? };
         let fate = match outcome.verdict {
             Verdict::Landed => Fate::Released,
             Verdict::Superseded | Verdict::Waiting => return None,
@@ -136,7 +136,8 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     }
     shared.set_finalizer(key, object, FINALIZER, true).await?;
     if turn.spec.suspend {
-        return Ok(Told::nothing(Next::OnEvent));
+        let status = HelmReleaseStatus { observed_generation: object.generation(), ..turn.status };
+        return Ok(Told::status(&status, Vec::new(), Next::OnEvent));
     }
     turn.run().await
 }

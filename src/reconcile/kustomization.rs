@@ -14,8 +14,8 @@ use crate::api::condition::{READY, Truth, reason};
 use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
 use crate::landing;
 use crate::pipeline::sources::{Fetched, artifact};
-use crate::pipeline::{self, Compiled, Job, Report, terms};
-use crate::status::kustomization::{self as tell, Facts};
+use crate::pipeline::{self, Compiled, Job, Report, spec_version, terms};
+use crate::status::kustomization::{self as tell, Facts, Work};
 use crate::status::{Event, Moment, Next, list, unsupported_message};
 use crate::unit::{ReadSet, Thing, Unit};
 
@@ -80,11 +80,12 @@ impl Turn<'_> {
             Ok(None) => return Ok(Told::nothing(Next::After(self.retry_interval()))),
             Err(refusal) => return Ok(self.refuse(refusal)),
         };
-        if let Err(refusal) = guard::dependencies(&self, &source).await {
-            return Ok(self.refuse(refusal));
-        }
+        // What has landed does not wait for others: a dependency that is at work again makes nobody unready.
         if let Some(told) = self.at_rest(&journal, &source).await? {
             return Ok(told);
+        }
+        if let Err(refusal) = guard::dependencies(&self, &source).await {
+            return Ok(self.refuse(refusal));
         }
         self.begin(&source).await?;
         let landed = journal.landed().cloned();
@@ -225,7 +226,10 @@ impl Turn<'_> {
         let candidate = landing::again(&landed);
         let prepared = match self.prepare(candidate, &base).await {
             Ok(prepared) => prepared,
-            Err(failures) => return Ok(self.not_accepted(source, &failures)),
+            Err(failures) => {
+                let read_set = ReadSet::from_value(&landed.read_set);
+                return Ok(self.not_accepted(source, &read_set, &failures));
+            }
         };
         if prepared.landing().is_empty() {
             return Ok(self.quietly(journal));
@@ -249,7 +253,8 @@ impl Turn<'_> {
             Ok(prepared) => prepared,
             Err(failures) => {
                 triggers::refused(self.shared, &compiled, &failures);
-                return Ok(self.not_accepted(source, &failures));
+                let read_set = ReadSet::from_value(&compiled.candidate.read_set);
+                return Ok(self.not_accepted(source, &read_set, &failures));
             }
         };
         let superseded = inputs::newer_revision(self, &source.name, &source.digest);
@@ -270,10 +275,8 @@ impl Turn<'_> {
 
     /// Says that work has begun, where that is news.
     async fn begin(&mut self, source: &Fetched) -> Result<(), Error> {
-        let timeout = tell::go_duration(self.timeout());
-        let message = format!("Building manifests for revision {} with a timeout of {timeout}", source.revision);
-        let moment = self.moment();
-        tell::progressing(&mut self.status, moment, &source.revision, &message);
+        let (moment, timeout) = (self.moment(), self.timeout());
+        tell::begun(&mut self.status, moment, &source.revision, timeout);
         let told = Told::status(&self.status, Vec::new(), Next::OnEvent);
         Ok(self.shared.tell(self.key, self.object, told).await?)
     }
@@ -282,6 +285,9 @@ impl Turn<'_> {
     fn after(&mut self, outcome: &Outcome) -> Told {
         let (has_health, read_set) = (self.has_health(), ReadSet::from_value(&outcome.landing.read_set));
         let facts = self.facts(&outcome.landing.revision, &read_set);
+        if !outcome.failures.is_empty() {
+            self.came_to(tell::reason_of(&outcome.failures), &outcome.landing.revision);
+        }
         let events = tell::landed(&mut self.status, outcome, has_health, &facts);
         let next = match outcome.verdict {
             Verdict::Landed if outcome.failures.is_empty() => Next::After(self.interval()),
@@ -297,7 +303,12 @@ impl Turn<'_> {
 
     fn facts<'b>(&self, revision: &'b str, read_set: &'b ReadSet) -> Facts<'b> {
         let digest = read_set.version(&Thing::Built).unwrap_or_default();
-        Facts { moment: self.moment(), revision, digest, took: self.began.elapsed() }
+        let mut moment = self.moment();
+        if read_set.version(&Thing::Spec) != Some(spec_version(self.object).as_str()) {
+            // It was begun for an earlier spec: nothing is said of the present one.
+            moment.generation = self.status.observed_generation;
+        }
+        Facts { moment, revision, digest, took: self.began.elapsed() }
     }
 
     /// The server is asked about what is known all the same, so that everything is told at once.
@@ -318,15 +329,29 @@ impl Turn<'_> {
         if is_transient { Told { next: Next::After(again), ..told } } else { told }
     }
 
-    fn not_accepted(&mut self, source: &Fetched, failures: &[apply::Failure]) -> Told {
+    fn not_accepted(&mut self, source: &Fetched, read_set: &ReadSet, failures: &[apply::Failure]) -> Told {
         let message = list("nothing was written", &tell::texts(failures));
         let is_transient = failures.iter().any(|failure| failure.transient);
         self.shared.units.refused(&self.unit(), is_transient);
-        self.not_ready(source, tell::reason_of(failures), &message)
+        let why = tell::reason_of(failures);
+        let is_news = !self.says_already(why, &message);
+        self.came_to(why, &source.revision);
+        let facts = self.facts(&source.revision, read_set);
+        let event = tell::refused(&mut self.status, why, &message, &facts);
+        let events = if is_news { vec![event] } else { Vec::new() };
+        Told::status(&self.status, events, Next::After(self.retry_interval()))
+    }
+
+    fn came_to(&mut self, why: &str, revision: &str) {
+        let (moment, timeout) = (self.moment(), self.timeout());
+        tell::came_to(&mut self.status, moment, Work::of(why), revision, timeout);
     }
 
     fn not_ready(&mut self, source: &Fetched, why: &str, message: &str) -> Told {
-        self.status.last_attempted_revision = Some(source.revision.clone());
+        if Work::of(why) != Work::Fetching {
+            self.status.last_attempted_revision = Some(source.revision.clone());
+        }
+        self.came_to(why, &source.revision);
         let moment = self.moment();
         let is_news = !self.says_already(why, message);
         let event = tell::not_ready(&mut self.status, moment, why, message).at(tell::GROUP, &source.revision);

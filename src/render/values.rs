@@ -71,7 +71,9 @@ pub fn compose(namespace: &str, inline: Option<&Value>, parts: &[Part<'_>]) -> R
             Content::Found(content) => content,
             Content::NoKey | Content::NoObject if source.optional => continue,
             Content::NoKey => return Err(fail("key not found".into())),
-            Content::NoObject => return Err(fail("resource not found".into())),
+            Content::NoObject => {
+                return Err(fail(format!("{}s \"{}\" not found", kind_of(source).to_lowercase(), source.name)));
+            }
         };
         let text = std::str::from_utf8(content).map_err(|_| fail("not UTF-8".into()))?;
         match source.target_path.as_deref().filter(|path| !path.is_empty()) {

@@ -6,6 +6,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::{Event, Moment};
 use crate::api::condition::{DRIFTED, READY, RECONCILING, RELEASED, REMEDIATED, STALLED, Truth, reason};
+use crate::api::duration::Duration;
 use crate::api::helm::{HelmReleaseStatus, ReleaseAction, Snapshot};
 use crate::pipeline::expand::Attempt;
 
@@ -81,6 +82,8 @@ fn attempted(status: &mut HelmReleaseStatus, attempt: &Attempt, moment: Moment) 
     status.last_attempted_config_digest = Some(attempt.config_digest.clone());
     if let Some(action) = attempt.action {
         status.last_attempted_release_action = Some(action_of(action));
+        let took = attempt.took.and_then(|took| Duration::parse(&super::go_duration(took)).ok());
+        status.last_attempted_release_action_duration = took;
     }
 }
 
@@ -162,8 +165,13 @@ fn remediated(status: &mut HelmReleaseStatus, facts: &Facts<'_>, trouble: Option
 
 /// Nothing was tried, because something that it needs is not there. The event is left out when it says nothing new.
 pub fn not_ready(status: &mut HelmReleaseStatus, moment: Moment, why: &str, message: &str) -> Option<Event> {
+    let work = match why {
+        reason::INSTALL_FAILED => "Running 'install' action",
+        reason::UPGRADE_FAILED => "Running 'upgrade' action",
+        _ => "Fulfilling prerequisites",
+    };
     let is_news = status.conditions.get(READY).is_none_or(|ready| ready.reason != why || ready.message != message);
-    moment.retrying(&mut status.conditions, why, message);
+    moment.retrying(&mut status.conditions, why, message, (reason::PROGRESSING, work));
     match why {
         _ if !is_news => None,
         reason::SOURCE_NOT_READY => None,
@@ -221,7 +229,7 @@ fn snapshots(history: &History, status: &HelmReleaseStatus, action: Option<Relea
     let newest_first = history.releases().iter().rev();
     let mut snapshots = Vec::new();
     for (index, release) in newest_first.take(HISTORY).enumerate() {
-        snapshots.push(snapshot(release, status, action.as_ref().filter(|_| index == 0)));
+        snapshots.push(snapshot(release, status, action.as_ref(), index == 0));
         if index > 0 && matches!(release.status, Deployed | Superseded) {
             break;
         }
@@ -229,7 +237,13 @@ fn snapshots(history: &History, status: &HelmReleaseStatus, action: Option<Relea
     snapshots
 }
 
-fn snapshot(release: &Release, status: &HelmReleaseStatus, action: Option<&ReleaseAction>) -> Snapshot {
+/// The action stands with the newest alone: helm-controller reads the others back from their records, which do not hold it.
+fn snapshot(
+    release: &Release,
+    status: &HelmReleaseStatus,
+    action: Option<&ReleaseAction>,
+    is_newest: bool,
+) -> Snapshot {
     let time = |nanoseconds: Option<i128>| {
         nanoseconds.and_then(|at| jiff::Timestamp::from_nanosecond(at).ok()).map(crate::api::duration::Time::from)
     };
@@ -244,7 +258,7 @@ fn snapshot(release: &Release, status: &HelmReleaseStatus, action: Option<&Relea
         namespace: release.namespace.clone(),
         version: release.version,
         status: release.status.name().into(),
-        action: known_action.or(action),
+        action: known_action.or(action).filter(|_| is_newest),
         chart_name: metadata.name.clone(),
         chart_version: metadata.version.clone(),
         app_version: Some(metadata.app_version.clone()).filter(|version| !version.is_empty()),

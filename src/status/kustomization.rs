@@ -6,9 +6,10 @@ use std::time::Duration;
 use apply::journal::Attempt;
 use apply::report::{Failure, Step};
 use apply::{Declarer, Landing, Outcome, Verdict};
+use manifest::ObjectId;
 
-use super::{Event, Moment, list};
-use crate::api::condition::{Condition, HEALTHY, Truth, reason};
+use super::{Event, Moment, go_duration, list};
+use crate::api::condition::{Condition, HEALTHY, RECONCILING, Truth, reason};
 use crate::api::duration;
 use crate::api::field::Required;
 use crate::api::kustomization::{HistoryEntry, KustomizationStatus};
@@ -18,6 +19,34 @@ use crate::api::reference::{Inventory, InventoryEntry};
 pub const GROUP: &str = "kustomize.toolkit.fluxcd.io";
 /// Results that the history keeps.
 const HISTORY: usize = 5;
+
+/// Kinds that Flux applies before others, and after them.
+const FIRST: [&str; 23] = [
+    "CustomResourceDefinition",
+    "Namespace",
+    "ClusterRole",
+    "ClusterClass",
+    "RuntimeClass",
+    "PriorityClass",
+    "StorageClass",
+    "VolumeSnapshotClass",
+    "IngressClass",
+    "GatewayClass",
+    "ClusterRoleBinding",
+    "ResourceQuota",
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
+    "ConfigMap",
+    "Secret",
+    "Service",
+    "LimitRange",
+    "Deployment",
+    "StatefulSet",
+    "CronJob",
+    "PodDisruptionBudget",
+];
+const LAST: [&str; 2] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfiguration"];
 
 /// What is known of a landing besides its outcome.
 pub struct Facts<'a> {
@@ -31,16 +60,67 @@ pub struct Facts<'a> {
     pub took: Duration,
 }
 
-/// Work on `revision` has begun or goes on.
-pub fn progressing(status: &mut KustomizationStatus, moment: Moment, revision: &str, message: &str) {
-    status.last_attempted_revision = Some(revision.into());
-    moment.progressing(&mut status.conditions, message);
+/// How far a reconciliation came, in kustomize-controller's words and order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// The path of the artifact is looked up.
+    Fetching,
+    /// Built, decrypted, substituted; external secrets and releases, too.
+    Building,
+    /// Compared with the cluster, and applied.
+    Applying,
+    /// Health is awaited.
+    Checking,
+}
+
+impl Work {
+    /// What was under way when a reconciliation failed for a reason.
+    pub fn of(why: &str) -> Self {
+        match why {
+            reason::ARTIFACT_FAILED => Self::Fetching,
+            reason::BUILD_FAILED => Self::Building,
+            reason::HEALTH_CHECK_FAILED => Self::Checking,
+            _ => Self::Applying,
+        }
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Fetching => "Fetching manifests",
+            Self::Building => "Building manifests",
+            Self::Applying => "Detecting drift",
+            Self::Checking => "Running health checks",
+        }
+    }
+
+    fn message(self, revision: &str, timeout: Duration) -> String {
+        format!("{} for revision {revision} with a timeout of {}", self.words(), go_duration(timeout))
+    }
+}
+
+/// Work on `revision` has begun.
+pub fn begun(status: &mut KustomizationStatus, moment: Moment, revision: &str, timeout: Duration) {
+    moment.progressing(&mut status.conditions, &Work::Building.message(revision, timeout));
+}
+
+/// How far a reconciliation came that is now told to have failed.
+pub fn came_to(status: &mut KustomizationStatus, moment: Moment, work: Work, revision: &str, timeout: Duration) {
+    let message = work.message(revision, timeout);
+    let condition = Condition::new(RECONCILING, Truth::True, reason::PROGRESSING_WITH_RETRY, &message);
+    status.conditions.set(condition, moment.generation, moment.now);
 }
 
 /// Nothing was written: the source, a dependency, the build or the plan is not as it must be.
 pub fn not_ready(status: &mut KustomizationStatus, moment: Moment, why: &str, message: &str) -> Event {
-    moment.retrying(&mut status.conditions, why, message);
+    moment.stopped(&mut status.conditions, why, message);
     Event::warning(why, message)
+}
+
+/// The server refused what was built: nothing was written.
+pub fn refused(status: &mut KustomizationStatus, why: &str, message: &str, facts: &Facts<'_>) -> Event {
+    status.last_attempted_revision = Some(facts.revision.into());
+    remember(status, why, facts);
+    not_ready(status, facts.moment, why, message).at(GROUP, facts.revision)
 }
 
 /// The object asks for something that is not supported, or makes no sense.
@@ -82,7 +162,7 @@ fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, 
     keep_in_inventory(status, outcome);
     let why = reason_of(&outcome.failures);
     let message = list("landed, but not all of it", &texts(&outcome.failures));
-    facts.moment.retrying(&mut status.conditions, why, &message);
+    facts.moment.stopped(&mut status.conditions, why, &message);
     remember(status, why, facts);
     events.push(Event::warning(why, message).at(GROUP, facts.revision));
     events
@@ -124,7 +204,7 @@ fn held(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) 
         keep_left(status, outcome);
     }
     unhealthy(status, facts.moment, why, &message);
-    facts.moment.retrying(&mut status.conditions, why, &message);
+    facts.moment.stopped(&mut status.conditions, why, &message);
     remember(status, why, facts);
     Event::warning(why, message).at(GROUP, facts.revision)
 }
@@ -173,7 +253,7 @@ fn inventory(landing: &Landing) -> Inventory {
             version: change.desired.object.gvk().version,
         })
         .collect();
-    entries.sort_by(|a, b| a.id.cmp(&b.id));
+    entries.sort_by_cached_key(inventory_place);
     Inventory { entries: Required(entries) }
 }
 
@@ -198,7 +278,24 @@ fn add(status: &mut KustomizationStatus, more: Vec<(String, String)>) {
             inventory.entries.0.push(InventoryEntry { id, version });
         }
     }
-    inventory.entries.0.sort_by(|a, b| a.id.cmp(&b.id));
+    inventory.entries.0.sort_by_cached_key(inventory_place);
+}
+
+/// Where Flux lists an object: in the order in which it would apply it (fluxcd/pkg/ssa `ApplyAllStaged`, `ReconcileOrder`).
+fn inventory_place(entry: &InventoryEntry) -> impl Ord + use<> {
+    let id = ObjectId::from_inventory(&entry.id).ok();
+    let (group, kind) = id.as_ref().map_or(("", ""), |id| (id.group.as_str(), id.kind.as_str()));
+    let stage = match (group, kind) {
+        ("apiextensions.k8s.io", "CustomResourceDefinition") | ("", "Namespace") => 0,
+        ("rbac.authorization.k8s.io", "ClusterRole") => 0,
+        (_, kind) if kind.ends_with("Class") => 1,
+        _ => 2,
+    };
+    let first = FIRST.iter().position(|first| *first == kind);
+    let last = LAST.iter().position(|last| *last == kind).map(|place| FIRST.len() + 1 + place);
+    let place = first.or(last).unwrap_or(FIRST.len());
+    let name = id.as_ref().map(|id| (id.namespace.clone(), id.name.clone()));
+    (stage, place, group.to_owned(), kind.to_owned(), name)
 }
 
 /// Flux's event of an apply: one line for each object that was written or deleted.
@@ -231,21 +328,6 @@ fn remember(status: &mut KustomizationStatus, why: &str, facts: &Facts<'_>) {
     status.history.truncate(HISTORY);
 }
 
-/// A duration as Go prints it, in milliseconds.
-pub fn go_duration(duration: Duration) -> String {
-    let millis = duration.as_millis();
-    let (minutes, rest) = (millis / 60_000, millis % 60_000);
-    if millis < 1000 {
-        return format!("{millis}ms");
-    }
-    let seconds = format!("{}", rest as f64 / 1000.0);
-    match (minutes / 60, minutes % 60) {
-        (0, 0) => format!("{seconds}s"),
-        (0, minutes) => format!("{minutes}m{seconds}s"),
-        (hours, minutes) => format!("{hours}h{minutes}m{seconds}s"),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -259,7 +341,7 @@ mod tests {
 
     fn outcome(verdict: Verdict, failures: Vec<Failure>) -> Outcome {
         let landing = Arc::new(Landing::default());
-        Outcome { verdict, landing, failures, left_in_place: Vec::new(), pruned: Vec::new() }
+        Outcome { verdict, landing, failures, left_in_place: Vec::new(), pruned: Vec::new(), took: Duration::ZERO }
     }
 
     #[test]

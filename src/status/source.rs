@@ -55,7 +55,7 @@ pub fn unchanged(conditions: &mut Conditions, artifact: Option<&ArtifactRecord>,
 /// The source could not be fetched; it is tried again. The event is left out when it would say nothing new.
 pub fn failed(conditions: &mut Conditions, moment: Moment, why: &str, message: &str) -> Option<Event> {
     let is_news = says_anew(conditions, why, message);
-    moment.retrying(conditions, why, message);
+    moment.retrying(conditions, why, message, (reason::PROGRESSING_WITH_RETRY, "building artifact"));
     moment.set(conditions, FETCH_FAILED, Truth::True, why, message);
     is_news.then(|| Event::warning(why, message))
 }

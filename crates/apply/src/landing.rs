@@ -12,6 +12,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use manifest::ObjectId;
 
@@ -55,11 +56,13 @@ pub struct Outcome {
     pub left_in_place: Vec<ObjectId>,
     /// Objects that were deleted because nobody declares them any more.
     pub pruned: Vec<ObjectId>,
+    /// How long it took, since it was begun or resumed.
+    pub took: Duration,
 }
 
 impl Outcome {
     fn new(verdict: Verdict, landing: Arc<Landing>, failures: Vec<Failure>) -> Self {
-        Self { verdict, landing, failures, left_in_place: Vec::new(), pruned: Vec::new() }
+        Self { verdict, landing, failures, left_in_place: Vec::new(), pruned: Vec::new(), took: Duration::ZERO }
     }
 
     /// Objects that were written, with what was done to them.
@@ -93,6 +96,12 @@ pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<O
 }
 
 async fn go_on(open: Open, journal: &mut Journal, ctx: &Context<'_>) -> Result<Outcome, StoreError> {
+    let began = ctx.clock.now();
+    let outcome = steps(open, journal, ctx).await?;
+    Ok(Outcome { took: ctx.clock.now().saturating_sub(began), ..outcome })
+}
+
+async fn steps(open: Open, journal: &mut Journal, ctx: &Context<'_>) -> Result<Outcome, StoreError> {
     ctx.tell(Progress::Phase(open.phase));
     let landing = open.landing.clone();
     let mut passed = Vec::new();

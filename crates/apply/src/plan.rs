@@ -207,8 +207,8 @@ pub(crate) async fn attempt(
     seal: Seal<'_>,
 ) -> Result<Plan, Unplanned> {
     let mut planner = Planner::new(candidate, cluster);
-    planner.find_twins();
     planner.settle_scopes().await;
+    planner.find_twins();
     planner.read_live().await;
     planner.fill_owners().await;
     if !planner.failures.is_empty() {

@@ -66,6 +66,8 @@ pub struct Attempt {
     pub inventory: Inventory,
     /// The revision that is deployed before: its number, and its chart as `name@version`.
     pub previous: Option<(i64, String)>,
+    /// How long it took, once it has ended.
+    pub took: Option<Duration>,
 }
 
 /// How a HelmRelease and its release stand to one another.
@@ -427,6 +429,7 @@ impl Attempt {
             config_digest,
             inventory: Inventory::default(),
             previous,
+            took: None,
         }
     }
 }

@@ -45,8 +45,11 @@ pub(super) fn source(turn: &Turn<'_>) -> Result<Option<Fetched>, Refusal> {
     let wait = world.settings.requeue_dependency;
     let (message, next) = match turn.shared.index.get(&key) {
         Some(source) if source.value().pointer("/status/artifact").is_some() => return Ok(None),
-        Some(_) => (format!("Source artifact not found, retrying in {}", super::tell::go_duration(wait)), wait),
-        None => (format!("Source '{key}' not found"), turn.retry_interval()),
+        Some(_) => (format!("Source artifact not found, retrying in {}", crate::status::go_duration(wait)), wait),
+        None => {
+            let message = format!("{}.source.toolkit.fluxcd.io \"{}\" not found", reference.kind, reference.name);
+            (message, turn.retry_interval())
+        }
     };
     Err(Refusal { why: reason::ARTIFACT_FAILED, message, next, is_terminal: false })
 }
@@ -66,7 +69,10 @@ fn unready(turn: &Turn<'_>, dependency: &Dependency, source: &Fetched) -> Option
     let namespace = dependency.namespace.as_deref().unwrap_or(&turn.key.namespace);
     let name = format!("{namespace}/{}", dependency.name);
     let key = Key { kind: Kind::Kustomization, namespace: namespace.into(), name: dependency.name.clone() };
-    let Some(object) = turn.shared.index.get(&key) else { return Some(format!("dependency '{name}' not found")) };
+    let Some(object) = turn.shared.index.get(&key) else {
+        let resource = "kustomizations.kustomize.toolkit.fluxcd.io";
+        return Some(format!("dependency '{name}' not found: {resource} \"{}\" not found", dependency.name));
+    };
     let (spec, status) = (Kustomization::spec(&object).ok()?, Kustomization::status(&object).unwrap_or_default());
     let is_current = object.generation() == status.observed_generation;
     if !is_current || !status.conditions.is_true(READY) {

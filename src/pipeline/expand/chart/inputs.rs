@@ -81,10 +81,15 @@ impl Work<'_> {
             why: Some(reason::ARTIFACT_FAILED),
             ..Problem::about(Stage::Render, turn.object, message)
         })?;
-        let why = match action {
-            Action::Install => reason::INSTALL_FAILED,
-            Action::Upgrade => reason::UPGRADE_FAILED,
+        let (why, word) = match action {
+            Action::Install => (reason::INSTALL_FAILED, "install"),
+            Action::Upgrade => (reason::UPGRADE_FAILED, "upgrade"),
         };
+        let (name, version) = (chart.name().to_owned(), chart.metadata.version.clone());
+        let told = format!(
+            "Helm {word} failed for release {}/{} with chart {name}@{version}",
+            turn.target.namespace, turn.target.name
+        );
         let capabilities = self.capabilities().await?;
         let lookup = Arc::new(ClusterLookup {
             runtime: Handle::current(),
@@ -112,7 +117,10 @@ impl Work<'_> {
         self.secrets.append(&mut lookup.seen.lock().unwrap_or_else(PoisonError::into_inner));
         let rendered =
             rendered.map_err(|_| Problem::about(Stage::Render, turn.object, "the render ended unexpectedly"))?;
-        rendered.map_err(|error| Problem { why: Some(why), ..turn.problem(&error) })
+        rendered.map_err(|error| {
+            let problem = turn.problem(&error);
+            Problem { why: Some(why), message: format!("{told}: {}", problem.message), ..problem }
+        })
     }
 
     /// What the cluster can do, with what the unit's own definitions add.

@@ -96,7 +96,8 @@ impl Finder<'_> {
         };
         let range = chart.version.as_deref().unwrap_or_default();
         let chosen = charts.index.choose(&chart.chart, range);
-        let chosen = chosen.map_err(|error| self.problem(false, error.to_string()))?.clone();
+        let missing = |problem: String| Problem { why: Some(reason::SOURCE_NOT_READY), ..self.problem(false, problem) };
+        let chosen = chosen.map_err(|error| missing(error.to_string()))?.clone();
         let values_files = ValuesFiles::of(chart);
         let version = values_files.marked(&chosen.version);
         Ok(Located { name: chosen.name.clone(), version, place: Place::Archive { charts, chosen }, values_files })

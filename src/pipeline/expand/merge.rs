@@ -1,0 +1,133 @@
+//! An ExternalSecret with creation policy Merge whose Secret the unit itself declares: both land as one object.
+//!
+//! On their own they would be two objects of one name. What the store gives counts before what is declared, as External
+//! Secrets writes it over what it finds. What had landed stays while the store is in doubt.
+
+use apply::desired::Desired;
+use manifest::{Object, ObjectId};
+use serde_json::{Map, Value};
+
+use super::{Expanded, Work};
+use crate::api::Kind as _;
+use crate::api::secret::{CreationPolicy, ExternalSecret};
+use crate::resolve::target;
+
+/// What comes to a Secret of the unit. No `Debug`: it holds plaintext.
+pub struct Addition {
+    object: Object,
+    /// Whether it counts before what the unit declares; else it only fills in what is not there.
+    wins: bool,
+}
+
+impl Work<'_> {
+    /// The Secret of the unit that an ExternalSecret merges into, if it is such a one.
+    pub(super) fn declared_target(&self, external: &Object) -> Option<&Object> {
+        let spec = ExternalSecret::spec(external).ok()?;
+        let merges = spec.target.creation_policy == CreationPolicy::Merge;
+        self.known.get(&target::reference(external).id()).filter(|_| merges)
+    }
+
+    /// Keeps what landed last of an ExternalSecret whose store is in doubt.
+    pub(super) fn stay(&mut self, external: &Object, expanded: &mut Expanded) {
+        let Some(id) = self.declared_target(external).map(Object::id) else {
+            expanded.objects.extend(self.landed_target(external));
+            return;
+        };
+        let landed = self.landed.into_iter().flat_map(|landed| landed.changes());
+        let object = landed.map(|change| &change.desired.object).find(|object| object.id() == id).cloned();
+        expanded.additions.extend(object.map(|object| Addition { object, wins: false }));
+    }
+}
+
+impl Addition {
+    /// What a store gives.
+    pub(super) fn resolved(object: Object) -> Self {
+        Self { object, wins: true }
+    }
+
+    /// Which Secret it comes to.
+    pub fn id(&self) -> ObjectId {
+        self.object.id()
+    }
+
+    /// Adds it to the Secret that the unit declares.
+    pub fn add_to(&self, desired: &mut Desired) {
+        let object = &mut desired.object;
+        for (key, value) in entries(&self.object, "/data") {
+            let declared = ["/data", "/stringData"].map(|at| entries(object, at).contains_key(&key));
+            if self.wins || declared == [false, false] {
+                let parts = object.value_mut().as_object_mut();
+                parts.into_iter().for_each(|parts| put(parts, &key, &value));
+            }
+        }
+        for (key, value) in texts(&self.object, "/metadata/labels") {
+            if self.wins || object.label(&key).is_none() {
+                object.set_label(&key, &value);
+            }
+        }
+        for (key, value) in texts(&self.object, "/metadata/annotations") {
+            if self.wins || object.annotation(&key).is_none() {
+                object.set_annotation(&key, &value);
+            }
+        }
+    }
+}
+
+/// Puts an encoded value into a Secret, in the place of one that it declares in clear.
+fn put(parts: &mut Map<String, Value>, key: &str, value: &Value) {
+    if let Some(Value::Object(clear)) = parts.get_mut("stringData") {
+        clear.remove(key);
+    }
+    let data = parts.entry("data").or_insert(Value::Null);
+    if data.is_null() {
+        *data = Value::Object(Map::new());
+    }
+    if let Value::Object(data) = data {
+        data.insert(key.to_owned(), value.clone());
+    }
+}
+
+fn entries(object: &Object, at: &str) -> Map<String, Value> {
+    object.value().pointer(at).and_then(Value::as_object).cloned().unwrap_or_default()
+}
+
+fn texts(object: &Object, at: &str) -> impl Iterator<Item = (String, String)> {
+    entries(object, at).into_iter().filter_map(|(key, value)| Some((key, value.as_str()?.to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn merged(wins: bool, declared: Value) -> Value {
+        let object = json!({"apiVersion": "v1", "kind": "Secret",
+            "metadata": {"name": "s", "labels": {"l": "store"}, "annotations": {"hash": "1"}}, "data": {"k": "c3RvcmU="}});
+        let addition = Addition { object: Object::new(object).expect("an object"), wins };
+        let mut desired = Desired::new(Object::new(declared).expect("an object"), "manager");
+        addition.add_to(&mut desired);
+        desired.object.value().clone()
+    }
+
+    fn declared() -> Value {
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "labels": {"l": "own"}},
+            "stringData": {"k": "own", "other": "own"}})
+    }
+
+    #[test]
+    fn what_a_store_gives_counts_before_what_is_declared() {
+        let object = merged(true, declared());
+        assert_eq!(object["data"], json!({"k": "c3RvcmU="}));
+        assert_eq!(object["stringData"], json!({"other": "own"}));
+        assert_eq!(object["metadata"]["labels"]["l"], "store");
+    }
+
+    #[test]
+    fn what_had_landed_only_fills_in() {
+        let object = merged(false, declared());
+        assert_eq!((&object["data"], &object["stringData"]["k"]), (&Value::Null, &json!("own")));
+        assert_eq!(object["metadata"], json!({"name": "s", "labels": {"l": "own"}, "annotations": {"hash": "1"}}));
+        let bare = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
+        assert_eq!(merged(false, bare)["data"], json!({"k": "c3RvcmU="}));
+    }
+}
