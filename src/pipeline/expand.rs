@@ -152,8 +152,8 @@ impl Work<'_> {
     }
 
     async fn resolve(&self, pass: &Pass, external: &Object) -> Result<Resolved, ResolveError> {
-        let live = match self.declared_target(external) {
-            Some(declared) => Some(declared.clone()),
+        let live = match self.declared_live(external) {
+            Some(declared) => Some(declared),
             None => self.world.cluster.get(&target::reference(external)).await.ok().flatten(),
         };
         pass.resolve(external, live.as_ref()).await

@@ -4,6 +4,8 @@
 //! Secrets writes it over what it finds. What had landed stays while the store is in doubt.
 
 use apply::desired::Desired;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use manifest::{Object, ObjectId};
 use serde_json::{Map, Value};
 
@@ -25,6 +27,15 @@ impl Work<'_> {
         let spec = ExternalSecret::spec(external).ok()?;
         let merges = spec.target.creation_policy == CreationPolicy::Merge;
         self.known.get(&target::reference(external).id()).filter(|_| merges)
+    }
+
+    /// That Secret as the cluster will have it, to merge into.
+    pub(super) fn declared_live(&self, external: &Object) -> Option<Object> {
+        let mut declared = self.declared_target(external)?.clone();
+        let clear = texts(&declared, "/stringData").collect::<Vec<_>>();
+        let parts = declared.value_mut().as_object_mut()?;
+        clear.iter().for_each(|(key, text)| put(parts, key, &Value::String(STANDARD.encode(text))));
+        Some(declared)
     }
 
     /// Keeps what landed last of an ExternalSecret whose store is in doubt.
