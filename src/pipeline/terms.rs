@@ -3,11 +3,12 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apply::cleanup::{Cleanup, Manager};
 use apply::desired::{Behaviour, HealthScope, OnFailure};
 use apply::{Base, Candidate, Cluster, Failure, Journal, Prepared, Reference};
 use manifest::{Gvk, Object, ObjectId};
 
-use super::{owner_labels, switch};
+use super::{FLUX_SWITCH, MANAGER, owner_labels, switch};
 use crate::api::kustomization::{KustomizationSpec, KustomizationStatus};
 use crate::cluster::journal::Keys;
 
@@ -50,6 +51,30 @@ pub fn behaviour(object: &Object, spec: &KustomizationSpec) -> Behaviour {
         timeout: timeout(spec),
         owner_labels: owner_labels(object.namespace(), object.name()),
         rollout: switch(object, "rollout") != Some("disabled"),
+        cleanup: cleanup(),
+    }
+}
+
+/// What kubectl and early Fluxes leave on objects (kustomize-controller v1.9 `apply`). Our own writes besides applies are
+/// what undoing restored.
+fn cleanup() -> Cleanup {
+    let manager = |prefix: &str, applies: bool| Manager { prefix: prefix.into(), applies };
+    let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
+    Cleanup {
+        managers: vec![
+            manager("kubectl", true),
+            manager("kubectl", false),
+            manager("before-first-apply", false),
+            manager(MANAGER, false),
+        ],
+        annotations: texts(&[
+            "kubectl.kubernetes.io/last-applied-configuration",
+            "kustomize.toolkit.fluxcd.io/checksum",
+            "fluxcd.io/sync-checksum",
+        ]),
+        labels: texts(&["fluxcd.io/sync-gc-mark"]),
+        except: vec![(format!("{FLUX_SWITCH}ssa"), "merge".into())],
+        asked: vec![("external-secrets.io".into(), "ExternalSecret".into())],
     }
 }
 

@@ -7,6 +7,7 @@ use manifest::{Gvk, Object, ObjectId, Origin};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::cleanup::Cleanup;
 use crate::cluster::Reference;
 use crate::desired::{Behaviour, Declarer, Desired, HealthScope, Hook, OnFailure, Policy, Put, Reading};
 use crate::plan::{Action, Change, Landing, Prior, Proof, Stale, Step};
@@ -51,6 +52,8 @@ struct StoredBehaviour {
     timeout_ms: u64,
     owner_labels: Vec<(String, String)>,
     rollout: bool,
+    #[serde(default)]
+    cleanup: Cleanup,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -91,9 +94,25 @@ enum StoredPrior {
 
 #[derive(Serialize, Deserialize)]
 enum StoredStep {
-    Apply { desired: Box<StoredDesired>, prior: Box<StoredPrior>, action: u8 },
-    Put { object: StoredObject, manager: String, undo: Vec<StoredObject>, undo_deletes: bool },
-    Hook { object: StoredObject, manager: String, delete: [bool; 3], timeout_ms: u64 },
+    Apply {
+        desired: Box<StoredDesired>,
+        prior: Box<StoredPrior>,
+        action: u8,
+        #[serde(default)]
+        cleans: bool,
+    },
+    Put {
+        object: StoredObject,
+        manager: String,
+        undo: Vec<StoredObject>,
+        undo_deletes: bool,
+    },
+    Hook {
+        object: StoredObject,
+        manager: String,
+        delete: [bool; 3],
+        timeout_ms: u64,
+    },
     Await(Vec<StoredReference>, Reading, u64),
 }
 
@@ -176,6 +195,7 @@ impl From<&Behaviour> for StoredBehaviour {
             timeout_ms: millis(behaviour.timeout),
             owner_labels: behaviour.owner_labels.clone(),
             rollout: behaviour.rollout,
+            cleanup: behaviour.cleanup.clone(),
         }
     }
 }
@@ -202,6 +222,7 @@ impl TryFrom<StoredBehaviour> for Behaviour {
             timeout: Duration::from_millis(stored.timeout_ms),
             owner_labels: stored.owner_labels,
             rollout: stored.rollout,
+            cleanup: stored.cleanup,
         })
     }
 }
@@ -312,6 +333,7 @@ impl From<&Step> for StoredStep {
                     Prior::Adopted(object) => StoredPrior::Adopted(object.as_ref().into()),
                 }),
                 action: number(&ACTIONS, &change.action),
+                cleans: change.cleans,
             },
             Step::Put(put) => Self::Put {
                 object: (&put.object).into(),
@@ -337,7 +359,7 @@ impl TryFrom<StoredStep> for Step {
 
     fn try_from(stored: StoredStep) -> Result<Self, Self::Error> {
         Ok(match stored {
-            StoredStep::Apply { desired, prior, action } => Self::Apply(Box::new(Change {
+            StoredStep::Apply { desired, prior, action, cleans } => Self::Apply(Box::new(Change {
                 desired: (*desired).try_into()?,
                 prior: match *prior {
                     StoredPrior::Absent => Prior::Absent,
@@ -346,6 +368,7 @@ impl TryFrom<StoredStep> for Step {
                 },
                 action: numbered(&ACTIONS, action)?,
                 proof: Proof::Server,
+                cleans,
             })),
             StoredStep::Put { object, manager, undo, undo_deletes } => Self::Put(Box::new(Put {
                 object: object.try_into()?,

@@ -3,12 +3,14 @@
 //! **Guarantees.** A hook that the journal says has run is not run again; one that this landing has started is awaited,
 //! not started anew. Every write may be repeated: after a crash the whole commit runs again.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
 use manifest::{Object, ObjectId};
 
+use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
 use crate::context::{Context, Progress, Waited};
 use crate::desired::{Desired, Hook, OnFailure, Put, Reading};
@@ -41,7 +43,7 @@ pub(crate) async fn commit(
         let batch = batch(&landing.steps, index);
         let began = ctx.clock.now();
         let failed = match &landing.steps[index] {
-            Step::Apply(_) => apply_all(&landing.steps[index..index + batch], ctx, deadline).await,
+            Step::Apply(_) => apply_all(&landing, index..index + batch, ctx, deadline).await,
             Step::Put(put) => write_record(put, ctx, deadline).await.err().into_iter().collect(),
             Step::Hook(_) => hook_step(open, index, journal, ctx, deadline).await,
             Step::Await(targets, reading, timeout) => wait_for(targets, *reading, *timeout, &landing, ctx).await,
@@ -69,22 +71,28 @@ fn batch(steps: &[Step], start: usize) -> usize {
     steps[start..].iter().take_while(|step| place(step).as_ref() == Some(&first)).count()
 }
 
-async fn apply_all(steps: &[Step], ctx: &Context<'_>, deadline: Duration) -> Vec<Failure> {
-    let written = steps.iter().filter_map(Step::change).filter(|change| change.is_written());
-    let writes: Vec<BoxFuture<'_, _>> = written.map(|change| apply_one(change, ctx, deadline).boxed()).collect();
+async fn apply_all(landing: &Landing, steps: Range<usize>, ctx: &Context<'_>, deadline: Duration) -> Vec<Failure> {
+    let cleanup = &landing.behaviour.cleanup;
+    let written = landing.steps[steps].iter().filter_map(Step::change).filter(|change| change.is_written());
+    let writes: Vec<BoxFuture<'_, _>> =
+        written.map(|change| apply_one(change, cleanup, ctx, deadline).boxed()).collect();
     let results: Vec<Result<(), Failure>> = stream::iter(writes).buffered(PARALLEL_WRITES).collect().await;
     results.into_iter().filter_map(Result::err).collect()
 }
 
-async fn apply_one(change: &Change, ctx: &Context<'_>, deadline: Duration) -> Result<(), Failure> {
+async fn apply_one(change: &Change, cleanup: &Cleanup, ctx: &Context<'_>, deadline: Duration) -> Result<(), Failure> {
     let desired = &change.desired;
+    let refused = |error: ClusterError| Failure::refused(At::Commit, &desired.object, &error);
+    if change.cleans {
+        cleanup::clean(cleanup, desired, ctx, deadline).await.map_err(refused)?;
+    }
     let written = match apply(desired, ctx, deadline).await {
         Err(ClusterError::Refused { .. } | ClusterError::Conflict { .. }) if change.action == Action::Replace => {
             replace(desired, ctx, deadline).await
         }
         other => other,
     };
-    written.map_err(|error| Failure::refused(At::Commit, &desired.object, &error))?;
+    written.map_err(refused)?;
     ctx.tell(Progress::Wrote(desired.object.id(), change.action));
     Ok(())
 }

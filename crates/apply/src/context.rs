@@ -102,7 +102,9 @@ impl Context<'_> {
                 ClusterError::Unavailable { retry_after: Some(wait), .. } => (*wait).max(pause),
                 _ => pause,
             };
-            let may_pass = error.is_transient() && !matches!(error, ClusterError::Fenced);
+            // What a guarded write was made from has changed: only its caller can make it anew.
+            let is_stale = matches!(error, ClusterError::Conflict { .. }) && !matches!(call, Call::Apply { .. });
+            let may_pass = error.is_transient() && !is_stale && !matches!(error, ClusterError::Fenced);
             if !may_pass || self.clock.now() + wait > deadline {
                 return Err(error);
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use manifest::{Object, ObjectId};
 use serde::{Deserialize, Serialize};
 
+use crate::cleanup::Cleanup;
 use crate::cluster::Reference;
 
 /// Who declares an object within a unit. Decides which inventory lists it and when it may be pruned.
@@ -169,6 +170,8 @@ pub struct Behaviour {
     pub owner_labels: Vec<(String, String)>,
     /// Whether pod templates are stamped when secrets change.
     pub rollout: bool,
+    /// What other tools left, and is undone.
+    pub cleanup: Cleanup,
 }
 
 impl Default for Behaviour {
@@ -180,6 +183,7 @@ impl Default for Behaviour {
             timeout: Duration::from_secs(300),
             owner_labels: Vec::new(),
             rollout: true,
+            cleanup: Cleanup::default(),
         }
     }
 }

@@ -23,6 +23,14 @@ pub struct Diff {
     pub fields: Vec<(String, FieldChange)>,
 }
 
+impl Diff {
+    /// Tells that others no longer own fields of the object.
+    pub(crate) fn note_managers<'a>(&mut self, undone: impl Iterator<Item = &'a str>) {
+        let path = |manager: &str| format!("metadata.managedFields.{manager}");
+        self.fields.extend(undone.map(|manager| (path(manager), FieldChange::Removed(None))));
+    }
+}
+
 /// Metadata that the server writes, or that tells nothing of the content.
 const SERVER_METADATA: &[&str] = &[
     "creationTimestamp",

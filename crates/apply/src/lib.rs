@@ -16,6 +16,7 @@
 //!
 //! It knows objects and a [`Cluster`], nothing else: no Kubernetes client, no engine, no runtime, no clock.
 
+pub mod cleanup;
 pub mod cluster;
 mod codec;
 pub mod commit;
@@ -35,6 +36,7 @@ pub mod report;
 mod rollback;
 pub mod stamp;
 
+pub use cleanup::Cleanup;
 pub use cluster::{Answer, Call, Cluster, ClusterError, Reference, Scope, Selection, WatchEvent};
 pub use context::{Clock, Context, Health, Progress, Waited};
 pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, OnFailure, Reading};

@@ -82,6 +82,8 @@ pub struct Change {
     pub action: Action,
     /// Why it is believed to pass.
     pub proof: Proof,
+    /// Whether what other tools left on the live object is undone before the apply.
+    pub cleans: bool,
 }
 
 impl Change {
@@ -509,7 +511,7 @@ impl<'a> Past<'a> {
             (None, None, None) => Prior::Absent,
         };
         let action = if live.is_some() { Action::Configure } else { Action::Create };
-        Change { desired, prior, action, proof: Proof::Pending }
+        Change { desired, prior, action, proof: Proof::Pending, cleans: false }
     }
 }
 

@@ -8,6 +8,7 @@ use futures::stream::{self, StreamExt as _};
 use manifest::Object;
 use serde_json::Value;
 
+use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::desired::{Behaviour, Candidate, Desired, Policy};
 use crate::diff::{self, Diff};
@@ -72,7 +73,8 @@ pub async fn propose(
 /// Every object that the server refuses, or about which it gave no answer.
 pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared, Vec<Failure>> {
     let Plan { mut landing, live, own_kinds, own_namespaces } = plan;
-    let trial = Trial { cluster, live: &live, own_kinds: &own_kinds, own_namespaces: &own_namespaces };
+    let cleanup = &landing.behaviour.cleanup;
+    let trial = Trial { cluster, live: &live, own_kinds: &own_kinds, own_namespaces: &own_namespaces, cleanup };
     let trials: Vec<BoxFuture<'_, _>> = landing.steps.iter_mut().filter_map(|step| trial.of(step)).collect();
     let results: Vec<_> = stream::iter(trials).buffered(PARALLEL).collect().await;
     let mut failures = Vec::new();
@@ -95,6 +97,7 @@ struct Trial<'a> {
     live: &'a BTreeMap<Reference, Object>,
     own_kinds: &'a BTreeMap<(String, String), crate::cluster::Scope>,
     own_namespaces: &'a std::collections::BTreeSet<String>,
+    cleanup: &'a Cleanup,
 }
 
 impl Trial<'_> {
@@ -115,14 +118,21 @@ impl Trial<'_> {
         }
         let (proof, predicted) = self.try_on_server(change, live).await?;
         change.proof = proof;
+        change.cleans = live.is_some_and(|live| self.cleanup.patch(live, &change.desired).is_some());
         let Some(predicted) = predicted else {
             return Ok(Some((reference, diff::between(live, &change.desired.object))));
         };
-        if live.is_some_and(|live| is_same(live, &predicted, &change.desired.manager)) {
+        if !change.cleans && live.is_some_and(|live| is_same(live, &predicted, &change.desired.manager)) {
             change.action = Action::Unchanged;
             return Ok(None);
         }
-        Ok(Some((reference, diff::between(live, &predicted))))
+        let predicted = self.cleanup.cleaned(predicted, &change.desired);
+        let mut diff = diff::between(live, &predicted);
+        if let Some(live) = live.filter(|_| change.cleans) {
+            let managers = self.cleanup.undone(live, &change.desired.manager);
+            diff.note_managers(managers);
+        }
+        Ok(Some((reference, diff)))
     }
 
     /// The object as the server would have it, or `None` where the server cannot tell.
@@ -212,8 +222,5 @@ fn is_same(live: &Object, predicted: &Object, manager: &str) -> bool {
 
 fn is_ours(live: &Object, manager: &str) -> bool {
     let entries = live.value().pointer("/metadata/managedFields").and_then(Value::as_array);
-    entries.into_iter().flatten().any(|entry| {
-        entry.get("manager").and_then(Value::as_str) == Some(manager)
-            && entry.get("operation").and_then(Value::as_str) == Some("Apply")
-    })
+    entries.into_iter().flatten().any(|entry| cleanup::is_apply_of(entry, manager))
 }

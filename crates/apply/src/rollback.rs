@@ -10,6 +10,7 @@ use std::time::Duration;
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
+use crate::cleanup::Cleanup;
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
 use crate::commit;
 use crate::context::{Context, Progress};
@@ -34,7 +35,7 @@ pub(crate) async fn undo(landing: &Landing, ctx: &Context<'_>) -> Undone {
         let deadline = ctx.clock.now() + landing.behaviour.timeout;
         let result = match step {
             Step::Apply(change) if change.is_written() => {
-                let result = undo_change(change, ctx, deadline, &mut undone).await;
+                let result = undo_change(change, &landing.behaviour.cleanup, ctx, deadline, &mut undone).await;
                 result.map_err(|error| Failure::refused(At::Undo, &change.desired.object, &error))
             }
             Step::Put(put) => {
@@ -51,6 +52,7 @@ pub(crate) async fn undo(landing: &Landing, ctx: &Context<'_>) -> Undone {
 
 async fn undo_change(
     change: &Change,
+    cleanup: &Cleanup,
     ctx: &Context<'_>,
     deadline: Duration,
     undone: &mut Undone,
@@ -64,7 +66,10 @@ async fn undo_change(
             }
         }
         Prior::Landed(landed) => restore_landed(change, landed, ctx, deadline).await?,
-        Prior::Adopted(image) => restore_image(image, ctx, deadline).await?,
+        Prior::Adopted(image) => {
+            let image = cleanup.cleaned(image.as_ref().clone(), &change.desired);
+            restore_image(&image, &change.desired.manager, ctx, deadline).await?;
+        }
     }
     ctx.tell(Progress::Restored(id));
     Ok(())
@@ -107,24 +112,36 @@ async fn restore_landed(
     }
 }
 
-/// Puts an adopted object back as it was found, owners of its fields included.
-async fn restore_image(image: &Object, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
+/// Puts an adopted object back as it was found, but for what other tools left on it. What is restored is `manager`'s, so
+/// that the landing that succeeds drops what it does not declare.
+async fn restore_image(
+    image: &Object,
+    manager: &str,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), ClusterError> {
     let at = Reference::of(image);
-    let Some(live) = ctx.read(&at, deadline).await? else {
-        let mut image = image.clone();
-        for field in ["uid", "resourceVersion", "managedFields", "creationTimestamp", "generation"] {
-            image.metadata().remove(field);
+    loop {
+        let Some(live) = ctx.read(&at, deadline).await? else {
+            let mut image = image.clone();
+            for field in ["uid", "resourceVersion", "managedFields", "creationTimestamp", "generation"] {
+                image.metadata().remove(field);
+            }
+            return commit::write_whole(&image, manager, ctx, deadline).await;
+        };
+        if live.resource_version() == image.resource_version() {
+            return Ok(());
         }
-        return commit::write_whole(&image, "lockstep", ctx, deadline).await;
-    };
-    if live.resource_version() == image.resource_version() {
-        return Ok(());
+        let mut image = image.clone();
+        image.metadata().insert("resourceVersion".into(), live.resource_version().into());
+        image.metadata().insert("uid".into(), live.uid().into());
+        let call = Call::Update { object: image, manager: manager.into(), dry_run: false, subresource: None };
+        match ctx.send(call, deadline).await {
+            // Somebody, such as its controller, wrote it meanwhile: read again.
+            Err(ClusterError::Conflict { .. }) if ctx.clock.now() < deadline => {}
+            other => return other.map(drop),
+        }
     }
-    let mut image = image.clone();
-    image.metadata().insert("resourceVersion".into(), live.resource_version().into());
-    image.metadata().insert("uid".into(), live.uid().into());
-    let call = Call::Update { object: image, manager: "lockstep".into(), dry_run: false, subresource: None };
-    ctx.send(call, deadline).await.map(drop)
 }
 
 async fn undo_record(put: &Put, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {

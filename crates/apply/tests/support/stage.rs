@@ -14,8 +14,8 @@ use apply::fault::FaultyCluster;
 use apply::journal::{Entry, Journal, Store, StoreError};
 use apply::memory::{MemoryCluster, Settings};
 use apply::{
-    Answer, Base, Behaviour, Call, Clock, Cluster, ClusterError, Context, Health, Outcome, Reading, Reference,
-    Selection, Waited,
+    Answer, Base, Behaviour, Call, Clock, Cluster, ClusterError, Context, Health, Outcome, Prepared, Reading,
+    Reference, Selection, Waited,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -153,7 +153,7 @@ impl Stage {
         Self { cluster, memory, seen }
     }
 
-    fn shared(&self) -> Arc<dyn Cluster> {
+    pub fn shared(&self) -> Arc<dyn Cluster> {
         Arc::new(self.cluster.clone())
     }
 
@@ -165,19 +165,34 @@ impl Stage {
     /// What the agent does with a revision: first what is open, then the new one.
     pub async fn land(&self, revision: &Revision) -> Result<Outcome, String> {
         self.resume().await?;
-        let mut journal = self.journal().await?;
+        let is_deployed = self.is_deployed().await;
+        self.land_this(revision.candidate(is_deployed), revision.behaviour.clone()).await
+    }
+
+    /// The same, with a candidate.
+    pub async fn land_this(&self, candidate: Candidate, behaviour: Behaviour) -> Result<Outcome, String> {
+        self.resume().await?;
+        let prepared = self.prepare(candidate, behaviour).await?;
+        self.commit(prepared).await
+    }
+
+    /// Compares and tries.
+    pub async fn prepare(&self, candidate: Candidate, behaviour: Behaviour) -> Result<Prepared, String> {
+        let journal = self.journal().await?;
         let base = Base { landed: journal.landed().map(|landed| landed.as_ref().clone()), ..Base::default() };
         let seal =
             |bytes: &[u8]| format!("{:x}", bytes.iter().fold(7_u64, |sum, b| sum.wrapping_mul(31) + u64::from(*b)));
         let told =
             |failures: Vec<apply::Failure>| failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let cluster = self.shared();
-        let behaviour = revision.behaviour.clone();
-        let is_deployed = self.is_deployed().await;
-        let plan =
-            apply::plan(revision.candidate(is_deployed), behaviour, &base, &cluster, &seal).await.map_err(told)?;
-        let prepared = apply::prepare(plan, &cluster).await.map_err(told)?;
-        let parts = Parts::new(cluster.clone());
+        let plan = apply::plan(candidate, behaviour, &base, &cluster, &seal).await.map_err(told)?;
+        apply::prepare(plan, &cluster).await.map_err(told)
+    }
+
+    /// Lands what is prepared.
+    pub async fn commit(&self, prepared: Prepared) -> Result<Outcome, String> {
+        let mut journal = self.journal().await?;
+        let parts = Parts::new(self.shared());
         apply::land(prepared, &mut journal, &parts.context()).await.map_err(|e| e.to_string())
     }
 
