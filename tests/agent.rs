@@ -62,6 +62,20 @@ fn a_revision_lands_with_its_external_secret() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
+fn a_source_that_failed_is_tried_again_long_before_its_interval() {
+    let testbed = Testbed::shared();
+    let git = testbed.git("late");
+    let agent = Agent::of_namespace(testbed, "late");
+    testbed.apply(&source(&git, &agent.namespace).replace("interval: 1m", "interval: 24h"));
+    agent.ready("gitrepository/repo", "False", "GitOperationFailed");
+    git.write("app/app.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: late}\n");
+    git.push("at last");
+    agent.ready("gitrepository/repo", "True", "Succeeded");
+    agent.ready("kustomization/app", "True", "ReconciliationSucceeded");
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
 fn an_object_of_a_kind_that_is_not_reconciled_says_so_unless_another_controller_answers_it() {
     let testbed = Testbed::shared();
     let agent = Agent::of_namespace(testbed, "unserved");

@@ -34,14 +34,14 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         Ok(spec) => spec,
         Err(error) => return Ok(stall(&mut status, reason::URL_INVALID, &error.to_string())),
     };
+    status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
     if spec.suspend {
-        return Ok(Told::nothing(Next::OnEvent));
+        return Ok(Told::status(&status, Vec::new(), Next::OnEvent));
     }
     let unsupported = HelmRepository::unsupported(object.value());
     if !unsupported.is_empty() {
         return Ok(stall(&mut status, reason::UNSUPPORTED, &unsupported_message(&unsupported)));
     }
-    status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
     let interval = spec.interval.as_ref().map_or(Next::OnEvent, |interval| Next::After(interval.span()));
     match sources::helm::fetch(object, &shared.world, &sources::nothing_known).await {
         Ok(charts) => {
@@ -50,7 +50,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         }
         Err(failure) => {
             let event = tell::failed(&mut status.conditions, moment, failure.why, &failure.message);
-            Ok(Told::status(&status, event.into_iter().collect(), interval))
+            Ok(Told::status(&status, event.into_iter().collect(), Next::Retry))
         }
     }
 }
