@@ -131,7 +131,8 @@ fn leftovers(keys: &[String], is_left: impl Fn(&str) -> bool) -> Option<Value> {
     (!map.is_empty()).then_some(Value::Object(map))
 }
 
-fn says(object: &Object, key: &str, value: &str) -> bool {
+/// Whether a label or an annotation says so, in any case (fluxcd/pkg/ssa `AnyInMetadata`).
+pub(crate) fn says(object: &Object, key: &str, value: &str) -> bool {
     [object.label(key), object.annotation(key)].into_iter().flatten().any(|found| found.eq_ignore_ascii_case(value))
 }
 

@@ -10,9 +10,10 @@ use serde_json::Value;
 
 use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
-use crate::desired::{Behaviour, Candidate, Desired, Policy};
+use crate::desired::{Behaviour, Candidate, Declarer, Desired, Policy};
 use crate::diff::{self, Diff};
 use crate::plan::{self, Action, Base, Change, Landing, PARALLEL, Plan, Proof, Step, Unplanned};
+use crate::prune::is_withdrawn;
 use crate::report::{Failure, Step as At};
 use crate::stamp::Seal;
 
@@ -178,8 +179,11 @@ impl Trial<'_> {
     }
 }
 
-/// Objects that their annotations take out of our hands.
+/// Objects that their annotations take out of our hands, in Git or where they live.
 fn is_left_alone(desired: &Desired, live: Option<&Object>) -> bool {
+    if desired.declarer == Declarer::Unit && live.is_some_and(is_withdrawn) {
+        return true;
+    }
     match desired.policy {
         Policy::Ignore | Policy::Untouched => true,
         Policy::IfNotPresent => live.is_some(),

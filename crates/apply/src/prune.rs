@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use manifest::{Object, ObjectId};
 
+use crate::cleanup::says;
 use crate::cluster::{ClusterError, Propagation};
 use crate::commit;
 use crate::context::{Context, Progress};
@@ -70,13 +71,15 @@ fn is_record(live: &Object) -> bool {
     live.is_secret() && live.text("/type") == Some("helm.sh/release.v1") && live.label("owner") == Some("helm")
 }
 
-/// Flux's switches, as label or annotation and in any case (kustomize-controller `AnyInMetadata`), and Helm's.
+/// Flux's switches, and Helm's.
 fn asks_to_stay(live: &Object) -> bool {
-    let says = |key: &str, value: &str| {
-        [live.label(key), live.annotation(key)].into_iter().flatten().any(|found| found.eq_ignore_ascii_case(value))
-    };
-    says("kustomize.toolkit.fluxcd.io/prune", "disabled")
-        || says("kustomize.toolkit.fluxcd.io/reconcile", "disabled")
-        || says("kustomize.toolkit.fluxcd.io/ssa", "ignore")
-        || says("helm.sh/resource-policy", "keep")
+    says(live, "kustomize.toolkit.fluxcd.io/prune", "disabled")
+        || says(live, "helm.sh/resource-policy", "keep")
+        || is_withdrawn(live)
+}
+
+/// Flux's switches by which people take a live object out of our hands for a while.
+pub(crate) fn is_withdrawn(live: &Object) -> bool {
+    says(live, "kustomize.toolkit.fluxcd.io/reconcile", "disabled")
+        || says(live, "kustomize.toolkit.fluxcd.io/ssa", "ignore")
 }

@@ -204,6 +204,21 @@ fn what_asks_to_be_left_alone_or_merged_is_not_cleaned() {
 }
 
 #[test]
+fn a_live_object_that_people_took_out_of_our_hands_stays_as_it_is_until_they_give_it_back() {
+    let bench = Bench::with("somebody", config(json!({"a": "by hand"})));
+    for (key, value) in [("reconcile", "Disabled"), ("ssa", "ignore")] {
+        let switch = format!("kustomize.toolkit.fluxcd.io/{key}");
+        bench.patch("somebody", json!({"metadata": {"annotations": {switch.as_str(): value}}}));
+        assert_eq!(bench.action(declared(json!({"a": "1"}))), Action::Skip, "{switch}");
+        assert_eq!(bench.land(declared(json!({"a": "1"}))), Verdict::Landed);
+        assert_eq!(bench.live()["data"], json!({"a": "by hand"}), "{switch}");
+        bench.patch("somebody", json!({"metadata": {"annotations": {switch: null}}}));
+    }
+    bench.land(declared(json!({"a": "1"})));
+    assert_eq!(bench.live()["data"], json!({"a": "1"}));
+}
+
+#[test]
 fn what_a_release_or_an_external_secret_makes_is_not_cleaned() {
     let id = |kind: &str| ObjectId { namespace: "n".into(), name: "x".into(), group: "g".into(), kind: kind.into() };
     for declarer in [Declarer::Release(id("HelmRelease")), Declarer::ExternalSecret(id("ExternalSecret"))] {
