@@ -33,6 +33,8 @@ tests() {
   local ready
   if ! read -r _ ready <&"${testbed[0]}"; then echo "the testbed did not start"; return 1; fi
   export LOCKSTEP_TESTBED=${ready%/env}
+  # Most of the long ones wait for a cluster: two for each core.
+  export RUST_TEST_THREADS=$((2 * $(nproc)))
   # Examples in documentation apart: there `ignore` means what is no test.
   { cargo test --workspace --no-fail-fast --lib --bins --tests -- --include-ignored && cargo test --quiet --workspace --doc; } 2>&1 | tee "$work/tests.log"
 }
