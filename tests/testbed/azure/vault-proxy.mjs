@@ -30,9 +30,12 @@ async function handle(host, req, res) {
   if (fault?.status) return refuse(res, fault.status, 'injected fault', fault.retryAfter === undefined ? {} : { 'retry-after': String(fault.retryAfter) });
   const bearer = /^Bearer (.+)$/.exec(req.headers.authorization ?? '')?.[1];
   if (!bearer) return refuse(res, 401, 'AKV10000: Request is missing a Bearer or PoP token.', challenge);
+  const verify = () => jwtVerify(bearer, keySet, { issuer: `${issuer}/v2.0`, audience: config.audience });
+  // A connection of before Entra's restart fails once: that says nothing about the token.
+  const again = (error) => { if (error.code?.startsWith('ERR_J')) throw error; return verify(); };
   let claims;
   try {
-    ({ payload: claims } = await jwtVerify(bearer, keySet, { issuer: `${issuer}/v2.0`, audience: config.audience }));
+    ({ payload: claims } = await verify().catch(again));
   } catch (error) {
     return refuse(res, 401, `AKV10032: Invalid token: ${error.code}`, challenge);
   }
