@@ -11,6 +11,7 @@ mod completion;
 mod crds;
 mod demo;
 mod disk;
+mod document;
 mod folder;
 mod helm;
 mod kustomize;

@@ -9,11 +9,12 @@ mod steps;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use jiff::Timestamp;
 use manifest::Object;
 use serde_json::{Value, json};
 
+use super::document::Document;
 use super::folder::Folder;
 use super::table::Columns;
 use super::{Outcome, print};
@@ -42,13 +43,7 @@ pub(super) struct Arguments {
     keep: Option<PathBuf>,
     /// Print one document when it is over, instead of telling the story.
     #[arg(short, long, value_enum)]
-    output: Option<Output>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    Json,
-    Yaml,
+    output: Option<Document>,
 }
 
 impl Arguments {
@@ -59,10 +54,8 @@ impl Arguments {
             None => Folder::temporary("demo")?,
         };
         let (value, holds) = runtime.block_on(play(folder.path(), self.keep.is_some(), self.output.is_none()))?;
-        match self.output {
-            Some(Output::Json) => print(format!("{value:#}\n").as_bytes())?,
-            Some(Output::Yaml) => print(yaml::emit::to_yaml(&value).as_bytes())?,
-            None => {}
+        if let Some(document) = self.output {
+            print(document.text(&value).as_bytes())?;
         }
         match holds {
             true => Ok(()),

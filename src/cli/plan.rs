@@ -13,10 +13,11 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use apply::memory::Simulation;
 use apply::{Call, Cluster};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use manifest::Object;
 use serde_json::json;
 
+use super::document::Document;
 use super::folder::Folder;
 use super::{Failure, Outcome, print};
 use crate::api::schema;
@@ -88,15 +89,8 @@ pub(super) struct Arguments {
     #[arg(long, value_name = "FROM=TO")]
     mirror: Vec<String>,
     /// As text, when nothing is said.
-    #[arg(short, long, value_enum, default_value_t = Output::Text)]
-    output: Output,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    Text,
-    Json,
-    Yaml,
+    #[arg(short, long, value_enum)]
+    output: Option<Document>,
 }
 
 impl Arguments {
@@ -106,9 +100,8 @@ impl Arguments {
         let planned = runtime.block_on(self.play(&redactor));
         let planned = planned.map_err(|error| anyhow!("{}", redactor.redact(&format!("{error:#}"))))?;
         match self.output {
-            Output::Text => super::print_styled(&report::text(&planned, &redactor))?,
-            Output::Json => print(format!("{:#}\n", report::value(&planned, &redactor)).as_bytes())?,
-            Output::Yaml => print(yaml::emit::to_yaml(&report::value(&planned, &redactor)).as_bytes())?,
+            None => super::print_styled(&report::text(&planned, &redactor))?,
+            Some(document) => print(document.text(&report::value(&planned, &redactor)).as_bytes())?,
         }
         match report::verdict(&planned) {
             report::Verdict::Unchanged => Ok(()),

@@ -1,8 +1,9 @@
 //! `lockstep version`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 use serde_json::{Value, json};
 
+use super::document::Document;
 use super::{Outcome, print};
 
 /// What each part behaves as.
@@ -15,13 +16,7 @@ const ORIGINALS: [(&str, &str); 5] =
 pub(super) struct Arguments {
     /// As text, when nothing is said.
     #[arg(short, long, value_enum)]
-    output: Option<Output>,
-}
-
-#[derive(Clone, Copy, ValueEnum)]
-enum Output {
-    Json,
-    Yaml,
+    output: Option<Document>,
 }
 
 impl Arguments {
@@ -30,8 +25,7 @@ impl Arguments {
         let originals = ORIGINALS.map(|(name, version)| (name.to_owned(), Value::from(version)));
         let value = json!({"version": version, "originals": Value::from_iter(originals)});
         let text = match self.output {
-            Some(Output::Json) => format!("{value:#}\n"),
-            Some(Output::Yaml) => yaml::emit::to_yaml(&value),
+            Some(document) => document.text(&value),
             None => {
                 let originals = ORIGINALS.map(|(name, version)| format!("{name} {version}"));
                 format!("lockstep {version} (as {})\n", originals.join(", "))

@@ -303,12 +303,8 @@ impl Turn<'_> {
 
     fn facts<'b>(&self, revision: &'b str, read_set: &'b ReadSet) -> Facts<'b> {
         let digest = read_set.version(&Thing::Built).unwrap_or_default();
-        let mut moment = self.moment();
-        if read_set.version(&Thing::Spec) != Some(spec_version(self.object).as_str()) {
-            // It was begun for an earlier spec: nothing is said of the present one.
-            moment.generation = self.status.observed_generation;
-        }
-        Facts { moment, revision, digest, took: self.began.elapsed() }
+        let is_current = read_set.version(&Thing::Spec) == Some(spec_version(self.object).as_str());
+        Facts { moment: self.moment(), is_current, revision, digest, took: self.began.elapsed() }
     }
 
     /// The server is asked about what is known all the same, so that everything is told at once.

@@ -52,6 +52,8 @@ const LAST: [&str; 2] = ["MutatingWebhookConfiguration", "ValidatingWebhookConfi
 pub struct Facts<'a> {
     /// Moment of telling.
     pub moment: Moment,
+    /// Whether it was landed for the present spec; one that was begun for an earlier spec says nothing of this one.
+    pub is_current: bool,
     /// Revision that was landed or tried.
     pub revision: &'a str,
     /// Digest of what was built, `sha256:…`.
@@ -185,7 +187,9 @@ fn applied(status: &mut KustomizationStatus, facts: &Facts<'_>) {
     let message = format!("Applied revision: {}", facts.revision);
     facts.moment.ready(&mut status.conditions, reason::RECONCILIATION_SUCCEEDED, &message);
     status.last_applied_revision = Some(facts.revision.into());
-    status.observed_generation = facts.moment.generation;
+    if facts.is_current {
+        status.observed_generation = facts.moment.generation;
+    }
     remember(status, reason::RECONCILIATION_SUCCEEDED, facts);
 }
 
@@ -336,7 +340,7 @@ mod tests {
 
     fn facts(revision: &str) -> Facts<'_> {
         let moment = Moment { generation: 2, now: Timestamp::UNIX_EPOCH };
-        Facts { moment, revision, digest: "sha256:abc", took: Duration::from_millis(61_500) }
+        Facts { moment, is_current: true, revision, digest: "sha256:abc", took: Duration::from_millis(61_500) }
     }
 
     fn outcome(verdict: Verdict, failures: Vec<Failure>) -> Outcome {
@@ -359,6 +363,15 @@ mod tests {
         assert!(ready.message.starts_with("held at main@sha1:a"), "{}", ready.message);
         assert!(events[0].is_warning);
         assert_eq!(status.history.len(), 2);
+    }
+
+    #[test]
+    fn what_was_begun_for_an_earlier_spec_says_nothing_of_the_present_one() {
+        let mut status = KustomizationStatus::default();
+        let earlier = Facts { is_current: false, ..facts("main@sha1:a") };
+        landed(&mut status, &outcome(Verdict::Landed, Vec::new()), false, &earlier);
+        assert_eq!(status.observed_generation, KustomizationStatus::default().observed_generation);
+        assert_eq!(status.conditions.get("Ready").unwrap().observed_generation, 2);
     }
 
     #[test]
