@@ -98,10 +98,7 @@ impl Compile<'_> {
                 return Err(problems);
             }
         };
-        for addition in &expanded.additions {
-            let declared = own.iter_mut().find(|desired| desired.object.id() == addition.id());
-            declared.into_iter().for_each(|desired| addition.add_to(desired));
-        }
+        expanded.merge(&mut own);
         let objects = own.into_iter().chain(expanded.objects).collect();
         let candidate = Candidate {
             revision: self.job.source.revision.clone(),

@@ -19,11 +19,10 @@ use crate::api::secret::ExternalSecret;
 use crate::redact::Live;
 use crate::resolve::{self, Deletion, Missing, Outcome, Pass, ResolveError, Resolved, refresh, target};
 use crate::unit::{ReadSet, Thing, digest};
+use merge::{Addition, merges};
 
 mod chart;
 mod merge;
-
-pub use merge::Addition;
 
 pub use chart::{Attempt, Look, Rendered, config_digest, look, no_release, placed, records};
 
@@ -68,8 +67,8 @@ pub enum ExternalTold {
 pub struct Expanded {
     /// The Secrets of ExternalSecrets, and what comes with releases before anything of them.
     pub objects: Vec<Desired>,
-    /// What comes to Secrets that the unit declares itself.
-    pub additions: Vec<Addition>,
+    /// What comes to Secrets that something else of the unit may declare; [`Expanded::merge`] brings it there.
+    additions: Vec<Addition>,
     /// What happens to each HelmRelease that changes, in order.
     pub releases: Vec<Release>,
     /// Secrets whose deletion is confirmed.
@@ -169,8 +168,8 @@ impl Work<'_> {
             self.world.sightings.forget(&id);
         }
         let told = match resolved.outcome {
-            Outcome::Secret(secret) if self.declared_target(external).is_some() => {
-                expanded.additions.push(Addition::resolved(secret.object));
+            Outcome::Secret(secret) if merges(external) => {
+                expanded.additions.push(Addition::resolved(wanted(external, *secret)));
                 ExternalTold::Synced
             }
             Outcome::Secret(secret) => {

@@ -56,6 +56,7 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     if failed_with.is_some_and(|attempt| ReadSet::from_value(&attempt.read_set) == read_set) {
         return Ok(Landed::Held);
     }
+    expanded.merge(&mut []);
     let candidate = Candidate {
         revision: format!("generation {}", object.generation()),
         input: read_set.digest(),

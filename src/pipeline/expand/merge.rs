@@ -1,4 +1,5 @@
-//! An ExternalSecret with creation policy Merge whose Secret the unit itself declares: both land as one object.
+//! An ExternalSecret with creation policy Merge whose Secret the same unit declares, by a manifest, a chart or another
+//! ExternalSecret: both land as one object.
 //!
 //! On their own they would be two objects of one name. What the store gives counts before what is declared, as External
 //! Secrets writes it over what it finds. What had landed stays while the store is in doubt.
@@ -6,7 +7,7 @@
 use apply::desired::Desired;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use manifest::{Object, ObjectId};
+use manifest::Object;
 use serde_json::{Map, Value};
 
 use super::{Expanded, Work};
@@ -14,24 +15,25 @@ use crate::api::Kind as _;
 use crate::api::secret::{CreationPolicy, ExternalSecret};
 use crate::resolve::target;
 
-/// What comes to a Secret of the unit. No `Debug`: it holds plaintext.
-pub struct Addition {
+/// What comes to a Secret. No `Debug`: it holds plaintext.
+pub(super) struct Addition {
     object: Object,
-    /// Whether it counts before what the unit declares; else it only fills in what is not there.
+    /// Whether it counts before what is declared; else it only fills in what is not there.
     wins: bool,
+    /// The Secret as it is applied when nothing of the unit declares it.
+    alone: Option<Desired>,
+}
+
+/// Whether an ExternalSecret adds to a Secret of somebody else.
+pub(super) fn merges(external: &Object) -> bool {
+    ExternalSecret::spec(external).is_ok_and(|spec| spec.target.creation_policy == CreationPolicy::Merge)
 }
 
 impl Work<'_> {
-    /// The Secret of the unit that an ExternalSecret merges into, if it is such a one.
-    pub(super) fn declared_target(&self, external: &Object) -> Option<&Object> {
-        let spec = ExternalSecret::spec(external).ok()?;
-        let merges = spec.target.creation_policy == CreationPolicy::Merge;
-        self.known.get(&target::reference(external).id()).filter(|_| merges)
-    }
-
-    /// That Secret as the cluster will have it, to merge into.
+    /// The Secret that an ExternalSecret merges into, as the cluster will have it, if the unit declares it.
     pub(super) fn declared_live(&self, external: &Object) -> Option<Object> {
-        let mut declared = self.declared_target(external)?.clone();
+        let target = self.known.get(&target::reference(external).id());
+        let mut declared = target.filter(|_| merges(external))?.clone();
         let clear = texts(&declared, "/stringData").collect::<Vec<_>>();
         let parts = declared.value_mut().as_object_mut()?;
         clear.iter().for_each(|(key, text)| put(parts, key, &Value::String(STANDARD.encode(text))));
@@ -40,29 +42,41 @@ impl Work<'_> {
 
     /// Keeps what landed last of an ExternalSecret whose store is in doubt.
     pub(super) fn stay(&mut self, external: &Object, expanded: &mut Expanded) {
-        let Some(id) = self.declared_target(external).map(Object::id) else {
-            expanded.objects.extend(self.landed_target(external));
+        let alone = self.landed_target(external);
+        if !merges(external) {
+            expanded.objects.extend(alone);
             return;
-        };
+        }
+        let id = target::reference(external).id();
         let landed = self.landed.into_iter().flat_map(|landed| landed.changes());
         let object = landed.map(|change| &change.desired.object).find(|object| object.id() == id).cloned();
-        expanded.additions.extend(object.map(|object| Addition { object, wins: false }));
+        expanded.additions.extend(object.map(|object| Addition { object, wins: false, alone }));
+    }
+}
+
+impl Expanded {
+    /// Brings what merges to the Secrets that are declared: to `own`, the unit's objects, to those of its other
+    /// ExternalSecrets, and to those of its releases.
+    pub fn merge(&mut self, own: &mut [Desired]) {
+        for addition in std::mem::take(&mut self.additions) {
+            let charts = self.releases.iter_mut().flat_map(|release| &mut release.objects);
+            let mut all = own.iter_mut().chain(&mut self.objects).chain(charts);
+            match all.find(|desired| desired.object.id() == addition.object.id()) {
+                Some(declared) => addition.add_to(declared),
+                None => self.objects.extend(addition.alone),
+            }
+        }
     }
 }
 
 impl Addition {
     /// What a store gives.
-    pub(super) fn resolved(object: Object) -> Self {
-        Self { object, wins: true }
-    }
-
-    /// Which Secret it comes to.
-    pub fn id(&self) -> ObjectId {
-        self.object.id()
+    pub(super) fn resolved(alone: Desired) -> Self {
+        Self { object: alone.object.clone(), wins: true, alone: Some(alone) }
     }
 
     /// Adds it to the Secret that the unit declares.
-    pub fn add_to(&self, desired: &mut Desired) {
+    fn add_to(&self, desired: &mut Desired) {
         let object = &mut desired.object;
         for (key, value) in entries(&self.object, "/data") {
             let declared = ["/data", "/stringData"].map(|at| entries(object, at).contains_key(&key));
@@ -114,7 +128,7 @@ mod tests {
     fn merged(wins: bool, declared: Value) -> Value {
         let object = json!({"apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": "s", "labels": {"l": "store"}, "annotations": {"hash": "1"}}, "data": {"k": "c3RvcmU="}});
-        let addition = Addition { object: Object::new(object).expect("an object"), wins };
+        let addition = Addition { object: Object::new(object).expect("an object"), wins, alone: None };
         let mut desired = Desired::new(Object::new(declared).expect("an object"), "manager");
         addition.add_to(&mut desired);
         desired.object.value().clone()
@@ -131,6 +145,24 @@ mod tests {
         assert_eq!(object["data"], json!({"k": "c3RvcmU="}));
         assert_eq!(object["stringData"], json!({"other": "own"}));
         assert_eq!(object["metadata"]["labels"]["l"], "store");
+    }
+
+    #[test]
+    fn what_merges_comes_to_a_secret_that_another_external_secret_makes_or_stands_alone() {
+        let secret = |key: &str| {
+            let object =
+                json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}, "data": {key: "eA=="}});
+            Desired::new(Object::new(object).expect("an object"), "manager")
+        };
+        let mut expanded = Expanded { objects: vec![secret("a")], ..Expanded::default() };
+        expanded.additions.push(Addition::resolved(secret("b")));
+        expanded.merge(&mut []);
+        assert_eq!(expanded.objects.len(), 1);
+        assert_eq!(expanded.objects[0].object.value()["data"], json!({"a": "eA==", "b": "eA=="}));
+        let mut expanded = Expanded::default();
+        expanded.additions.push(Addition::resolved(secret("b")));
+        expanded.merge(&mut []);
+        assert_eq!(expanded.objects[0].object.value()["data"], json!({"b": "eA=="}));
     }
 
     #[test]
