@@ -3,7 +3,12 @@
 //! Bodies are compressed and encrypted to the agent's own age identity, which stands with the seal key in one Secret,
 //! made at the first start. Whoever can read Secrets of that namespace can read the journal: it protects backups, logs
 //! of requests and whoever lists Secrets by type, not against the namespace's owner.
+//!
+//! Entries are listed once and then kept in memory, as they were written last: under the leader lease nobody else writes
+//! them. Every write has the version that it was made from as its precondition, so one that was made from a memory that
+//! is wrong is refused; then everything is listed anew.
 
+use std::collections::HashMap;
 use std::io::{Read as _, Write as _};
 use std::sync::Arc;
 
@@ -16,6 +21,7 @@ use base64::engine::general_purpose::STANDARD;
 use futures::future::{BoxFuture, FutureExt as _};
 use manifest::Object;
 use serde_json::{Value, json};
+use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 /// Type of every Secret that the journal is made of.
@@ -112,17 +118,78 @@ impl Keys {
     }
 }
 
+/// Largest entry that is kept in memory; of larger ones only the version is.
+const KEPT: usize = 64 * 1024;
+
 /// Journals in a namespace of a cluster.
 pub struct ClusterStore {
     cluster: Arc<dyn Cluster>,
     namespace: String,
     keys: Arc<Keys>,
+    /// `None` before the first list, and after a doubt.
+    known: Mutex<Option<HashMap<String, Known>>>,
+}
+
+/// An entry as it was read or written last.
+#[derive(Clone)]
+struct Known {
+    version: String,
+    bytes: Option<Arc<[u8]>>,
+}
+
+impl Known {
+    fn new(bytes: &[u8], version: &str) -> Self {
+        Self { version: version.to_owned(), bytes: (bytes.len() <= KEPT).then(|| bytes.into()) }
+    }
 }
 
 impl ClusterStore {
     /// Keeps journals in `namespace`.
     pub fn new(cluster: Arc<dyn Cluster>, namespace: &str, keys: Arc<Keys>) -> Self {
-        Self { cluster, namespace: namespace.into(), keys }
+        Self { cluster, namespace: namespace.into(), keys, known: Mutex::default() }
+    }
+
+    /// What is known of the entries, listed first where nothing is.
+    async fn known<T>(&self, look: impl FnOnce(&mut HashMap<String, Known>) -> T) -> Result<T, StoreError> {
+        let mut known = self.known.lock().await;
+        let entries = match &mut *known {
+            Some(entries) => entries,
+            None => known.insert(self.list_all().await?),
+        };
+        Ok(look(entries))
+    }
+
+    async fn list_all(&self) -> Result<HashMap<String, Known>, StoreError> {
+        let selection = Selection::all("v1", "Secret").within(&self.namespace).labelled("lockstep.dev/journal=true");
+        let found = self.cluster.list(&selection).await.map_err(|e| failed("list", &e))?;
+        let entry = |secret: &Object| {
+            let known = match entry_of(secret) {
+                Some(bytes) => Known::new(&bytes, secret.resource_version()),
+                None => Known { version: secret.resource_version().into(), bytes: None },
+            };
+            (secret.name().to_owned(), known)
+        };
+        Ok(found.iter().map(entry).collect())
+    }
+
+    async fn remember(&self, name: &str, known: Option<Known>) {
+        if let Some(entries) = &mut *self.known.lock().await {
+            match known {
+                Some(known) => drop(entries.insert(name.into(), known)),
+                None => drop(entries.remove(name)),
+            }
+        }
+    }
+
+    /// Reads an entry from the server.
+    async fn fetch(&self, name: &str) -> Result<Option<Entry>, StoreError> {
+        let found = self.cluster.get(&self.at(name)).await.map_err(|e| failed(name, &e))?;
+        let Some(secret) = found else { return Ok(None) };
+        let bytes = entry_of(&secret).ok_or_else(|| StoreError::Unreadable {
+            name: name.into(),
+            message: "it is not an entry of a journal".into(),
+        })?;
+        Ok(Some((bytes, secret.resource_version().to_owned())))
     }
 
     fn at(&self, name: &str) -> Reference {
@@ -158,7 +225,7 @@ impl ClusterStore {
         if !is_taken && !is_unknown {
             return Err(failed(name, &error));
         }
-        match self.get(name).await? {
+        match self.fetch(name).await? {
             Some((found, version)) if found == bytes => Ok(version),
             _ if is_taken => Err(StoreError::Changed { name: name.into() }),
             _ => Err(failed(name, &error)),
@@ -169,15 +236,11 @@ impl ClusterStore {
 impl Store for ClusterStore {
     fn get<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Option<Entry>, StoreError>> {
         async move {
-            let found = self.cluster.get(&self.at(name)).await.map_err(|e| failed(name, &e))?;
-            let Some(secret) = found else { return Ok(None) };
-            let text = secret.value().pointer("/data/entry").and_then(Value::as_str);
-            let bytes = text.and_then(|text| STANDARD.decode(text).ok());
-            let bytes = bytes.ok_or_else(|| StoreError::Unreadable {
-                name: name.into(),
-                message: "it is not an entry of a journal".into(),
-            })?;
-            Ok(Some((bytes, secret.resource_version().to_owned())))
+            match self.known(|entries| entries.get(name).cloned()).await? {
+                None => Ok(None),
+                Some(Known { version, bytes: Some(bytes) }) => Ok(Some((bytes.to_vec(), version))),
+                Some(Known { bytes: None, .. }) => self.fetch(name).await,
+            }
         }
         .boxed()
     }
@@ -188,7 +251,15 @@ impl Store for ClusterStore {
         bytes: Vec<u8>,
         version: Option<&'a str>,
     ) -> BoxFuture<'a, Result<String, StoreError>> {
-        async move { self.write(name, &bytes, version).await }.boxed()
+        async move {
+            let written = self.write(name, &bytes, version).await;
+            match &written {
+                Ok(version) => self.remember(name, Some(Known::new(&bytes, version))).await,
+                Err(_) => *self.known.lock().await = None,
+            }
+            written
+        }
+        .boxed()
     }
 
     fn delete<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<(), StoreError>> {
@@ -201,19 +272,21 @@ impl Store for ClusterStore {
         };
         async move {
             match self.cluster.call(call).await {
-                Ok(_) | Err(ClusterError::NotFound { .. }) => Ok(()),
-                Err(error) => Err(failed(name, &error)),
+                Ok(_) | Err(ClusterError::NotFound { .. }) => self.remember(name, None).await,
+                Err(error) => return Err(failed(name, &error)),
             }
+            Ok(())
         }
         .boxed()
     }
 
     fn list<'a>(&'a self, prefix: &'a str) -> BoxFuture<'a, Result<Vec<String>, StoreError>> {
-        let selection = Selection::all("v1", "Secret").within(&self.namespace).labelled("lockstep.dev/journal=true");
         async move {
-            let found = self.cluster.list(&selection).await.map_err(|e| failed(prefix, &e))?;
-            let names = found.iter().map(|secret| secret.name().to_owned());
-            Ok(names.filter(|name| name.starts_with(prefix)).collect())
+            let mut names = self
+                .known(|entries| entries.keys().filter(|name| name.starts_with(prefix)).cloned().collect::<Vec<_>>())
+                .await?;
+            names.sort();
+            Ok(names)
         }
         .boxed()
     }
@@ -241,6 +314,12 @@ impl Store for ClusterStore {
         flate2::read::DeflateDecoder::new(packed).read_to_end(&mut plain).map_err(|e| unreadable(&e))?;
         Ok(plain)
     }
+}
+
+/// The bytes of an entry, of a Secret that is one.
+fn entry_of(secret: &Object) -> Option<Vec<u8>> {
+    let text = secret.value().pointer("/data/entry").and_then(Value::as_str)?;
+    STANDARD.decode(text).ok()
 }
 
 fn failed(name: &str, error: &dyn std::fmt::Display) -> StoreError {
