@@ -1,8 +1,8 @@
 //! What makes a landing survive a crash: its intent, written before its first write.
 //!
-//! **Flow.** `begin` stores the landing's body in chunks, then the header that names them; `advance` moves the header's
-//! phase; `conclude` makes the body the last-good one; `abandon` drops it. The body never changes, so every later
-//! write is one small header.
+//! **Flow.** `begin` stores the landing's body: a small one inside the header, a large one in chunks before the header that
+//! names them. `advance` moves the header's phase; `conclude` makes the body the last-good one; `abandon` drops it. The
+//! body never changes, so every later write is one header.
 //!
 //! **Guarantees.** The header is written last and holds the digest of every chunk: a torn journal reads as one in which
 //! nothing was begun. Every header write has the version it read as precondition: two agents cannot both go on.
@@ -12,6 +12,8 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -22,6 +24,8 @@ use crate::report::{Failure, Step};
 
 /// Largest piece that is stored as one: a Secret may hold 1 MiB.
 const CHUNK: usize = 900 * 1024;
+/// Largest sealed body that stands in the header itself: then to begin and to conclude are one write each.
+const INLINE: usize = 48 * 1024;
 
 /// An entry's bytes and its version.
 pub type Entry = (Vec<u8>, String);
@@ -107,6 +111,9 @@ struct BodyReference {
     name: String,
     /// SHA-256 of each chunk, in hexadecimal.
     chunks: Vec<String>,
+    /// The sealed body itself in base64, where it is small: then there are no chunks.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    inline: Option<String>,
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -338,6 +345,9 @@ impl Journal {
         let sealed = self.store.seal(&plain)?;
         drop(zeroize::Zeroizing::new(plain));
         let mut chunks = Vec::new();
+        if sealed.len() <= INLINE {
+            return Ok(BodyReference { name, chunks, inline: Some(STANDARD.encode(sealed)) });
+        }
         for (index, chunk) in sealed.chunks(CHUNK).enumerate() {
             let chunk_name = format!("{name}-{index}");
             // A leftover of a crash has the same name when the content is the same; sealing makes other bytes of it.
@@ -345,12 +355,13 @@ impl Journal {
             self.store.put(&chunk_name, chunk.to_vec(), version.as_deref()).await?;
             chunks.push(digest(chunk));
         }
-        Ok(BodyReference { name, chunks })
+        Ok(BodyReference { name, chunks, inline: None })
     }
 
     async fn body(&self, reference: Option<&BodyReference>) -> Result<Option<Arc<Landing>>, StoreError> {
         let Some(reference) = reference else { return Ok(None) };
-        let mut sealed = Vec::new();
+        let inline = reference.inline.as_ref().map(|text| STANDARD.decode(text)).transpose();
+        let mut sealed = inline.map_err(|e| unreadable(&reference.name, &e))?.unwrap_or_default();
         for (index, expected) in reference.chunks.iter().enumerate() {
             let name = format!("{}-{index}", reference.name);
             let chunk = self.store.get(&name).await?.map(|(bytes, _)| bytes).unwrap_or_default();

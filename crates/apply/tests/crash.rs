@@ -85,6 +85,14 @@ fn an_update_with_prune_is_the_old_or_the_new_revision() {
 }
 
 #[test]
+fn an_update_whose_journal_is_in_chunks_is_the_old_or_the_new_revision() {
+    let large = |number| Revision { is_large: true, ..Revision::new(number, waiting()) };
+    let (old, new) = check(&[large(1)], &large(2), 60);
+    assert_shows(&old, "1");
+    assert_shows(&new, "2");
+}
+
+#[test]
 fn an_update_that_fails_health_ends_as_the_old_revision() {
     let bad = Revision { is_bad: true, ..Revision::new(2, waiting()) };
     let (old, new) = check(&[Revision::new(1, waiting())], &bad, 60);

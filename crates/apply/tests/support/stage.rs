@@ -33,13 +33,15 @@ pub struct Revision {
     /// The server refuses two of its objects.
     pub is_invalid: bool,
     pub has_release: bool,
+    /// It is too large to stand in a journal's header.
+    pub is_large: bool,
 }
 
 impl Revision {
     pub fn new(number: u64, behaviour: Behaviour) -> Self {
         let owner_labels = vec![("owner".to_owned(), "unit".to_owned())];
         let behaviour = Behaviour { owner_labels, ..behaviour };
-        Self { number, behaviour, is_bad: false, is_invalid: false, has_release: false }
+        Self { number, behaviour, is_bad: false, is_invalid: false, has_release: false, is_large: false }
     }
 
     pub fn with_release(self) -> Self {
@@ -55,7 +57,8 @@ impl Revision {
         let values = [
             json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "app", "labels": {"owner": "unit"}}}),
             json!({"apiVersion": "v1", "kind": "Secret", "metadata": own("db"), "data": {"version": STANDARD.encode(&number)}}),
-            config("settings"),
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": own("settings"),
+                "data": {"revision": number, "padding": "x".repeat(if self.is_large { 50_000 } else { 0 })}}),
             config(&format!("only-{number}")),
             json!({"apiVersion": "v1", "kind": "Service", "metadata": own("web"),
                 "spec": {"selector": {"app": "web"}, "ports": ports}}),
