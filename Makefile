@@ -1,5 +1,5 @@
 # The rest are cargo aliases: .cargo/config.toml.
-.PHONY: test demo image testbed
+.PHONY: test demo image testbed bench-landing
 
 # Installs and builds what is missing, starts the testbed, runs every check and test.
 test:
@@ -18,3 +18,9 @@ endif
 # Starts a testbed to use by hand, until Ctrl-D.
 testbed:
 	@tests/testbed/up.sh
+
+# How the agent lands a thousand units, beside bare server-side apply: tests/bench/README.md. ARGS go to landing.py.
+bench-landing:
+	@cargo build --release
+	@mkdir -p target/bench
+	@WORK=$${WORK:-target/bench} python3 tests/bench/landing.py --binary $$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/lockstep $(ARGS)

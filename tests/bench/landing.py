@@ -1,0 +1,344 @@
+#!/usr/bin/env python3
+"""How the agent lands a thousand units: time, requests, CPU and memory beside bare server-side apply of the same objects.
+
+usage: landing.py [-n N,N] [-e EXPERIMENT,...] [--headless] [--flux CONCURRENT] [--binary FILE] [-o FILE]
+env: WORK (folder for data and results)
+
+Every experiment has a testbed of its own. `ratio` is against `applybench` on that testbed, minutes earlier; the objects that both
+made are compared, and a difference fails the run. --flux measures Flux's own controllers with the same repository, too.
+
+  land      N Kustomizations of podinfo with `wait: true`, from push to all Ready; then the agent restarts
+  rest      100 Kustomizations, interval 20s: a minute in which nothing changes, then one object changed by hand
+  file      N folders, N Kustomizations, `wait: true`: one changed file
+  secrets   2,000 ExternalSecrets over 500 vault secrets: first sync, restart, a minute at refreshInterval 1m
+  memory    1,000 Kustomizations, 2,000 ExternalSecrets and 500 CustomResourceDefinitions at once
+"""
+import argparse, collections, json, os, re, subprocess, sys, threading, time
+from testbed import *
+from bench import Ready, STORE, external_secret, monorepo_files, shared_files, tb_head, vault_summary
+
+PARSER = argparse.ArgumentParser(usage=__doc__)
+PARSER.add_argument("-n", default="100,300,1000")
+PARSER.add_argument("-e", default="land,rest,file,secrets,memory")
+PARSER.add_argument("--headless", action="store_true")
+PARSER.add_argument("--flux", type=int, default=0)
+PARSER.add_argument("--binary", default=f"{HERE}/../../target/release/lockstep")
+PARSER.add_argument("--log", default="info")
+PARSER.add_argument("-o")
+OPTIONS = PARSER.parse_args()
+AGENT = "lockstep"
+ROWS = []
+
+
+class Bed(Testbed):
+    """A testbed with our CRDs; the agent is one of its parts."""
+    def __init__(self, name, n=100, **more):
+        flux = ("source-controller", "kustomize-controller") if OPTIONS.flux else ()
+        super().__init__(name, nodes=max(4, n // 40), peers=flux, **more)
+
+    def start(self):
+        super().start(with_crds=False)
+        self.kubectl("apply", "--server-side", "-f", f"{HERE}/../../crds")
+        for name in ("flux-system", "lockstep-system", "apps", "raw"):
+            self.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
+        ca = open(f"{self.data}/pki/ca.crt").read()
+        self.apply({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "git", "namespace": "flux-system"},
+                    "stringData": {"username": "flux", "password": "secret", "ca.crt": ca}})
+        self.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "lockstep", "namespace": "default",
+                    "annotations": {"azure.workload.identity/client-id": CLIENT, "azure.workload.identity/tenant-id": TENANT}}})
+        if self.peers: self.sh([f"{TESTBED}/build.sh", f"{self.data}/bin", *self.peers])
+        return self
+
+    def agent(self, *flags):
+        binary = os.path.abspath(OPTIONS.binary)
+        log, sizes = f"{self.data}/log/{AGENT}.log", ["--metrics-addr", f"127.0.0.1:{self.port+40}", "--health-addr", f"127.0.0.1:{self.port+41}"]
+        self.run(AGENT, [binary, "run", "--enable-leader-election=false", "--namespace=lockstep-system", f"--cache={self.data}/cache", f"--log-level={OPTIONS.log}", *sizes, *flags],
+                 **self.peer_env(), NO_PROXY="127.0.0.1,localhost")
+        return log
+
+    def source(self, interval="60m"):
+        self.git_repository(interval)
+
+    def pull(self):
+        """Tells the agent to fetch, as a webhook would."""
+        self.patch(GR + "/app", {"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": str(time.time())}}})
+
+    def requests(self, since, until=None):
+        """The agent's requests: total without watches and leases, and each verb and resource."""
+        time.sleep(1)  # the audit log is buffered
+        by = self.audit(since, until)
+        ours = collections.Counter()
+        for agent, counts in by.items():
+            if agent not in PEERS_AND_PARTS: ours.update(counts)
+        return ours
+
+    def watched(self, since):
+        lo = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(since))
+        count = collections.Counter()
+        for line in open(self.audit_log):
+            e = json.loads(line) if line.endswith("\n") else {"verb": ""}
+            if e["verb"] == "watch" and e["stage"] == "ResponseStarted" and e["requestReceivedTimestamp"] >= lo and is_ours(e.get("userAgent", "")): count[e.get("objectRef", {}).get("resource")] += 1
+        return dict(count)
+
+    def cpu(self, before, name=AGENT): return self.spent(before).get(name, {}).get("cpu_s")
+
+    def quiet(self, seconds=3, limit=600):
+        """Waits until the agent has used no CPU worth telling for a while; returns when that began."""
+        used, since, end = None, time.time(), time.time() + limit
+        while time.time() < end:
+            now = self.usage()[AGENT][0]
+            if used is None or now - used > 0.02 * (time.time() - since + 0.5): used, since = now, time.time()
+            elif time.time() - since > seconds: return since
+            time.sleep(0.2)
+        raise TimeoutError("the agent does not come to rest")
+
+
+PEERS_AND_PARTS = {"kube-controller-manager", "kube-scheduler", "kube-apiserver", "kubectl", "kwok", "measure", "Go-http-client", "controlplane", "source-controller", "kustomize-controller"}
+
+
+def is_ours(agent): return agent.split("/")[0] not in PEERS_AND_PARTS
+
+
+def row(experiment, **figures):
+    ROWS.append({"experiment": experiment, "load": round(os.getloadavg()[0], 1), **figures})
+    print(json.dumps(ROWS[-1]), flush=True)
+
+
+def must(figures, **limits):
+    """Adds what was missed."""
+    figures["missed"] = [f"{name} {figures[name]} > {limit}" for name, limit in limits.items() if figures[name] is None or figures[name] > limit]
+    return figures
+
+
+def total(counts): return sum(counts.values())
+
+
+def detail(counts, n=1): return {f"{verb} {resource}": round(count / n, 3) for (verb, resource), count in counts.most_common(25)}
+
+
+def raw(tb, n):
+    """The yardstick: the same objects by bare server-side apply."""
+    with open(f"{tb.data}/objects.jsonl", "w") as f:
+        for i in range(n):
+            for o in headless(podinfo(f"a-{i:04d}", "raw")): f.write(json.dumps({"path": tb.path_of(o), "object": o}) + "\n")
+    r = Ready(tb, "/apis/apps/v1/namespaces/raw/deployments", n, "a-", lambda d: d.get("status", {}).get("availableReplicas"))
+    subprocess.run(["go", "build", "-o", f"{tb.data}/bin/applybench", "."], cwd=f"{HERE}/applybench", check=True)
+    before, t0 = tb.usage(), time.time()
+    tb.sh([f"{tb.data}/bin/applybench", "-c", "16", "-u", f"https://127.0.0.1:{tb.port}", f"{tb.data}/objects.jsonl"], CA=f"{tb.data}/pki/ca.crt")
+    end = r.wait(900)
+    return {"seconds": round(end - t0, 1), "apiserver_cpu_s": tb.cpu(before, "kube-apiserver")}
+
+
+def headless(objects):
+    for o in objects:
+        if OPTIONS.headless and o["kind"] == "Service": o["spec"]["clusterIP"] = "None"
+    return objects
+
+
+def files_of(layout, n, **spec):
+    files = layout(n, True, **spec)
+    if not OPTIONS.headless: return files
+    return {name: text if name.startswith("cluster") or "kustomization" in name else headless(text if isinstance(text, list) else [text]) for name, text in files.items()}
+
+
+def same_objects(tb, n):
+    """What was made in `apps` is what was made in `raw`, but for owner labels and what the server assigns."""
+    def essence(o):
+        o["metadata"] = {"name": o["metadata"]["name"], "labels": {k: v for k, v in o["metadata"].get("labels", {}).items() if "fluxcd" not in k}}
+        o.pop("status", None); o.get("spec", {}).pop("clusterIP", None); o.get("spec", {}).pop("clusterIPs", None)
+        return json.dumps(o, sort_keys=True)
+    for path in ("/api/v1/namespaces/{}/serviceaccounts", "/api/v1/namespaces/{}/services", "/apis/apps/v1/namespaces/{}/deployments", "/apis/networking.k8s.io/v1/namespaces/{}/ingresses"):
+        sides = [sorted(essence(o) for o in tb.get(path.format(ns))["items"] if o["metadata"]["name"].startswith("a-")) for ns in ("raw", "apps")]
+        if sides[0] != sides[1] or len(sides[0]) != n: raise AssertionError(f"{path}: {len(sides[0])} and {len(sides[1])} objects, or they differ")
+
+
+def land(n):
+    tb = Bed(f"land{n}", n).start()
+    try:
+        beside = raw(tb, n)
+        tb.repository({"cluster/kustomization.yaml": {"resources": []}, "cluster/none.yaml": ""})
+        log = tb.agent()
+        tb.source()
+        tb.apply(kustomization("parent", "./cluster", wait=False))
+        tb.until(lambda: ready(tb.get(f"{KS}/parent")), 60)
+        files = files_of(shared_files, n)
+        files["cluster/kustomization.yaml"] = {"resources": ["apps.yaml"]}
+        tb.commit(files)
+        r = Ready(tb, KS, n, "a-"); tb.quiet(1)
+        before, t0 = tb.usage(), time.time()
+        tb.pull()
+        end = r.wait(3000); tb.quiet(); after = tb.usage()
+        counts, spent = tb.requests(t0), tb.spent(before, after)
+        same_objects(tb, n)
+        order = sorted(r.times.values())
+        beyond = total(counts) - 2.2 * 5 * n  # the Kustomization itself is an object that its parent lands
+        figures = dict(n=n, headless=OPTIONS.headless, raw_s=beside["seconds"], seconds=round(end - t0, 1), ratio=round((end - t0) / beside["seconds"], 2), half_s=round(order[n // 2] - t0, 1),
+                       requests_per_unit=round(total(counts) / n, 2), beyond_objects_per_unit=round(beyond / n, 2), cpu_ms_per_unit=round(1000 * spent[AGENT]["cpu_s"] / n, 1),
+                       apiserver_ratio=round(spent["kube-apiserver"]["cpu_s"] / beside["apiserver_cpu_s"], 2), apiserver_cpu_s=spent["kube-apiserver"]["cpu_s"], peak_mib=spent[AGENT]["peak_mib"], detail=detail(counts, n), watches=tb.watched(t0))
+        row("land", **must(figures, ratio=1.3, beyond_objects_per_unit=6, cpu_ms_per_unit=30, apiserver_ratio=1.3))
+        restart(tb, n, end - t0)
+    finally: tb.stop()
+
+
+def restart(tb, n, first):
+    tb.kill(AGENT)
+    before, t0 = {}, time.time()
+    tb.agent()
+    end = tb.quiet(); after = tb.usage()
+    counts = tb.requests(t0)
+    writes = sum(c for (verb, _), c in counts.items() if verb not in ("get", "list"))
+    figures = dict(n=n, seconds=round(end - t0, 1), of_first=round((end - t0) / first, 3), requests=total(counts), reads_per_unit=round(sum(c for (verb, _), c in counts.items() if verb == "get") / n, 2), lists=sum(c for (verb, _), c in counts.items() if verb == "list"),
+                   writes=writes, cpu_s=tb.spent(before, after)[AGENT]["cpu_s"], peak_mib=tb.spent(before, after)[AGENT]["peak_mib"], detail=detail(counts))
+    row("restart", **must(figures, of_first=0.05, reads_per_unit=1, writes=0))
+
+
+def rest(n=100):
+    tb = Bed("rest", n).start()
+    try:
+        tb.repository(files_of(shared_files, n, interval="20s"))
+        tb.agent(); tb.source()
+        r = Ready(tb, KS, n, "a-")
+        tb.apply(kustomization("parent", "./cluster", wait=False)); r.wait(600); time.sleep(25)
+        before, t0 = tb.usage(), time.time(); time.sleep(60)
+        counts, cpu = tb.requests(t0), tb.cpu(before)
+        figures = dict(n=n, intervals=3, requests_per_unit_and_interval=round(total(counts) / n / 3, 2), cpu_s_per_minute=cpu, detail=detail(counts, 3 * n))
+        row("rest", **must(figures, requests_per_unit_and_interval=0))
+        path, seen = "/apis/apps/v1/namespaces/apps/deployments", {}
+        def on(at, kind, o):
+            if o["metadata"]["name"] == "a-0007" and o["spec"]["template"]["spec"]["containers"][0]["image"].endswith(":6.9.0"): seen.setdefault("back", at) if "t0" in seen else None
+        tb.watch(path, on)
+        tb.patch(f"{path}/a-0007", {"spec": {"template": {"spec": {"containers": [{**podinfo("a-0007")[2]["spec"]["template"]["spec"]["containers"][0], "image": "other:1"}]}}}})
+        seen["t0"] = time.time()
+        tb.until(lambda: "back" in seen, 60); tb.quiet()
+        counts = tb.requests(seen["t0"])
+        names = collections.Counter()
+        for line in open(tb.audit_log):
+            e = json.loads(line) if line.endswith("\n") else {"verb": "watch"}
+            if e["verb"] != "watch" and e["requestReceivedTimestamp"] >= time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seen["t0"])) and is_ours(e.get("userAgent", "")): names[e.get("objectRef", {}).get("name")] += 1
+        row("one object", put_back_s=round(seen["back"] - seen["t0"], 2), requests=total(counts), detail=detail(counts), names=dict(names.most_common(8)))
+    finally: tb.stop()
+
+
+def file(n):
+    tb = Bed(f"file{n}", n).start()
+    try:
+        tb.repository(files_of(monorepo_files, n))
+        tb.agent("--log-level=debug"); tb.source()
+        r = Ready(tb, KS, n, "a-"); before, t0 = tb.usage(), time.time()
+        tb.apply(kustomization("parent", "./cluster", wait=False)); end = r.wait(3000); tb.quiet()
+        row("folders", n=n, seconds=round(end - t0, 1), cpu_ms_per_unit=round(1000 * tb.cpu(before) / n, 1), peak_mib=tb.spent({})[AGENT]["peak_mib"])
+        for turn, i in enumerate((n // 2, n // 3, n - 1)): one_file(tb, n, turn, i)
+    finally: tb.stop()
+
+
+def one_file(tb, n, turn, i):
+    name, seen, applied, revision = f"a-{i:04d}", {}, {}, [None]
+    def on_deploy(at, kind, o):
+        if o["metadata"]["name"] == name and o["spec"]["template"]["spec"]["containers"][0]["image"].endswith(f":7.{turn}.0"): seen.setdefault("live", at)
+    def on_ks(at, kind, o):
+        if o["metadata"]["name"].startswith("a-") and kind != "LISTED" and revision[0] and revision[0] in o["status"].get("lastAppliedRevision", "") and ready(o): applied.setdefault(o["metadata"]["name"], at)
+    tb.watch("/apis/apps/v1/namespaces/apps/deployments", on_deploy); tb.watch(KS, on_ks)
+    log = f"{tb.data}/log/{AGENT}.log"; size = os.path.getsize(log)
+    revision[0] = tb.commit({f"apps/{name}/deployment.yaml": podinfo(name, version=f"7.{turn}.0")[2]})
+    before, t0 = tb.usage(), time.time(); tb.pull()
+    tb.until(lambda: "live" in seen, 900); tb.until(lambda: len(applied) >= n, 900, every=0.02)
+    end = max(applied.values()); tb.quiet()
+    compiled = len(re.findall("compiled", open(log).read()[size:]))
+    counts = tb.requests(t0)
+    figures = dict(n=n, live_s=round(seen["live"] - t0, 2), all_s=round(end - t0, 2), compiled=compiled, requests_per_unit=round(total(counts) / n, 2), cpu_s=tb.cpu(before), detail=detail(counts, n))
+    row("one file", **must(figures, compiled=2))  # the unit, and nothing else but for their parent where it reads the file
+
+
+def secrets(n=2000):
+    tb = Bed("secrets", n).start()
+    try:
+        vault(tb, n, "1h")
+        r = Ready(tb, ES.format("default"), n, "e-"); before, t0 = tb.usage(), time.time()
+        tb.agent(); end = r.wait(1200); tb.quiet(); counts, log = tb.requests(t0), tb.vault_log(clear=True)
+        spent, values = tb.spent(before), collections.Counter()
+        for s in tb.get("/api/v1/namespaces/default/secrets")["items"]:
+            if s["metadata"]["name"].startswith("e-"): values[s["data"]["value"]] += 1
+        if len(values) != 500 or set(values.values()) != {n // 500}: raise AssertionError(f"{len(values)} values")
+        figures = dict(n=n, seconds=round(end - t0, 1), vault_reads=reads(log), vault=vault_summary(log), peak_per_s=vault_summary(log)["peak_per_s"], requests_per_secret=round(total(counts) / n, 2), cpu_s=spent[AGENT]["cpu_s"], peak_mib=spent[AGENT]["peak_mib"], logins=tokens(tb), detail=detail(counts, n))
+        row("secrets", **must(figures, vault_reads=500, peak_per_s=100, logins=1))
+        tb.kill(AGENT); first = end - t0; t0 = time.time(); tb.agent(); end = tb.quiet(); counts, log = tb.requests(t0), tb.vault_log(clear=True)
+        figures = dict(n=n, seconds=round(end - t0, 1), of_first=round((end - t0) / first, 2), vault_reads=reads(log), requests=total(counts), cpu_s=tb.cpu({}), peak_mib=tb.spent({})[AGENT]["peak_mib"], detail=detail(counts))
+        row("secrets restart", **must(figures, vault_reads=0))
+        def hasten(lo):
+            for i in range(lo, n, 8): tb.patch(f"{ES.format('default')}/e-{i:04d}", {"spec": {"refreshInterval": "1m"}})
+        spread(hasten); time.sleep(75); tb.vault_log(clear=True)
+        before, t0 = tb.usage(), time.time(); time.sleep(60); log, counts = tb.vault_log(), tb.requests(t0)
+        figures = dict(n=n, vault_reads=reads(log), peak_per_s=vault_summary(log)["peak_per_s"], requests_per_secret=round(total(counts) / n, 2), cpu_s=tb.cpu(before), detail=detail(counts, n))
+        row("secrets minute", **must(figures, vault_reads=510, peak_per_s=100))
+    finally: tb.stop()
+
+
+def tokens(tb):
+    """Tokens that were asked for of the API server: one login needs one."""
+    return sum(1 for line in open(tb.audit_log) if '"serviceaccounts"' in line and '"subresource":"token"' in line and is_ours(json.loads(line).get("userAgent", "")))
+
+
+def reads(log): return sum(1 for e in log if e["method"] == "GET" and e["status"] == 200)
+
+
+def spread(work):
+    threads = [threading.Thread(target=work, args=(lo,)) for lo in range(8)]
+    [t.start() for t in threads]; [t.join() for t in threads]
+
+
+def vault(tb, n, interval):
+    for i in range(500): tb.vault_put(f"s-{i:04d}", f"value-{i:04d}-" + "x" * 24)
+    tb.apply(STORE)
+    def make(lo):
+        for i in range(lo, n, 8): tb.apply(external_secret(f"e-{i:04d}", f"s-{i % 500:04d}", interval=interval))
+    spread(make); tb.vault_log(clear=True)
+
+
+def memory(n=1000):
+    tb = Bed("memory", n).start()
+    try:
+        for i in range(500):
+            tb.apply({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": f"things.g{i}.example.org"}, "spec": {"group": f"g{i}.example.org", "scope": "Namespaced", "names": {"kind": "Thing", "listKind": "ThingList", "plural": "things", "singular": "thing"},
+                      "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {f"field{k}": {"type": "string", "description": "what it means, at length " * 10} for k in range(30)}}}}}}]}})
+        vault(tb, 2000, "1h")
+        tb.repository(files_of(shared_files, n))
+        a, b = Ready(tb, KS, n, "a-"), Ready(tb, ES.format("default"), 2000, "e-")
+        before, t0 = tb.usage(), time.time()
+        tb.agent(); tb.source(); tb.apply(kustomization("parent", "./cluster", wait=False))
+        end = max(a.wait(3000), b.wait(3000)); tb.quiet(); spent = tb.spent(before)[AGENT]
+        row("memory", **must(dict(seconds=round(end - t0, 1), peak_mib=spent["peak_mib"], rss_mib=spent["rss_mib"], cpu_s=spent["cpu_s"]), peak_mib=120))
+        tb.kill(AGENT); t0 = time.time(); tb.agent(); end = tb.quiet(); spent = tb.spent({})[AGENT]
+        row("memory restart", **must(dict(seconds=round(end - t0, 1), peak_mib=spent["peak_mib"], rss_mib=spent["rss_mib"]), peak_mib=120))
+    finally: tb.stop()
+
+
+def flux(n):
+    """Flux's controllers on the same set."""
+    import bench
+    bench.kustomizations(n, OPTIONS.flux)
+
+
+def main():
+    sizes, experiments = [int(n) for n in OPTIONS.n.split(",")], OPTIONS.e.split(",")
+    for name in experiments:
+        if name in ("land", "file"): [globals()[name](n) for n in sizes if name == "land" or n >= 100]
+        else: globals()[name]()
+    if OPTIONS.flux: [flux(n) for n in sizes]
+    print("\n" + table())
+    if OPTIONS.o:
+        with open(OPTIONS.o, "w") as f: json.dump(ROWS, f, indent=1)
+    return any(r.get("missed") for r in ROWS)
+
+
+def table():
+    lines = [("experiment", "figures", "missed")]
+    for r in ROWS:
+        plain = " ".join(f"{k}={v}" for k, v in r.items() if k not in ("experiment", "missed", "load") and not isinstance(v, (dict, list)))
+        lines.append((r["experiment"], plain, "; ".join(r.get("missed", []))))
+    return "\n".join(f"{a:16} | {b} | {c}" for a, b, c in lines)
+
+
+if __name__ == "__main__":
+    import signal
+    signal.signal(signal.SIGTERM, lambda *a: sys.exit(143))
+    sys.exit(main())
