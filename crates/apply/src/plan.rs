@@ -178,6 +178,8 @@ pub struct Plan {
     pub(crate) own_kinds: BTreeMap<(String, String), Scope>,
     /// Namespaces that this landing itself makes.
     pub(crate) own_namespaces: BTreeSet<String>,
+    /// Objects that were not read, because nobody is known to have made them: their dry run tells whether they are there.
+    pub(crate) presumed: BTreeSet<Reference>,
 }
 
 /// Compares a candidate with what landed before and with what is live.
@@ -191,7 +193,26 @@ pub async fn plan(
     cluster: &Arc<dyn Cluster>,
     seal: Seal<'_>,
 ) -> Result<Plan, Vec<Failure>> {
-    attempt(candidate, behaviour, base, cluster, seal).await.map_err(|unplanned| unplanned.failures)
+    let planned = attempt(candidate, behaviour, base, cluster, seal, Look::AtAll).await;
+    planned.map_err(|unplanned| unplanned.failures)
+}
+
+/// Which live objects are read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Look {
+    /// Those of all that is wanted.
+    AtAll,
+    /// Those that are known, by the journal or the inventory. The others are presumed to be absent.
+    AtKnown,
+}
+
+/// What is wanted in a namespace that neither the journal nor the inventory knows.
+pub(crate) fn unknown<'a>(candidate: &'a Candidate, base: &Base) -> impl Iterator<Item = &'a Desired> {
+    let landings = [&base.landed, &base.superseded].into_iter().flatten().flat_map(Landing::changes);
+    let mut known: BTreeSet<ObjectId> = landings.map(|change| change.desired.object.id()).collect();
+    known.extend(base.inventory.iter().map(Reference::id));
+    let objects = candidate.objects.iter().chain(candidate.releases.iter().flat_map(|release| &release.objects));
+    objects.filter(move |desired| !desired.object.namespace().is_empty() && !known.contains(&desired.object.id()))
 }
 
 /// A candidate that cannot be planned, and why.
@@ -207,10 +228,14 @@ pub(crate) async fn attempt(
     base: &Base,
     cluster: &Arc<dyn Cluster>,
     seal: Seal<'_>,
+    look: Look,
 ) -> Result<Plan, Unplanned> {
     let mut planner = Planner::new(candidate, cluster);
     planner.settle_scopes().await;
     planner.find_twins();
+    if look == Look::AtKnown {
+        planner.presume(base);
+    }
     planner.read_live().await;
     planner.fill_owners().await;
     if !planner.failures.is_empty() {
@@ -227,6 +252,7 @@ struct Planner<'a> {
     live: BTreeMap<Reference, Object>,
     own_kinds: BTreeMap<(String, String), Scope>,
     own_namespaces: BTreeSet<String>,
+    presumed: BTreeSet<Reference>,
     failures: Vec<Failure>,
 }
 
@@ -241,7 +267,8 @@ impl<'a> Planner<'a> {
                 own_namespaces.insert(object.name().to_owned());
             }
         }
-        Self { candidate, cluster, live: BTreeMap::new(), own_kinds, own_namespaces, failures: Vec::new() }
+        let (live, presumed, failures) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
+        Self { candidate, cluster, live, own_kinds, own_namespaces, presumed, failures }
     }
 
     fn all(&self) -> impl Iterator<Item = &Desired> {
@@ -309,8 +336,21 @@ impl<'a> Planner<'a> {
         Ok(self.cluster.scope(gvk).await?.or(own))
     }
 
+    /// Finds the objects that need not be read. Objects of the whole cluster are often there, made by others; and of what
+    /// is not tried, or only in another place, no dry run would tell whether it is there.
+    fn presume(&mut self, base: &Base) {
+        let is_tried = |desired: &&Desired| {
+            let (object, gvk) = (&desired.object, desired.object.gvk());
+            desired.policy == Policy::Override
+                && !self.own_namespaces.contains(object.namespace())
+                && !self.own_kinds.contains_key(&(gvk.group, gvk.kind))
+        };
+        self.presumed = unknown(&self.candidate, base).filter(is_tried).map(Desired::reference).collect();
+    }
+
     async fn read_live(&mut self) {
-        let targets: Vec<(Object, Reference)> = self.all().map(|d| (d.object.clone(), d.reference())).collect();
+        let read = self.all().map(|d| (d, d.reference())).filter(|(_, at)| !self.presumed.contains(at));
+        let targets: Vec<(Object, Reference)> = read.map(|(desired, at)| (desired.object.clone(), at)).collect();
         let cluster = self.cluster;
         let reads = targets.into_iter().map(|(object, at)| async move {
             let answer = cluster.get(&at).await;
@@ -411,7 +451,7 @@ impl<'a> Planner<'a> {
     }
 
     fn finish(self, base: &Base, behaviour: Behaviour, stamps: Stamps, stale: Vec<Stale>) -> Plan {
-        let Self { candidate, live, own_kinds, own_namespaces, .. } = self;
+        let Self { candidate, live, own_kinds, own_namespaces, presumed, .. } = self;
         let past = Past::new(base);
         let change = |desired: Desired| Step::Apply(Box::new(past.change(desired, &live)));
         let steps = arrange(candidate.objects, candidate.releases, behaviour.timeout, change);
@@ -424,7 +464,7 @@ impl<'a> Planner<'a> {
             stamps,
             behaviour,
         };
-        Plan { landing, live, own_kinds, own_namespaces }
+        Plan { landing, live, own_kinds, own_namespaces, presumed }
     }
 }
 

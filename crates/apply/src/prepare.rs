@@ -1,6 +1,6 @@
 //! [`Plan`] -> [`Prepared`]: the server's dry run of every object, all failures gathered. Changes nothing.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt as _};
@@ -12,7 +12,7 @@ use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, Policy};
 use crate::diff::{self, Diff};
-use crate::plan::{self, Action, Base, Change, Landing, PARALLEL, Plan, Proof, Step, Unplanned};
+use crate::plan::{self, Action, Base, Change, Landing, Look, PARALLEL, Plan, Proof, Step, Unplanned};
 use crate::prune::is_withdrawn;
 use crate::report::{Failure, Step as At};
 use crate::stamp::Seal;
@@ -40,6 +40,9 @@ impl Prepared {
 
 /// Plans a candidate and tries it on the server: everything between a compile and the first write.
 ///
+/// What the unit wants for the first time is rarely there already: it is not read, since a dry run answers without a
+/// resourceVersion for what it would create. Where one answers otherwise, or fails, all is planned anew with what is live.
+///
 /// # Errors
 /// All failures in one pass: what cannot be planned, and what the server refuses of the rest.
 pub async fn propose(
@@ -49,8 +52,14 @@ pub async fn propose(
     cluster: &Arc<dyn Cluster>,
     seal: Seal<'_>,
 ) -> Result<Prepared, Vec<Failure>> {
+    if plan::unknown(&candidate, base).next().is_some()
+        && let Ok(plan) = plan::attempt(candidate.clone(), behaviour.clone(), base, cluster, seal, Look::AtKnown).await
+        && let Ok(prepared) = prepare(plan, cluster).await
+    {
+        return Ok(prepared);
+    }
     let Unplanned { mut failures, mut candidate } =
-        match plan::attempt(candidate, behaviour.clone(), base, cluster, seal).await {
+        match plan::attempt(candidate, behaviour.clone(), base, cluster, seal, Look::AtAll).await {
             Ok(plan) => return prepare(plan, cluster).await,
             Err(unplanned) => unplanned,
         };
@@ -60,7 +69,7 @@ pub async fn propose(
     let has_failed = |desired: &Desired| failures.iter().any(|f| f.id.as_ref() == Some(&desired.object.id()));
     candidate.objects.retain(|desired| !has_failed(desired));
     candidate.releases.retain(|release| !release.objects.iter().any(has_failed));
-    if let Ok(rest) = plan::attempt(candidate, behaviour, base, cluster, seal).await
+    if let Ok(rest) = plan::attempt(candidate, behaviour, base, cluster, seal, Look::AtAll).await
         && let Err(more) = prepare(rest, cluster).await
     {
         failures.extend(more);
@@ -73,9 +82,9 @@ pub async fn propose(
 /// # Errors
 /// Every object that the server refuses, or about which it gave no answer.
 pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared, Vec<Failure>> {
-    let Plan { mut landing, live, own_kinds, own_namespaces } = plan;
-    let cleanup = &landing.behaviour.cleanup;
-    let trial = Trial { cluster, live: &live, own_kinds: &own_kinds, own_namespaces: &own_namespaces, cleanup };
+    let Plan { mut landing, live, own_kinds, own_namespaces, presumed } = plan;
+    let (live, own_kinds, own_namespaces, presumed) = (&live, &own_kinds, &own_namespaces, &presumed);
+    let trial = Trial { cluster, live, own_kinds, own_namespaces, presumed, cleanup: &landing.behaviour.cleanup };
     let trials: Vec<BoxFuture<'_, _>> = landing.steps.iter_mut().filter_map(|step| trial.of(step)).collect();
     let results: Vec<_> = stream::iter(trials).buffered(PARALLEL).collect().await;
     let mut failures = Vec::new();
@@ -97,7 +106,8 @@ struct Trial<'a> {
     cluster: &'a Arc<dyn Cluster>,
     live: &'a BTreeMap<Reference, Object>,
     own_kinds: &'a BTreeMap<(String, String), crate::cluster::Scope>,
-    own_namespaces: &'a std::collections::BTreeSet<String>,
+    own_namespaces: &'a BTreeSet<String>,
+    presumed: &'a BTreeSet<Reference>,
     cleanup: &'a Cleanup,
 }
 
@@ -118,6 +128,10 @@ impl Trial<'_> {
             return Ok(None);
         }
         let (proof, predicted) = self.try_on_server(change, live).await?;
+        let would_be_new = predicted.as_ref().is_some_and(|object| object.resource_version().is_empty());
+        if !would_be_new && self.presumed.contains(&reference) {
+            return Err(Failure::about(At::Prepare, &change.desired.object, "is there already"));
+        }
         change.proof = proof;
         change.cleans = live.is_some_and(|live| self.cleanup.patch(live, &change.desired).is_some());
         let Some(predicted) = predicted else {

@@ -4,7 +4,9 @@
 
 use std::sync::Arc;
 
+use apply::fault::{self, FaultyCluster};
 use apply::memory::{MemoryCluster, Settings};
+use apply::plan::{Change, Prior};
 use apply::{Action, Base, Behaviour, Call, Candidate, Cluster, Desired};
 use futures::executor::block_on;
 use manifest::Object;
@@ -43,4 +45,35 @@ fn a_kind_that_somebody_defined_since_the_last_discovery_is_known() {
     block_on(cluster.write(call)).unwrap();
     let prepared = block_on(apply::prepare(plan().ok().unwrap(), &cluster)).ok().unwrap();
     assert_eq!(prepared.landing().changes().next().unwrap().action, Action::Create);
+}
+
+fn config(data: &str) -> Object {
+    let metadata = json!({"name": "c", "namespace": "default"});
+    object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": data}}))
+}
+
+fn propose(cluster: &Arc<dyn Cluster>) -> Change {
+    let seal = |_: &[u8]| String::new();
+    let (base, wanted) = (Base::default(), wants(config("new")));
+    let proposed = apply::propose(wanted, Behaviour::default(), &base, cluster, &seal);
+    block_on(proposed).ok().unwrap().landing().changes().next().unwrap().clone()
+}
+
+#[test]
+fn what_nobody_is_known_to_have_made_is_tried_and_not_read() {
+    let memory = Arc::new(MemoryCluster::new(Settings::default()));
+    let counted = Arc::new(FaultyCluster::new(memory, fault::none()));
+    let cluster: Arc<dyn Cluster> = counted.clone();
+    let change = propose(&cluster);
+    assert!(change.action == Action::Create && matches!(change.prior, Prior::Absent), "{change:?}");
+    assert_eq!(counted.calls(), 2, "its kind's scope, and one dry run");
+}
+
+#[test]
+fn what_somebody_has_made_unknown_to_us_is_adopted() {
+    let cluster: Arc<dyn Cluster> = Arc::new(MemoryCluster::new(Settings::default()));
+    let theirs = Call::Create { object: config("old"), manager: "they".into(), dry_run: false, subresource: None };
+    block_on(cluster.write(theirs)).unwrap();
+    let change = propose(&cluster);
+    assert!(change.action == Action::Configure && matches!(change.prior, Prior::Adopted(_)), "{change:?}");
 }
