@@ -11,6 +11,7 @@
 //! | [`telemetry`] | how logs and metrics leave | what is logged |
 //! | [`redact`] | every live secret value | where a text goes |
 //! | [`system`] | the clock and the dice | who asks them |
+//! | [`expression`] | what a CEL expression says of an object | who asks |
 //! | [`unit`] | what lands together, and what it read | how it is landed |
 //! | [`artifact`] | a fetched revision and its verification | where it came from |
 //! | [`source`], [`decrypt`], [`build`], [`substitute`], [`resolve`], [`render`], [`cluster`], [`health`] | one step each | one another |
@@ -37,6 +38,7 @@ pub mod cli;
 pub mod cluster;
 pub mod config;
 pub mod decrypt;
+pub mod expression;
 pub mod health;
 pub mod landing;
 pub mod pipeline;
