@@ -45,6 +45,10 @@ pub struct Config {
     /// ServiceAccount in whose name objects are applied when the spec names none.
     #[arg(long, value_name = "NAME")]
     pub default_service_account: Option<String>,
+    /// Gates of Flux's controllers, each `NAME=true` or `NAME=false`: AdditiveCELDependencyCheck asks `readyExpr` besides
+    /// the readiness of a dependency.
+    #[arg(long, value_name = "NAME=BOOL,...", value_delimiter = ',', value_parser = parse_gate)]
+    pub feature_gates: Vec<(String, bool)>,
     /// How much is logged: `trace`, `debug`, `info` or `error`.
     #[arg(long, default_value = "info", value_name = "LEVEL")]
     pub log_level: String,
@@ -54,6 +58,25 @@ pub struct Config {
     /// File with further certificate authorities (PEM) for Git, Helm repositories and Key Vault.
     #[arg(long, env = "SSL_CERT_FILE", value_name = "FILE")]
     pub ca_file: Option<PathBuf>,
+}
+
+impl Config {
+    /// Whether a gate is open; the last word counts.
+    pub fn has_gate(&self, name: &str) -> bool {
+        self.feature_gates.iter().rev().find(|(gate, _)| gate == name).is_some_and(|(_, is_open)| *is_open)
+    }
+}
+
+/// Gates that act here.
+const GATES: [&str; 1] = ["AdditiveCELDependencyCheck"];
+
+fn parse_gate(text: &str) -> Result<(String, bool), String> {
+    let (name, value) = text.split_once('=').ok_or("expected NAME=true or NAME=false")?;
+    if !GATES.contains(&name) {
+        return Err(format!("unknown gate; there is {}", GATES.join(", ")));
+    }
+    let is_open = value.parse().map_err(|_| "expected NAME=true or NAME=false")?;
+    Ok((name.to_owned(), is_open))
 }
 
 fn parse_pair(text: &str) -> Result<String, &'static str> {
@@ -85,5 +108,8 @@ mod tests {
         assert_eq!((config.concurrent, config.requeue_dependency), (4, Duration::from_secs(5)));
         assert_eq!(config.mirror, ["https://a/=file:///b"]);
         assert!(Line::try_parse_from(["lockstep", "--mirror", "nothing"]).is_err());
+        let gates = |text: &str| Line::try_parse_from(["lockstep", "--feature-gates", text]);
+        assert!(gates("AdditiveCELDependencyCheck=true").unwrap().config.has_gate("AdditiveCELDependencyCheck"));
+        assert!(gates("Other=true").is_err());
     }
 }

@@ -11,10 +11,12 @@
 //! A target that cannot be read (kind not served, forbidden) is [`Health::Unknown`] until it can; only the deadline ends
 //! that.
 
+mod expressions;
 mod pods;
 mod rules;
 mod targets;
 
+pub use expressions::judge;
 pub use pods::trouble_of_pods;
 
 use std::collections::BTreeMap;

@@ -25,6 +25,8 @@ pub struct Site {
     pub cluster: Arc<dyn Cluster>,
     /// The unit, for the log.
     pub unit: Unit,
+    /// Judges the health of the unit's objects first.
+    pub judge: Option<health::Judge>,
     /// Whether something newer has come.
     pub superseded: Superseded,
 }
@@ -96,7 +98,9 @@ impl Clock for Parts<'_> {
 impl Health for Parts<'_> {
     fn wait<'b>(&'b self, targets: &'b [Reference], reading: Reading, timeout: Duration) -> BoxFuture<'b, Waited> {
         async move {
-            let rules = health::Rules { reading: rules_of(reading), fail_fast: true, ..health::Rules::default() };
+            let first = self.site.judge.clone().filter(|_| reading == Reading::Unit);
+            let rules =
+                health::Rules { reading: rules_of(reading), fail_fast: true, judge: first, ..health::Rules::default() };
             let cluster = self.site.cluster.as_ref();
             let deadline = tokio::time::sleep(timeout);
             let outcome = tokio::select! {

@@ -22,6 +22,7 @@ use crate::unit::{MISSING, ReadSet, digest};
 
 pub mod compile;
 pub mod expand;
+pub mod ready;
 pub mod sources;
 pub mod terms;
 
@@ -128,6 +129,8 @@ pub struct Settings {
     pub authorities: Option<Vec<u8>>,
     /// How long an object whose dependency is not ready waits.
     pub requeue_dependency: Duration,
+    /// Asks `readyExpr` besides the readiness of a dependency, not instead of it.
+    pub additive_dependency_check: bool,
     /// Refuses references to objects of other namespaces.
     pub no_cross_namespace_refs: bool,
     /// ServiceAccount that applies when a spec names none.

@@ -520,6 +520,7 @@ impl Kind for HelmRelease {
         any("serviceAccountName"),
         any("dependsOn[].name"),
         any("dependsOn[].namespace"),
+        any("dependsOn[].readyExpr"),
         any("values"),
         any("valuesFrom[].kind"),
         any("valuesFrom[].name"),

@@ -124,6 +124,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         proxy: config.proxy.clone(),
         authorities: config.ca_file.as_ref().map(read).transpose()?,
         requeue_dependency: config.requeue_dependency,
+        additive_dependency_check: config.has_gate("AdditiveCELDependencyCheck"),
         no_cross_namespace_refs: config.no_cross_namespace_refs,
         default_service_account: config.default_service_account.clone(),
     })

@@ -38,7 +38,7 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
         _ => None,
     };
     let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));
-    let site = landing::Site { cluster, unit: unit.clone(), superseded: landing::never() };
+    let site = landing::Site { cluster, unit: unit.clone(), judge: None, superseded: landing::never() };
     landing::resume(&mut journal, &site).await?;
     let landed = journal.landed().cloned();
     let mut read_set = ReadSet::default();

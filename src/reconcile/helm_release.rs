@@ -58,7 +58,7 @@ impl Note {
     /// Of a problem that kept a release from being tried.
     pub fn problem(problem: &Problem) -> Self {
         let why = problem.why.unwrap_or(reason::RECONCILIATION_FAILED);
-        let is_terminal = matches!(why, reason::UNSUPPORTED | reason::ACCESS_DENIED);
+        let is_terminal = matches!(why, reason::UNSUPPORTED | reason::ACCESS_DENIED | reason::INVALID_CEL_EXPRESSION);
         Self::NotReady { why, message: problem.message.clone(), is_terminal }
     }
 

@@ -12,6 +12,7 @@ use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, triggers};
 use crate::api::Kind as _;
 use crate::api::condition::{READY, Truth, reason};
 use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
+use crate::health::{self, Judge};
 use crate::landing;
 use crate::pipeline::sources::{Fetched, artifact};
 use crate::pipeline::{self, Compiled, Job, Report, spec_version, terms};
@@ -33,6 +34,8 @@ struct Turn<'a> {
     spec: KustomizationSpec,
     status: KustomizationStatus,
     shared: &'a Arc<Shared>,
+    /// What `healthCheckExprs` say.
+    judge: Option<Judge>,
     began: Instant,
 }
 
@@ -46,13 +49,19 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         Ok(spec) => spec,
         Err(error) => return Ok(unreadable(object, status, &error.to_string())),
     };
-    let mut turn = Turn { key, object, spec, status, shared, began: Instant::now() };
+    let mut turn = Turn { key, object, spec, status, shared, judge: None, began: Instant::now() };
     if object.is_terminating() {
         return finalize::finalize(&mut turn).await;
     }
     shared.set_finalizer(key, object, FINALIZER, true).await?;
+    let judge = health::judge(&turn.spec.health_check_exprs);
+    turn.judge = judge.clone().ok().flatten();
     if turn.spec.suspend {
         return turn.only_end_what_is_open().await;
+    }
+    if let Err(cause) = judge {
+        let message = format!("{}: {cause}", guard::TERMINAL);
+        return Ok(turn.stall(reason::INVALID_CEL_EXPRESSION, &message));
     }
     turn.status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
     turn.run().await
@@ -158,7 +167,7 @@ impl Turn<'_> {
     }
 
     fn site(&self, superseded: landing::Superseded) -> landing::Site {
-        landing::Site { cluster: self.cluster(), unit: self.unit(), superseded }
+        landing::Site { cluster: self.cluster(), unit: self.unit(), judge: self.judge.clone(), superseded }
     }
 
     /// Whether nothing that was read has changed; then drift is looked for when the interval is over, and nothing else

@@ -1,5 +1,8 @@
 //! What must hold before a Kustomization is worked on: a source with an artifact, dependencies that are ready.
+//!
+//! Flux lets those that depend on each other in a circle wait for ever; here each of them names the circle.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use super::Turn;
@@ -7,8 +10,12 @@ use crate::api::Kind as _;
 use crate::api::condition::{READY, reason};
 use crate::api::kustomization::Kustomization;
 use crate::api::reference::Dependency;
+use crate::pipeline::ready::{self, Unknown};
 use crate::pipeline::sources::{Fetched, SourceName};
-use crate::reconcile::{Key, Kind};
+use crate::reconcile::{Index, Key, Kind};
+
+/// What Flux says before an error that only another spec helps against.
+pub(super) const TERMINAL: &str = "Reconciliation failed terminally due to configuration error";
 
 /// Why it is not worked on now.
 pub(super) struct Refusal {
@@ -56,31 +63,74 @@ pub(super) fn source(turn: &Turn<'_>) -> Result<Option<Fetched>, Refusal> {
 
 /// Flux's rule: each dependency is ready, as of its present generation, and at our revision when it has our source.
 pub(super) async fn dependencies(turn: &Turn<'_>, source: &Fetched) -> Result<(), Refusal> {
+    let next = turn.shared.world.settings.requeue_dependency;
+    let not_ready = |message| Refusal { why: reason::DEPENDENCY_NOT_READY, message, next, is_terminal: false };
+    if let Some(circle) = circle(turn.key, &turn.shared.index) {
+        return Err(not_ready(format!("dependsOn goes round in a circle: {circle}")));
+    }
     for dependency in &turn.spec.depends_on {
-        if let Some(message) = unready(turn, dependency, source) {
-            let next = turn.shared.world.settings.requeue_dependency;
-            return Err(Refusal { why: reason::DEPENDENCY_NOT_READY, message, next, is_terminal: false });
+        match unready(turn, dependency, source) {
+            Ok(None) => {}
+            Ok(Some(message)) => return Err(not_ready(message)),
+            Err(Unknown { message, is_terminal: false }) => return Err(not_ready(message)),
+            Err(Unknown { message, is_terminal: true }) => {
+                let message = format!("{TERMINAL}: {message}");
+                return Err(Refusal { why: reason::INVALID_CEL_EXPRESSION, message, next, is_terminal: true });
+            }
         }
     }
     Ok(())
 }
 
-fn unready(turn: &Turn<'_>, dependency: &Dependency, source: &Fetched) -> Option<String> {
+/// The way from a Kustomization over what it depends on back to itself.
+fn circle(from: &Key, index: &Index) -> Option<String> {
+    let mut ways = vec![vec![from.clone()]];
+    let mut seen = BTreeSet::new();
+    while let Some(way) = ways.pop() {
+        let last = way.last()?;
+        let Some(spec) = index.get(last).and_then(|object| Kustomization::spec(&object).ok()) else { continue };
+        for dependency in &spec.depends_on {
+            let namespace = dependency.namespace.as_deref().unwrap_or(&last.namespace);
+            let next = Key { kind: Kind::Kustomization, namespace: namespace.into(), name: dependency.name.clone() };
+            let longer: Vec<Key> = way.iter().chain([&next]).cloned().collect();
+            if next == *from {
+                let names: Vec<String> = longer.iter().map(|key| format!("{}/{}", key.namespace, key.name)).collect();
+                return Some(names.join(" -> "));
+            }
+            if seen.insert(next) {
+                ways.push(longer);
+            }
+        }
+    }
+    None
+}
+
+/// Why a dependency is not ready; nothing when it is.
+fn unready(turn: &Turn<'_>, dependency: &Dependency, source: &Fetched) -> Result<Option<String>, Unknown> {
     let namespace = dependency.namespace.as_deref().unwrap_or(&turn.key.namespace);
     let name = format!("{namespace}/{}", dependency.name);
     let key = Key { kind: Kind::Kustomization, namespace: namespace.into(), name: dependency.name.clone() };
     let Some(object) = turn.shared.index.get(&key) else {
         let resource = "kustomizations.kustomize.toolkit.fluxcd.io";
-        return Some(format!("dependency '{name}' not found: {resource} \"{}\" not found", dependency.name));
+        return Ok(Some(format!("dependency '{name}' not found: {resource} \"{}\" not found", dependency.name)));
     };
-    let (spec, status) = (Kustomization::spec(&object).ok()?, Kustomization::status(&object).unwrap_or_default());
+    if let Some(expression) = dependency.ready_expr.as_deref().filter(|expression| !expression.is_empty()) {
+        if !ready::holds(expression, turn.object, &object)? {
+            return Ok(Some(format!("dependency '{name}' is not ready according to readyExpr eval")));
+        }
+        if !turn.shared.world.settings.additive_dependency_check {
+            return Ok(None);
+        }
+    }
+    let status = Kustomization::status(&object).unwrap_or_default();
     let is_current = object.generation() == status.observed_generation;
     if !is_current || !status.conditions.is_true(READY) {
-        return Some(format!("dependency '{name}' is not ready"));
+        return Ok(Some(format!("dependency '{name}' is not ready")));
     }
+    let Ok(spec) = Kustomization::spec(&object) else { return Ok(None) };
     let their_source = spec.source_ref.namespace.as_deref().unwrap_or(namespace);
     let same = (spec.source_ref.kind.as_str(), their_source, spec.source_ref.name.as_str())
         == (source.name.0.as_str(), source.name.1.as_str(), source.name.2.as_str());
     let is_behind = same && status.last_applied_revision.as_deref() != Some(source.revision.as_str());
-    is_behind.then(|| format!("dependency '{name}' revision is not up to date"))
+    Ok(is_behind.then(|| format!("dependency '{name}' revision is not up to date")))
 }

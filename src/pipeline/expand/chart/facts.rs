@@ -15,6 +15,7 @@ use crate::api::condition::{READY, reason};
 use crate::api::helm::{HelmRelease, HelmReleaseStatus};
 use crate::pipeline::expand::Known;
 use crate::pipeline::object_version;
+use crate::pipeline::ready::{self, Unknown};
 use crate::unit::Thing;
 
 /// What the HelmRelease in the cluster says about this turn.
@@ -68,7 +69,9 @@ impl Work<'_> {
 
     /// Whether the HelmReleases of other units that this one depends on are ready. Those of its own unit come before it.
     pub(super) async fn dependencies_ready(&mut self, turn: &Turn<'_>) -> Result<(), Problem> {
-        for id in dependencies(turn.object).into_iter().filter(|id| !self.known.contains_key(id)) {
+        let expressions = turn.spec.depends_on.iter().map(|dependency| dependency.ready_expr.as_deref());
+        let all = dependencies(turn.object).into_iter().zip(expressions);
+        for (id, expression) in all.filter(|(id, _)| !self.known.contains_key(id)) {
             let at = Reference::new(HelmRelease::API_VERSION, HelmRelease::KIND, &id.namespace, &id.name);
             let found = self.world.cluster.get(&at).await;
             let found = found.map_err(|error| Problem::cluster(Stage::Render, &error))?;
@@ -76,13 +79,38 @@ impl Work<'_> {
             let name = format!("{}/{}", id.namespace, id.name);
             let message = match found {
                 None => format!("unable to get '{name}' dependency: not found"),
-                Some(dependency) if is_ready(&dependency) => continue,
-                Some(_) => format!("dependency '{name}' is not ready"),
+                Some(dependency) => match self.unready(turn, &dependency, &name, expression) {
+                    Ok(None) => continue,
+                    Ok(Some(message)) | Err(Unknown { message, is_terminal: false }) => message,
+                    Err(Unknown { message, is_terminal: true }) => {
+                        let problem = Problem::about(Stage::Render, turn.object, message);
+                        return Err(Problem { why: Some(reason::INVALID_CEL_EXPRESSION), ..problem });
+                    }
+                },
             };
             let problem = Problem::about(Stage::Render, turn.object, message);
             return Err(Problem { transient: true, why: Some(reason::DEPENDENCY_NOT_READY), ..problem });
         }
         Ok(())
+    }
+
+    /// Why a dependency is not ready; nothing when it is.
+    fn unready(
+        &self,
+        turn: &Turn<'_>,
+        dependency: &Object,
+        name: &str,
+        expression: Option<&str>,
+    ) -> Result<Option<String>, Unknown> {
+        if let Some(expression) = expression.filter(|expression| !expression.is_empty()) {
+            if !ready::holds(expression, turn.object, dependency)? {
+                return Ok(Some(format!("dependency '{name}' is not ready according to readyExpr eval")));
+            }
+            if !self.world.settings.additive_dependency_check {
+                return Ok(None);
+            }
+        }
+        Ok((!is_ready(dependency)).then(|| format!("dependency '{name}' is not ready")))
     }
 
     /// What the HelmRelease in the cluster says.

@@ -1,0 +1,120 @@
+//! What units wait for: health as CEL tells it, each other as `dependsOn` says, and what others of them make.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
+
+#[path = "support/repository.rs"]
+mod repository;
+#[path = "dependencies/stage.rs"]
+mod stage;
+
+use apply::Reference;
+use apply::cluster::Subresource;
+use serde_json::json;
+
+use stage::{FLUX, Stage, ready, unit};
+
+const DEFINITION: &str = "apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: databases.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Database, plural: databases}
+  versions:
+  - name: v1
+    served: true
+    storage: true
+    subresources: {status: {}}
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+";
+const DATABASE: &str =
+    "apiVersion: example.com/v1\nkind: Database\nmetadata: {name: db, namespace: default}\nspec: {size: 1}\n";
+
+fn database() -> Reference {
+    Reference::new("example.com/v1", "Database", "default", "db")
+}
+
+fn config(name: &str) -> String {
+    format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: {name}, namespace: default}}\ndata: {{a: b}}\n")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_custom_resource_is_healthy_when_its_expressions_say_so() {
+    let stage = Stage::new().await;
+    let checks = json!([{"apiVersion": "example.com/v1", "kind": "Database", "current": "status.phase == 'Running'",
+        "failed": "has(status.phase) && status.phase == 'Broken'", "inProgress": "!has(status.phase)"}]);
+    stage.push(&[("crd/crd.yaml", DEFINITION), ("db/db.yaml", DATABASE)]).await;
+    stage.kustomization("crd", json!({"wait": true})).await;
+    stage.landed("crd").await;
+    stage.kustomization("db", json!({"wait": true, "healthCheckExprs": checks})).await;
+    stage.until(&database(), |_| true).await;
+    stage.patch(&database(), json!({"status": {"phase": "Starting"}}), Some(Subresource::Status)).await;
+    let status = stage.get(&unit("db")).await.expect("it is there");
+    assert_ne!(ready(&status)["status"], "True", "it waits");
+    stage.patch(&database(), json!({"status": {"phase": "Running"}}), Some(Subresource::Status)).await;
+    stage.landed("db").await;
+    // The same where only some are named; a failed one is told at once, and the change is taken back.
+    let named = json!([{"apiVersion": "example.com/v1", "kind": "Database", "name": "db", "namespace": "default"}]);
+    stage.kustomization("db", json!({"wait": false, "healthChecks": named, "healthCheckExprs": checks})).await;
+    stage.landed("db").await;
+    stage.patch(&database(), json!({"status": {"phase": "Broken"}}), Some(Subresource::Status)).await;
+    stage.push(&[("crd/crd.yaml", DEFINITION), ("db/db.yaml", &DATABASE.replace("size: 1", "size: 2"))]).await;
+    let message = stage.told("db", "HealthCheckFailed").await;
+    assert!(message.contains("default/db") && message.contains("Failed"), "{message}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_expression_that_is_wrong_stalls_its_unit_in_the_words_of_flux() {
+    let stage = Stage::new().await;
+    stage.push(&[("a/a.yaml", &config("a")), ("b/b.yaml", &config("b"))]).await;
+    let checks = json!([{"apiVersion": "example.com/v1", "kind": "Database", "current": "status.phase ="}]);
+    stage.kustomization("a", json!({"healthCheckExprs": checks})).await;
+    let message = stage.told("a", "InvalidCELExpression").await;
+    let head = "Reconciliation failed terminally due to configuration error: failed to create custom status evaluator for \
+                healthchecks[0]: failed to parse the expression Current: failed to parse the CEL expression 'status.phase ='";
+    assert!(message.starts_with(head), "{message}");
+    stage.kustomization("a", json!({})).await;
+    stage.landed("a").await;
+    stage.kustomization("b", json!({"dependsOn": [{"name": "a", "readyExpr": "dep.metadata.name"}]})).await;
+    let message = stage.told("b", "InvalidCELExpression").await;
+    let words = "Reconciliation failed terminally due to configuration error: terminal error: failed to evaluate dependency a: \
+                 CEL expression output type mismatch: expected bool, got dyn";
+    assert_eq!(message, words);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_dependency_is_ready_when_its_expression_says_so_and_its_dependents_go_on_at_once() {
+    let stage = Stage::new().await;
+    stage.push(&[("a/a.yaml", &config("a")), ("b/b.yaml", &config("b"))]).await;
+    stage.kustomization("a", json!({})).await;
+    stage.landed("a").await;
+    let expression = "dep.metadata.labels.stage == 'go' && dep.spec.interval == '1h0m0s' && self.spec.prune";
+    stage.kustomization("b", json!({"dependsOn": [{"name": "a", "readyExpr": expression}]})).await;
+    let message = stage.told("b", "DependencyNotReady").await;
+    assert_eq!(message, format!("failed to evaluate the CEL expression '{expression}': no such key: labels"));
+    stage.patch(&unit("a"), json!({"metadata": {"labels": {"stage": "wait"}}}), None).await;
+    let told = "dependency 'flux-system/a' is not ready according to readyExpr eval";
+    stage.until(&unit("b"), |found| ready(found)["message"] == told).await;
+    stage.patch(&unit("a"), json!({"metadata": {"labels": {"stage": "go"}}}), None).await;
+    stage.landed("b").await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn units_that_depend_on_each_other_in_a_circle_name_it() {
+    let stage = Stage::new().await;
+    stage.push(&[("a/a.yaml", &config("a")), ("b/b.yaml", &config("b")), ("c/c.yaml", &config("c"))]).await;
+    stage.kustomization("a", json!({"dependsOn": [{"name": "b"}]})).await;
+    stage.kustomization("b", json!({"dependsOn": [{"name": "c", "namespace": FLUX}]})).await;
+    stage.kustomization("c", json!({"dependsOn": [{"name": "a"}]})).await;
+    let circle = "dependsOn goes round in a circle: flux-system/a -> flux-system/b -> flux-system/c -> flux-system/a";
+    stage.until(&unit("a"), |found| ready(found)["message"] == circle).await;
+    stage.until(&unit("c"), |found| ready(found)["message"].as_str().is_some_and(|told| told.contains("circle"))).await;
+    stage.kustomization("c", json!({"dependsOn": []})).await;
+    for name in ["a", "b", "c"] {
+        stage.landed(name).await;
+    }
+    stage.end().await;
+}
