@@ -129,16 +129,23 @@ pub(crate) async fn delete(
     deadline: Duration,
 ) -> Result<(), ClusterError> {
     let Some(live) = ctx.read(at, deadline).await? else { return Ok(()) };
-    if live.is_terminating() {
-        return Ok(());
+    let uid = live.uid().to_owned();
+    let is_same = |live: &Object| live.uid() == uid && !live.is_terminating();
+    let mut live = Some(live);
+    while live.as_ref().is_some_and(is_same) {
+        let (at, uid) = (at.clone(), Some(uid.clone()));
+        let call = Call::Delete { at: at.clone(), uid, resource_version: None, propagation, dry_run: false };
+        match ctx.send(call, deadline).await {
+            // Another object may have taken its place, or somebody wrote this one meanwhile: what is there tells.
+            Err(ClusterError::Conflict { .. }) if ctx.clock.now() < deadline => {
+                ctx.pause().await;
+                live = ctx.read(&at, deadline).await?;
+            }
+            Ok(_) | Err(ClusterError::NotFound { .. }) => return Ok(()),
+            Err(error) => return Err(error),
+        }
     }
-    let uid = Some(live.uid().to_owned());
-    let call = Call::Delete { at: at.clone(), uid, resource_version: None, propagation, dry_run: false };
-    match ctx.send(call, deadline).await {
-        // A conflict means that another object has taken its place, a repetition finds nothing.
-        Ok(_) | Err(ClusterError::NotFound { .. } | ClusterError::Conflict { .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
+    Ok(())
 }
 
 async fn until_gone(at: &Reference, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {

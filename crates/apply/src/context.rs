@@ -113,6 +113,11 @@ impl Context<'_> {
         }
     }
 
+    /// Waits a moment before something is tried once more.
+    pub(crate) async fn pause(&self) {
+        self.clock.sleep(FIRST_PAUSE).await;
+    }
+
     /// Reads one object as [`Context::send`] does.
     pub(crate) async fn read(&self, at: &Reference, deadline: Duration) -> Result<Option<Object>, ClusterError> {
         self.send(Call::Get(at.clone()), deadline).await

@@ -156,7 +156,8 @@ impl Attempt {
             read_set: landing.read_set.clone(),
             step: failures.first().map_or(Step::Undo, |failure| failure.step),
             failures: failures.iter().map(ToString::to_string).collect(),
-            transient: failures.iter().any(|failure| failure.transient),
+            // One that will not pass holds all: trying again would restart what becomes healthy, for nothing.
+            transient: failures.iter().all(|failure| failure.transient),
         }
     }
 

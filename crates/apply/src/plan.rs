@@ -322,11 +322,16 @@ impl<'a> Planner<'a> {
             scopes.insert(gvk, scope);
         }
         let is_unknown = |scope: &Result<Option<Scope>, ClusterError>| matches!(scope, Ok(None));
-        // Its definition may have come from elsewhere since the last discovery.
-        if scopes.values().any(is_unknown) && self.cluster.call(Call::Discover).await.is_ok() {
-            for (gvk, scope) in scopes.iter_mut().filter(|(_, scope)| is_unknown(scope)) {
-                *scope = self.scope(gvk).await;
-            }
+        if !scopes.values().any(is_unknown) {
+            return scopes;
+        }
+        // Its definition may have come from elsewhere since the last discovery. Without an answer nobody knows.
+        let discovered = self.cluster.call(Call::Discover).await;
+        for (gvk, scope) in scopes.iter_mut().filter(|(_, scope)| is_unknown(scope)) {
+            *scope = match &discovered {
+                Ok(_) => self.scope(gvk).await,
+                Err(error) => Err(error.clone()),
+            };
         }
         scopes
     }

@@ -5,6 +5,7 @@
 //! was made by others and stays. Namespaces, claims, volumes and CRDs are never deleted: they are left in place.
 //! Undoing may be repeated.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use manifest::{Object, ObjectId};
@@ -17,6 +18,7 @@ use crate::context::{Context, Progress};
 use crate::desired::{Desired, Put};
 use crate::order;
 use crate::plan::{Action, Change, Landing, Prior, Step};
+use crate::reads;
 use crate::report::{Failure, Step as At};
 
 /// What undoing could not or would not undo.
@@ -28,14 +30,18 @@ pub(crate) struct Undone {
     pub(crate) failures: Vec<Failure>,
 }
 
-/// Undoes every step; a step that fails does not keep the others from being undone.
+/// Undoes every step; a step that fails does not keep the others from being undone, but for the Secrets of a workload
+/// that still has its new template: they keep their new bytes until it is undone, too.
 pub(crate) async fn undo(landing: &Landing, ctx: &Context<'_>) -> Undone {
     let mut undone = Undone::default();
+    let mut awaited = Awaited::default();
     for step in landing.steps.iter().rev() {
         let deadline = ctx.clock.now() + landing.behaviour.timeout;
         let result = match step {
+            Step::Apply(change) if awaited.holds(change) => Ok(()),
             Step::Apply(change) if change.is_written() => {
                 let result = undo_change(change, &landing.behaviour.cleanup, ctx, deadline, &mut undone).await;
+                awaited.note(change, result.is_err());
                 result.map_err(|error| Failure::refused(At::Undo, &change.desired.object, &error))
             }
             Step::Put(put) => {
@@ -48,6 +54,34 @@ pub(crate) async fn undo(landing: &Landing, ctx: &Context<'_>) -> Undone {
         undone.failures.extend(result.err());
     }
     undone
+}
+
+/// Secrets that workloads read which could not be brought back, and what owns those Secrets.
+#[derive(Default)]
+struct Awaited {
+    /// Namespace and name.
+    secrets: BTreeSet<(String, String)>,
+    owners: BTreeSet<ObjectId>,
+}
+
+impl Awaited {
+    fn note(&mut self, change: &Change, has_failed: bool) {
+        let Desired { object, .. } = &change.desired;
+        if has_failed {
+            let secrets = reads::secrets(object).into_keys();
+            self.secrets.extend(secrets.map(|name| (object.namespace().to_owned(), name)));
+        }
+    }
+
+    fn holds(&mut self, change: &Change) -> bool {
+        let Desired { object, owner, .. } = &change.desired;
+        let is_read = || self.secrets.contains(&(object.namespace().to_owned(), object.name().to_owned()));
+        if object.is_secret() && is_read() {
+            self.owners.extend(owner.as_ref().map(Reference::id));
+            return true;
+        }
+        self.owners.contains(&object.id())
+    }
 }
 
 async fn undo_change(

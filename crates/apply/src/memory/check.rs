@@ -88,21 +88,33 @@ fn undecodable(kind: &Kind, id: &ObjectId, why: &str) -> ClusterError {
     ClusterError::Refused { id: Some(id.clone()), message, fields: Vec::new() }
 }
 
-/// All values of a map must be text.
+/// A map, and all its values text.
 fn texts(kind: &Kind, id: &ObjectId, map: Option<&Value>, field: &str) -> Result<(), ClusterError> {
-    for (_, value) in map.and_then(Value::as_object).into_iter().flatten() {
-        let found = match value {
-            Value::String(_) | Value::Null => continue,
-            Value::Bool(_) => "bool",
-            Value::Number(_) => "number",
-            Value::Array(_) => "array",
-            Value::Object(_) => "object",
-        };
-        let why =
-            format!("json: cannot unmarshal {found} into Go struct field {}.{field} of type string", kind.gvk.kind);
-        return Err(undecodable(kind, id, &why));
+    let wrong = |found: &Value, wanted: &str| {
+        let (found, owner) = (go_type(found), &kind.gvk.kind);
+        let why = format!("json: cannot unmarshal {found} into Go struct field {owner}.{field} of type {wanted}");
+        Err(undecodable(kind, id, &why))
+    };
+    match map {
+        None | Some(Value::Null) => Ok(()),
+        Some(Value::Object(map)) => match map.values().find(|value| !value.is_string() && !value.is_null()) {
+            Some(value) => wrong(value, "string"),
+            None => Ok(()),
+        },
+        Some(other) => wrong(other, "map[string]string"),
     }
-    Ok(())
+}
+
+/// What Go's decoder calls a value.
+fn go_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::String(_) => "string",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
 }
 
 /// `stringData` is written into `data`.
@@ -138,7 +150,19 @@ fn decode_secret(kind: &Kind, id: &ObjectId, value: &mut Value) -> Result<(), Cl
 /// # Errors
 /// With the first misfit.
 pub(super) fn typed(kind: &Kind, id: &ObjectId, config: &Value) -> Result<(), ClusterError> {
-    merge::check(config, kind.shape()).map_err(|found| misfit(kind, id, &found))
+    maps(config).and_then(|()| merge::check(config, kind.shape())).map_err(|found| misfit(kind, id, &found))
+}
+
+/// What every kind that has it has as a map: the table of merge rules does not tell maps from scalars.
+fn maps(config: &Value) -> Result<(), merge::Misfit> {
+    let fields = ["metadata.labels", "metadata.annotations", "data", "binaryData", "stringData"];
+    for field in fields {
+        let found = config.pointer(&format!("/{}", field.replace('.', "/")));
+        if let Some(found) = found.filter(|found| !found.is_object() && !found.is_null()) {
+            return Err(merge::Misfit::not_a_map(field, found));
+        }
+    }
+    Ok(())
 }
 
 /// What the server adds to a new object.

@@ -17,6 +17,11 @@ pub(super) struct Misfit {
 }
 
 impl Misfit {
+    /// A value where a map is wanted; `field` is its dotted path.
+    pub(super) fn not_a_map(field: &str, found: &Value) -> Self {
+        Self { path: format!(".{field}"), message: format!("expected map, got &{{{}}}", go_text(found)) }
+    }
+
     fn below(mut self, element: &Element) -> Self {
         self.path = format!("{element}{}", self.path);
         self

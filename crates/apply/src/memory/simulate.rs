@@ -51,7 +51,9 @@ impl State {
             return;
         }
         let spec = |value: &Value| value.get("spec").cloned().unwrap_or_default();
-        let changed = change.before.as_ref().is_none_or(|before| spec(before) != spec(after) || behind(before));
+        let is_new = change.before.as_ref().is_none_or(|before| spec(before) != spec(after));
+        // A Deployment's generation also counts its annotations: these restart nothing.
+        let changed = is_new || change.before.as_deref().is_some_and(behind) || behind(after);
         if controllers.pending.get(&change.place).is_some_and(|progress| progress.steps_left == 0) && !changed {
             self.judge(&change.place);
             return;
@@ -59,7 +61,8 @@ impl State {
         if !is_simulated(&change.place) || !changed || is_terminating(after) {
             return;
         }
-        let steps_left = controllers.simulation.steps;
+        let known = controllers.pending.get(&change.place).map_or(0, |progress| progress.steps_left);
+        let steps_left = if is_new { controllers.simulation.steps } else { known };
         controllers.pending.insert(change.place.clone(), Progress { steps_left, since: now });
         if steps_left == 0 {
             self.judge(&change.place);
