@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
 use crate::pipeline::World;
+use crate::reconcile::drift::watches::follow_all;
 use crate::reconcile::{Key, Kind, Shared, triggers};
 
 pub mod lease;
@@ -56,6 +57,7 @@ impl Agent {
                 listed.push(told);
             }
         }
+        watches.spawn(follow_all(self.shared.clone()));
         // Before that nobody knows which unit an object belongs to, or whether the source of a unit exists.
         let listed = join_all(listed).map(drop).shared();
         let mut workers = JoinSet::new();

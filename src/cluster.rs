@@ -3,7 +3,9 @@
 //! - [`kube`]: a real API server. Nothing outside that file knows the client crate.
 //! - [`local`]: the cluster in memory, kept in a folder when asked for: the quickstart.
 //! - [`journal`]: where a landing's journal is kept.
+//! - [`noted`]: a cluster that tells somebody what we write.
 
 pub mod journal;
 pub mod kube;
 pub mod local;
+pub mod noted;

@@ -5,10 +5,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use apply::desired::{Candidate, Release};
+use apply::desired::{Behaviour, Candidate, Desired, Release};
+use apply::drift::{self, Drifted};
 use apply::{
-    Clock, Cluster, Context, Health, Journal, Landing, Outcome, Prepared, Progress, Reading, Reference, StoreError,
-    Waited,
+    Action, Clock, Cluster, Context, Failure, Health, Journal, Landing, Outcome, Prepared, Progress, Reading,
+    Reference, StoreError, Waited,
 };
 use futures::future::{BoxFuture, FutureExt as _};
 use tokio::time::Instant;
@@ -52,6 +53,33 @@ pub async fn land(prepared: Prepared, journal: &mut Journal, site: &Site) -> Res
 pub async fn resume(journal: &mut Journal, site: &Site) -> Result<Option<Outcome>, StoreError> {
     let parts = Parts::new(site);
     apply::resume(journal, &parts.context(site)).await
+}
+
+/// How an object stands against what landed.
+pub enum Held {
+    /// As it landed, or left alone on purpose.
+    AsLanded,
+    /// It differs, and nothing was written.
+    Drifted(Box<Drifted>),
+    /// It differed, and was put back.
+    PutBack(Action),
+    /// It could not be looked at or put back.
+    Failed(Vec<Failure>),
+}
+
+/// Looks at one object that has landed; where it differs, puts it back if it `is_corrected`.
+pub async fn hold(desired: Desired, behaviour: &Behaviour, is_corrected: bool, site: &Site) -> Held {
+    let drifted = match drift::look(desired, &behaviour.cleanup, &site.cluster).await {
+        Ok(Some(drifted)) if is_corrected => drifted,
+        Ok(Some(drifted)) => return Held::Drifted(Box::new(drifted)),
+        Ok(None) => return Held::AsLanded,
+        Err(failures) => return Held::Failed(failures),
+    };
+    let parts = Parts::new(site);
+    match drift::put_back(&drifted, &parts.context(site), behaviour.timeout).await {
+        Ok(()) => Held::PutBack(drifted.action()),
+        Err(failure) => Held::Failed(vec![failure]),
+    }
 }
 
 /// What landed last, wanted again: to put back what others changed. Releases are kept as objects; nothing of them runs.

@@ -16,11 +16,13 @@ use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use crate::cluster::noted::Noted;
 use crate::pipeline::World;
 use crate::status::{self, Event, Next};
 use crate::telemetry::Metrics;
 
 mod alone;
+pub mod drift;
 pub mod external_secret;
 mod git_repository;
 pub mod helm_release;
@@ -33,6 +35,7 @@ pub mod triggers;
 pub mod units;
 mod unserved;
 
+use drift::Owned;
 use external_secret::Externals;
 use helm_release::Releases;
 use queue::Queue;
@@ -269,6 +272,8 @@ pub struct Shared {
     pub recorder: Recorder,
     /// What is remembered of units.
     pub units: Units,
+    /// What of ours is live.
+    pub owned: Arc<Owned>,
     /// What is remembered of ExternalSecrets.
     pub externals: Externals,
     /// What is to be told of HelmReleases.
@@ -281,7 +286,9 @@ pub struct Shared {
 
 impl Shared {
     /// Nothing is known and nothing waits.
-    pub fn new(world: World) -> Self {
+    pub fn new(mut world: World) -> Self {
+        let owned = Arc::new(Owned::new(world.settings.only.is_some()));
+        world.cluster = Arc::new(Noted::new(world.cluster, drift::told(&owned)));
         let recorder = Recorder::new(world.cluster.clone());
         Self {
             world,
@@ -290,6 +297,7 @@ impl Shared {
             metrics: Metrics::default(),
             recorder,
             units: Units::default(),
+            owned,
             externals: Externals::default(),
             releases: Releases::default(),
             changes: watch::Sender::default(),

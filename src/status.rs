@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 use crate::api::condition::{Condition, Conditions, READY, RECONCILING, STALLED, Truth, reason};
 use crate::pipeline::{Problem, Stage};
 
+pub mod drift;
 pub mod external;
 pub mod helm_release;
 pub mod kustomization;

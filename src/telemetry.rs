@@ -127,6 +127,8 @@ struct ConditionLabels {
 pub struct Metrics {
     registry: Registry,
     reconcile: Family<ObjectLabels, Histogram, fn() -> Histogram>,
+    drifted: Family<ObjectLabels, Gauge>,
+    corrected: Family<ObjectLabels, Counter>,
     external_calls: Family<SecretLabels, Counter>,
     external_errors: Family<SecretLabels, Counter>,
     external_duration: Family<SecretLabels, Gauge<f64, std::sync::atomic::AtomicU64>>,
@@ -143,6 +145,8 @@ impl Default for Metrics {
         let mut registry = Registry::default();
         let metrics = Self {
             reconcile: Family::new_with_constructor(histogram),
+            drifted: Family::default(),
+            corrected: Family::default(),
             external_calls: Family::default(),
             external_errors: Family::default(),
             external_duration: Family::default(),
@@ -153,6 +157,16 @@ impl Default for Metrics {
             "gotk_reconcile_duration_seconds",
             "The duration in seconds of a reconciliation",
             metrics.reconcile.clone(),
+        );
+        registry.register(
+            "lockstep_drifted_objects",
+            "Objects that differ from what landed, where drift is only reported",
+            metrics.drifted.clone(),
+        );
+        registry.register(
+            "lockstep_drift_corrections",
+            "Number of objects that were put back as they landed",
+            metrics.corrected.clone(),
         );
         registry.register(
             "externalsecret_sync_calls",
@@ -185,6 +199,18 @@ impl Metrics {
         self.reconcile.get_or_create(&labels).observe(took.as_secs_f64());
     }
 
+    /// Notes how many objects of a Kustomization differ and stay so.
+    pub fn drifted(&self, namespace: &str, name: &str, count: usize) {
+        let labels = ObjectLabels { kind: "Kustomization".into(), name: name.into(), namespace: namespace.into() };
+        self.drifted.get_or_create(&labels).set(i64::try_from(count).unwrap_or(i64::MAX));
+    }
+
+    /// Notes how many objects of a Kustomization were put back.
+    pub fn drift_corrected(&self, namespace: &str, name: &str, count: usize) {
+        let labels = ObjectLabels { kind: "Kustomization".into(), name: name.into(), namespace: namespace.into() };
+        self.corrected.get_or_create(&labels).inc_by(u64::try_from(count).unwrap_or(u64::MAX));
+    }
+
     /// Notes a synchronisation of an ExternalSecret.
     pub fn external_secret_synced(&self, namespace: &str, name: &str, is_ready: bool, took: Duration) {
         let labels = SecretLabels { name: name.into(), namespace: namespace.into() };
@@ -206,7 +232,10 @@ impl Metrics {
 
     /// Forgets an object that is gone, so that no series of it stays.
     pub fn forget(&self, kind: &str, namespace: &str, name: &str) {
-        self.reconcile.remove(&ObjectLabels { kind: kind.into(), name: name.into(), namespace: namespace.into() });
+        let object = ObjectLabels { kind: kind.into(), name: name.into(), namespace: namespace.into() };
+        self.reconcile.remove(&object);
+        self.drifted.remove(&object);
+        self.corrected.remove(&object);
         let labels = SecretLabels { name: name.into(), namespace: namespace.into() };
         if kind == "ExternalSecret" {
             self.external_calls.remove(&labels);

@@ -148,3 +148,36 @@ fn a_vault_that_fails_changes_nothing_and_says_why() {
     assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"], "it was never written");
     scene.finish();
 }
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn what_kubectl_scales_edits_or_deletes_is_put_back_at_once() {
+    let scene = Scene::new("drift");
+    scene.vault.put("db", &scene.canary("only"));
+    scene.git.write(
+        "db/app.yaml",
+        &[external("db", "1h"), deployment("db", "db", "").replacen("spec:", "spec:\n  replicas: 1", 1)].join("---\n"),
+    );
+    scene.push("an application");
+    scene.kustomization("db");
+    scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
+    let (namespace, testbed) = (&scene.agent.namespace, scene.testbed);
+    testbed.kubectl(&["scale", "deployment", "db", "-n", namespace, "--replicas=3"]);
+    scene.agent.until("deployment/db", |found| found["spec"]["replicas"] != 3);
+    let edit = "{\"data\":{\"password\":\"eA==\"}}";
+    testbed.kubectl(&["patch", "secret", "db", "-n", namespace, "--type=merge", "-p", edit]);
+    let is_back = |found: &serde_json::Value| found["data"]["password"] != "eA==";
+    scene.agent.until("secret/db", is_back);
+    assert_eq!(scene.secret("db"), scene.canary("only"));
+    for what in ["secret", "deployment"] {
+        testbed.kubectl(&["delete", what, "db", "-n", namespace]);
+        scene.agent.until(&format!("{what}/db"), |_| true);
+    }
+    let events = testbed.kubectl(&["get", "events", "-n", namespace, "--field-selector=involvedObject.name=db"]);
+    for words in ["Secret/NS/db configured", "Secret/NS/db created", "Deployment/NS/db created"] {
+        assert!(events.contains(&words.replace("NS", namespace)), "{words} is not in: {events}");
+    }
+    let looks = scene.agent.log().matches("somebody may have changed it").count();
+    assert_eq!(looks, 4, "what nobody else has changed is not looked at");
+    scene.finish();
+}

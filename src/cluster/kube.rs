@@ -27,6 +27,7 @@ use ::kube::client::{Body, Client};
 use ::kube::config::{KubeConfigOptions, Kubeconfig};
 use ::kube::{Config, Error};
 use apply::cluster::{Capabilities, Subresource};
+use apply::imprint::Imprint;
 use apply::{Answer, Call, Cluster, ClusterError, Reference, Selection, WatchEvent};
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
@@ -243,6 +244,10 @@ impl Cluster for KubeCluster {
 
     fn watch(&self, selection: Selection) -> BoxStream<'static, Result<WatchEvent, ClusterError>> {
         watch::follow(self.client.clone(), self.catalogue.clone(), selection)
+    }
+
+    fn watch_imprints(&self, selection: Selection) -> BoxStream<'static, Result<WatchEvent<Imprint>, ClusterError>> {
+        watch::follow_imprints(self.client.clone(), self.catalogue.clone(), selection)
     }
 
     fn impersonate(&self, user: &str) -> Arc<dyn Cluster> {

@@ -20,6 +20,7 @@ use crate::status::kustomization::{self as tell, Facts, Work};
 use crate::status::{Event, Moment, Next, list, unsupported_message};
 use crate::unit::{ReadSet, Thing, Unit};
 
+mod drift;
 mod finalize;
 mod guard;
 mod inputs;
@@ -64,7 +65,9 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         return Ok(turn.stall(reason::INVALID_CEL_EXPRESSION, &message));
     }
     turn.status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
-    turn.run().await
+    let (unit, interval) = (turn.unit(), turn.interval());
+    let told = turn.run().await?;
+    Ok(drift::sooner(told, &shared.owned.suspects(&unit, interval)))
 }
 
 fn unreadable(object: &Object, mut status: KustomizationStatus, message: &str) -> Told {
@@ -84,6 +87,7 @@ impl Turn<'_> {
         if let Some(outcome) = self.resume(&mut journal).await? {
             return Ok(self.resumed(outcome));
         }
+        self.hold(&journal).await?;
         let source = match guard::source(&self) {
             Ok(Some(source)) => source,
             Ok(None) => return Ok(Told::nothing(Next::After(self.retry_interval()))),
@@ -180,8 +184,13 @@ impl Turn<'_> {
         if !known.has_landed {
             return Ok(self.still_held(journal));
         }
-        if self.until_due().is_zero() || self.is_held_by(&[reason::PRUNE_FAILED]) {
+        let is_followed = self.shared.owned.is_followed(&self.unit());
+        if self.is_held_by(&[reason::PRUNE_FAILED]) || self.until_due().is_zero() && !is_followed && !self.only_warns()
+        {
             return self.correct_drift(journal, source).await.map(Some);
+        }
+        if self.until_due().is_zero() {
+            self.shared.units.looked_at(&self.unit());
         }
         Ok(Some(self.quietly(journal)))
     }
@@ -298,6 +307,9 @@ impl Turn<'_> {
             self.came_to(tell::reason_of(&outcome.failures), &outcome.landing.revision);
         }
         let events = tell::landed(&mut self.status, outcome, has_health, &facts);
+        if outcome.verdict == Verdict::Landed {
+            self.shared.owned.claim(&self.unit(), &outcome.landing);
+        }
         let next = match outcome.verdict {
             Verdict::Landed if outcome.failures.is_empty() => Next::After(self.interval()),
             Verdict::Superseded => Next::After(Duration::ZERO),

@@ -5,6 +5,8 @@
 //! else changes by it, and afterwards nothing is left to undo. Only what was read is patched: a write in between is read
 //! first.
 
+use std::collections::BTreeSet;
+
 use manifest::Object;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
@@ -71,6 +73,16 @@ impl Cleanup {
     /// Names of the field managers of `live` that are undone.
     pub(crate) fn undone<'a>(&'a self, live: &'a Object, own: &'a str) -> impl Iterator<Item = &'a str> {
         entries(live).iter().filter(|entry| self.undoes(live, entry, own)).map(|entry| text(entry, "manager"))
+    }
+
+    /// Dotted paths of the fields that go with those that are undone: what they own, and `desired` does not declare.
+    pub(crate) fn added(&self, live: &Object, desired: &Desired) -> BTreeSet<String> {
+        let mut paths = BTreeSet::new();
+        for entry in entries(live).iter().filter(|entry| self.undoes(live, entry, &desired.manager)) {
+            let fields = entry.get("fieldsV1").and_then(Value::as_object);
+            fields.into_iter().for_each(|fields| undeclared(fields, Some(desired.object.value()), "", &mut paths));
+        }
+        paths
     }
 
     /// `managedFields` with the fields of those that are undone in `own`'s entry, which comes last.
@@ -162,6 +174,44 @@ fn renamed(entry: &Value, own: &str) -> Value {
     entry["manager"] = own.into();
     entry["operation"] = "Apply".into();
     entry
+}
+
+/// Gathers the paths of a set in the form of `fieldsV1` that `declared` does not have.
+fn undeclared(fields: &Map<String, Value>, declared: Option<&Value>, above: &str, paths: &mut BTreeSet<String>) {
+    for (part, below) in fields {
+        let Some((name, here)) = step(part, declared) else { continue };
+        let path = if above.is_empty() || name.starts_with('[') {
+            format!("{above}{name}")
+        } else {
+            format!("{above}.{name}")
+        };
+        match below.as_object().filter(|below| !below.is_empty()) {
+            Some(below) => undeclared(below, here, &path, paths),
+            None if here.is_none() => drop(paths.insert(path)),
+            None => {}
+        }
+    }
+}
+
+/// One part of a path, as people write it, and what stands there; `None` for the parent itself.
+fn step<'a>(part: &str, declared: Option<&'a Value>) -> Option<(String, Option<&'a Value>)> {
+    let (kind, rest) = part.split_once(':')?;
+    let items = || declared.and_then(Value::as_array).into_iter().flatten();
+    match kind {
+        "f" => Some((rest.to_owned(), declared.and_then(|value| value.get(rest)))),
+        "k" => {
+            let keys: Map<String, Value> = serde_json::from_str(rest).ok()?;
+            // A key that is not declared has its default.
+            let is_meant = |item: &&Value| keys.iter().all(|(key, value)| item.get(key).is_none_or(|own| own == value));
+            let values: Vec<String> = keys.values().map(ToString::to_string).collect();
+            Some((format!("[{}]", values.join(",")), items().find(is_meant)))
+        }
+        "v" => {
+            let value: Value = serde_json::from_str(rest).ok()?;
+            Some((format!("[{rest}]"), items().find(|item| **item == value)))
+        }
+        _ => None,
+    }
 }
 
 /// Adds a set of field paths to another, both in the form of `fieldsV1`: a path that has no others below it belongs to the

@@ -12,12 +12,14 @@
 //! - Errors carry identity and the server's words, in which the bytes of a Secret never stand.
 
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{BoxStream, StreamExt as _};
 pub use manifest::kinds::Scope;
 use manifest::{Gvk, Object, ObjectId};
 use serde_json::Value;
 use std::sync::Arc;
 use std::time::Duration;
+
+use crate::imprint::Imprint;
 
 /// Where an object lives on the server.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -270,15 +272,26 @@ pub enum Answer {
     Done,
 }
 
-/// What a watch tells.
+/// What a watch tells, of objects or of their imprints.
 #[derive(Clone, Debug)]
-pub enum WatchEvent {
+pub enum WatchEvent<T = Object> {
     /// All that there is now: at the start, and after a gap. What is not listed is gone.
-    Reset(Vec<Object>),
+    Reset(Vec<T>),
     /// An object was made or changed.
-    Applied(Object),
+    Applied(T),
     /// An object is gone; its last state.
-    Deleted(Object),
+    Deleted(T),
+}
+
+impl<T> WatchEvent<T> {
+    /// The same of something else.
+    pub fn map<U>(self, make: impl Fn(T) -> U) -> WatchEvent<U> {
+        match self {
+            Self::Reset(all) => WatchEvent::Reset(all.into_iter().map(make).collect()),
+            Self::Applied(one) => WatchEvent::Applied(make(one)),
+            Self::Deleted(one) => WatchEvent::Deleted(make(one)),
+        }
+    }
 }
 
 /// A Kubernetes API, real or not.
@@ -289,6 +302,12 @@ pub trait Cluster: Send + Sync {
     /// Follows a selection. Starts with [`WatchEvent::Reset`], recovers from gaps by itself with another one, and
     /// ends only when it is dropped. An error is told and followed by a further attempt.
     fn watch(&self, selection: Selection) -> BoxStream<'static, Result<WatchEvent, ClusterError>>;
+
+    /// As [`Cluster::watch`], but of metadata alone, and no more than an imprint of it is kept.
+    fn watch_imprints(&self, selection: Selection) -> BoxStream<'static, Result<WatchEvent<Imprint>, ClusterError>> {
+        let events = self.watch(selection);
+        events.map(|event| event.map(|event| event.map(|object| Imprint::of(&object)))).boxed()
+    }
 
     /// The same cluster as another user sees it, such as `system:serviceaccount:apps:deployer`.
     fn impersonate(&self, user: &str) -> Arc<dyn Cluster>;

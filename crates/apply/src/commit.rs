@@ -80,7 +80,13 @@ async fn apply_all(landing: &Landing, steps: Range<usize>, ctx: &Context<'_>, de
     results.into_iter().filter_map(Result::err).collect()
 }
 
-async fn apply_one(change: &Change, cleanup: &Cleanup, ctx: &Context<'_>, deadline: Duration) -> Result<(), Failure> {
+/// Writes one change: what other tools left is undone first, an immutable field may replace the object.
+pub(crate) async fn apply_one(
+    change: &Change,
+    cleanup: &Cleanup,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), Failure> {
     let desired = &change.desired;
     let refused = |error: ClusterError| Failure::refused(At::Commit, &desired.object, &error);
     if change.cleans {

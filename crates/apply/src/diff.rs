@@ -24,6 +24,15 @@ pub struct Diff {
 }
 
 impl Diff {
+    /// Tells which fields of others go, as far as they are not told yet.
+    pub(crate) fn note_removed(&mut self, paths: impl IntoIterator<Item = String>) {
+        for path in paths {
+            if !self.fields.iter().any(|(known, _)| *known == path) {
+                self.fields.push((path, FieldChange::Removed(None)));
+            }
+        }
+    }
+
     /// Tells that others no longer own fields of the object.
     pub(crate) fn note_managers<'a>(&mut self, undone: impl Iterator<Item = &'a str>) {
         let path = |manager: &str| format!("metadata.managedFields.{manager}");

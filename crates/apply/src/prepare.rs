@@ -145,6 +145,7 @@ impl Trial<'_> {
         let mut diff = diff::between(live, &predicted);
         if let Some(live) = live.filter(|_| change.cleans) {
             let managers = self.cleanup.undone(live, &change.desired.manager);
+            diff.note_removed(self.cleanup.added(live, &change.desired));
             diff.note_managers(managers);
         }
         Ok(Some((reference, diff)))

@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use ::kube::api::{Api, ApiResource, DynamicObject};
 use ::kube::client::Client;
-use ::kube::core::GroupVersionKind;
+use ::kube::core::{DynamicResourceScope, GroupVersionKind, PartialObjectMeta};
 use ::kube::runtime::WatchStreamExt as _;
 use ::kube::runtime::watcher::{self, Event, watcher};
+use apply::imprint::Imprint;
 use apply::{ClusterError, Selection, WatchEvent};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use manifest::Object;
@@ -20,34 +21,100 @@ use super::discovery::{Catalogue, Resource};
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-type Events = Pin<Box<dyn Stream<Item = watcher::Result<Event<DynamicObject>>> + Send>>;
+/// What the client tells, in our form; an object that cannot be read is `None`.
+type Events<T> = Pin<Box<dyn Stream<Item = watcher::Result<Event<Option<T>>>> + Send>>;
+/// Begins to follow.
+type Begin<T> = fn(Place, watcher::Config) -> Events<T>;
 
-struct Watch {
+/// Where objects of a kind are.
+struct Place {
+    client: Client,
+    resource: Arc<Resource>,
+    namespace: Option<String>,
+}
+
+impl Place {
+    fn api<K: ::kube::Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>>(&self) -> Api<K> {
+        let gvk = &self.resource.gvk;
+        let gvk = GroupVersionKind::gvk(&gvk.group, &gvk.version, &gvk.kind);
+        let kind = ApiResource::from_gvk_with_plural(&gvk, &self.resource.plural);
+        match &self.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
+            None => Api::all_with(self.client.clone(), &kind),
+        }
+    }
+}
+
+struct Watch<T> {
     client: Client,
     catalogue: Arc<Catalogue>,
     selection: Selection,
+    begin: Begin<T>,
     /// How long to wait before the kind is looked for.
     pause: Duration,
-    following: Option<(Events, Arc<Resource>)>,
+    following: Option<Events<T>>,
     /// What a list has brought so far.
-    listed: Vec<Object>,
+    listed: Vec<T>,
 }
 
-/// Follows a selection until the stream is dropped.
+/// Follows the objects of a selection until the stream is dropped.
 pub(super) fn follow(
     client: Client,
     catalogue: Arc<Catalogue>,
     selection: Selection,
 ) -> BoxStream<'static, Result<WatchEvent, ClusterError>> {
-    let watch = Watch { client, catalogue, selection, pause: Duration::ZERO, following: None, listed: Vec::new() };
-    stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) }).boxed()
+    Watch::start(client, catalogue, selection, objects)
 }
 
-impl Watch {
-    async fn next(&mut self) -> Result<WatchEvent, ClusterError> {
+/// Follows their metadata.
+pub(super) fn follow_imprints(
+    client: Client,
+    catalogue: Arc<Catalogue>,
+    selection: Selection,
+) -> BoxStream<'static, Result<WatchEvent<Imprint>, ClusterError>> {
+    Watch::start(client, catalogue, selection, imprints)
+}
+
+fn objects(place: Place, config: watcher::Config) -> Events<Object> {
+    let events = watcher(place.api::<DynamicObject>(), config).default_backoff();
+    Box::pin(events.map(move |event| Ok(mapped(event?, |found| plain(found, &place.resource)))))
+}
+
+fn imprints(place: Place, config: watcher::Config) -> Events<Imprint> {
+    let imprint = |found: PartialObjectMeta<DynamicObject>| {
+        let metadata = serde_json::to_value(found.metadata).ok()?;
+        Some(Imprint::of(&Object::unchecked(json!({ "metadata": metadata }))))
+    };
+    let events = watcher(place.api::<PartialObjectMeta<DynamicObject>>(), config).default_backoff();
+    Box::pin(events.map(move |event| Ok(mapped(event?, imprint))))
+}
+
+fn mapped<K, T>(event: Event<K>, make: impl Fn(K) -> Option<T>) -> Event<Option<T>> {
+    match event {
+        Event::Init => Event::Init,
+        Event::InitApply(found) => Event::InitApply(make(found)),
+        Event::InitDone => Event::InitDone,
+        Event::Apply(found) => Event::Apply(make(found)),
+        Event::Delete(found) => Event::Delete(make(found)),
+    }
+}
+
+impl<T: Send + 'static> Watch<T> {
+    fn start(
+        client: Client,
+        catalogue: Arc<Catalogue>,
+        selection: Selection,
+        begin: Begin<T>,
+    ) -> BoxStream<'static, Result<WatchEvent<T>, ClusterError>> {
+        let pause = Duration::ZERO;
+        let watch = Self { client, catalogue, selection, begin, pause, following: None, listed: Vec::new() };
+        stream::unfold(watch, |mut watch| async move { Some((watch.next().await, watch)) }).boxed()
+    }
+
+    async fn next(&mut self) -> Result<WatchEvent<T>, ClusterError> {
         loop {
-            let Some((events, resource)) = &mut self.following else {
-                self.start().await?;
+            let Some(events) = &mut self.following else {
+                self.look_for_kind().await?;
                 continue;
             };
             let Some(event) = events.next().await else {
@@ -56,40 +123,24 @@ impl Watch {
             };
             match event {
                 Ok(Event::Init) => self.listed.clear(),
-                Ok(Event::InitApply(object)) => self.listed.extend(plain(object, resource)),
+                Ok(Event::InitApply(found)) => self.listed.extend(found),
                 Ok(Event::InitDone) => return Ok(WatchEvent::Reset(std::mem::take(&mut self.listed))),
-                Ok(Event::Apply(object)) => {
-                    if let Some(object) = plain(object, resource) {
-                        return Ok(WatchEvent::Applied(object));
-                    }
-                }
-                Ok(Event::Delete(object)) => {
-                    if let Some(object) = plain(object, resource) {
-                        return Ok(WatchEvent::Deleted(object));
-                    }
-                }
+                Ok(Event::Apply(Some(found))) => return Ok(WatchEvent::Applied(found)),
+                Ok(Event::Delete(Some(found))) => return Ok(WatchEvent::Deleted(found)),
+                Ok(Event::Apply(None) | Event::Delete(None)) => {}
                 Err(error) => return Err(self.told(&error)),
             }
         }
     }
 
     /// Looks for the kind, and begins to follow it.
-    async fn start(&mut self) -> Result<(), ClusterError> {
+    async fn look_for_kind(&mut self) -> Result<(), ClusterError> {
         if !self.pause.is_zero() {
             tokio::time::sleep(self.pause).await;
         }
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         let resource = self.catalogue.resolve(&self.selection.gvk).await?;
         self.pause = Duration::ZERO;
-        let gvk = &resource.gvk;
-        let kind = ApiResource::from_gvk_with_plural(
-            &GroupVersionKind::gvk(&gvk.group, &gvk.version, &gvk.kind),
-            &resource.plural,
-        );
-        let api: Api<DynamicObject> = match &self.selection.namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &kind),
-            None => Api::all_with(self.client.clone(), &kind),
-        };
         let mut config = watcher::Config::default();
         if let Some(labels) = &self.selection.labels {
             config = config.labels(labels);
@@ -97,7 +148,8 @@ impl Watch {
         if let Some(name) = &self.selection.name {
             config = config.fields(&format!("metadata.name={name}"));
         }
-        self.following = Some((Box::pin(watcher(api, config).default_backoff()), resource));
+        let place = Place { client: self.client.clone(), resource, namespace: self.selection.namespace.clone() };
+        self.following = Some((self.begin)(place, config));
         Ok(())
     }
 

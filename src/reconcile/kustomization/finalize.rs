@@ -27,6 +27,7 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     }
     journal.forget().await?;
     turn.shared.units.forget(&turn.unit());
+    turn.shared.owned.forget(&turn.unit());
     turn.shared.set_finalizer(turn.key, turn.object, FINALIZER, false).await?;
     Ok(Told::nothing(Next::OnEvent))
 }

@@ -1,0 +1,95 @@
+//! Drift of what has landed: put back at once, object by object, without a build; or only reported
+//! (`lockstep.dev/drift: warn`).
+
+use std::time::Duration;
+
+use apply::desired::Desired;
+use apply::{Failure, Journal, Landing, order};
+
+use super::Turn;
+use crate::landing::{self, Held};
+use crate::pipeline::{switch, terms};
+use crate::reconcile::drift::Suspects;
+use crate::reconcile::{Error, Told};
+use crate::status::{Event, Next, drift as tell};
+
+/// Pause from which on it is told that somebody keeps changing an object.
+const WORTH_TELLING: Duration = Duration::from_secs(1);
+
+impl Turn<'_> {
+    /// Whether drift is left as it is, and only told.
+    pub(super) fn only_warns(&self) -> bool {
+        switch(self.object, "drift") == Some("warn")
+    }
+
+    /// Looks at the objects that somebody may have changed since they landed, and holds them to what landed.
+    pub(super) async fn hold(&mut self, journal: &Journal) -> Result<(), Error> {
+        let (owned, unit) = (&self.shared.owned, self.unit());
+        let Some(landed) = journal.landed().filter(|_| journal.open().is_none()) else { return Ok(()) };
+        if !owned.knows(&unit) {
+            owned.claim(&unit, landed);
+        }
+        let Suspects { objects, .. } = owned.suspects(&unit, self.interval());
+        if objects.is_empty() {
+            return Ok(());
+        }
+        let mut suspects: Vec<Desired> =
+            landed.changes().map(|c| &c.desired).filter(|d| objects.contains(&d.object.id())).cloned().collect();
+        suspects.sort_by_cached_key(|desired| order::key(&desired.object));
+        self.hold_these(suspects, landed).await
+    }
+
+    async fn hold_these(&mut self, suspects: Vec<Desired>, landed: &Landing) -> Result<(), Error> {
+        let (owned, revision) = (&self.shared.owned, landed.revision.as_str());
+        let (mut written, mut failures, mut events) = (Vec::new(), Vec::<Failure>::new(), Vec::new());
+        let site = self.site(landing::never());
+        let behaviour = terms::behaviour(self.object, &self.spec);
+        for desired in suspects {
+            let id = desired.object.id();
+            tracing::debug!(unit = %self.unit(), object = %id, "somebody may have changed it");
+            match landing::hold(desired, &behaviour, !self.only_warns(), &site).await {
+                Held::AsLanded => owned.rests(&id, None),
+                Held::Drifted(drifted) => {
+                    owned.rests(&id, tell::difference(drifted.action(), drifted.diff()));
+                }
+                Held::PutBack(action) => {
+                    let (times, pause) = owned.tried(&id, false);
+                    let is_told = pause >= WORTH_TELLING;
+                    events.extend(is_told.then(|| tell::keeps_changing(&id, times, pause, revision)));
+                    written.push((id, action));
+                }
+                Held::Failed(why) => {
+                    owned.tried(&id, true);
+                    failures.extend(why);
+                }
+            }
+        }
+        if !written.is_empty() {
+            events.insert(0, tell::put_back(&written, revision));
+        }
+        if !failures.is_empty() {
+            events.push(tell::failed(&failures, revision));
+        }
+        self.shared.metrics.drift_corrected(&self.key.namespace, &self.key.name, written.len());
+        self.tell_drift(events, revision).await
+    }
+
+    async fn tell_drift(&mut self, mut events: Vec<Event>, revision: &str) -> Result<(), Error> {
+        let reported = self.shared.owned.reported(&self.unit());
+        let moment = self.moment();
+        events.extend(tell::report(&mut self.status.conditions, moment, &reported, revision));
+        self.shared.metrics.drifted(&self.key.namespace, &self.key.name, reported.len());
+        let told = Told::status(&self.status, events, Next::OnEvent);
+        Ok(self.shared.tell(self.key, self.object, told).await?)
+    }
+}
+
+/// Comes back sooner where an object may be put back sooner.
+pub(super) fn sooner(told: Told, suspects: &Suspects) -> Told {
+    let next = match (told.next, suspects.wait) {
+        (Next::After(after), Some(wait)) => Next::After(after.min(wait)),
+        (Next::OnEvent, Some(wait)) => Next::After(wait),
+        (next, _) => next,
+    };
+    Told { next, ..told }
+}

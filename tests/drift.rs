@@ -1,0 +1,137 @@
+//! Drift on the cluster in memory: told by watches, put back at once, or only reported.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
+
+#[path = "support/fleet.rs"]
+mod fleet;
+#[path = "support/repository.rs"]
+mod repository;
+
+use fleet::{Fleet, condition, config_map, deployment};
+use manifest::Object;
+use serde_json::json;
+
+const DEPLOYMENT: (&str, &str, &str) = ("apps/v1", "Deployment", "web");
+const CONFIG: (&str, &str, &str) = ("v1", "ConfigMap", "settings");
+
+/// A unit with a Deployment and a ConfigMap has landed, and nothing is asked any more.
+async fn landed(annotations: serde_json::Value) -> Fleet {
+    let fleet = Fleet::new().await;
+    fleet.write("web", &[deployment("web", 2, &[]), config_map("settings", json!({"a": "1"}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", annotations, json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
+    fleet
+}
+
+fn replicas(found: Option<&Object>) -> Option<i64> {
+    found?.value().pointer("/spec/replicas")?.as_i64()
+}
+
+#[tokio::test]
+async fn what_others_change_or_delete_is_put_back_with_one_dry_run_of_that_object() {
+    let fleet = landed(json!({})).await;
+    fleet.patch("scaler", "apps/v1", "Deployment", "web", json!({"spec": {"replicas": 5}})).await;
+    fleet.until(DEPLOYMENT, "scaled back", |found| replicas(found) == Some(2)).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let asked = fleet.requests("Deployment/");
+    let of_web = |verb, is_dry_run| (verb, is_dry_run, "Deployment/apps/web".to_owned());
+    assert_eq!(asked, [of_web("get", false), of_web("apply", true), of_web("apply", false)]);
+
+    fleet.edit("v1", "ConfigMap", "settings", json!({"data": {"a": "2"}})).await;
+    fleet.until(CONFIG, "edited back", |found| found.is_some_and(|f| f.text("/data/a") == Some("1"))).await;
+    fleet.calm().await;
+    // A field that kubectl adds goes, as with Flux.
+    fleet.edit("v1", "ConfigMap", "settings", json!({"data": {"b": "2"}})).await;
+    fleet.until(CONFIG, "cleaned", |found| found.is_some_and(|f| f.value().pointer("/data/b").is_none())).await;
+    fleet.calm().await;
+
+    fleet.delete("v1", "ConfigMap", "settings").await;
+    fleet.until(CONFIG, "back", |found| found.is_some()).await;
+    let events = fleet.events("web").await;
+    let said = |text: &str| events.iter().any(|(reason, message)| reason == "Progressing" && message == text);
+    assert!(said("Deployment/apps/web configured") && said("ConfigMap/apps/settings created"), "{events:?}");
+    assert!(
+        fleet
+            .metrics()
+            .contains(r#"lockstep_drift_corrections_total{kind="Kustomization",name="web",namespace="apps"} 4"#)
+    );
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn what_controllers_write_into_fields_of_their_own_asks_nothing() {
+    let fleet = landed(json!({})).await;
+    let scale = json!({"metadata": {"annotations": {"autoscaler": "seen"}}, "status": {"observedGeneration": 1}});
+    fleet.patch("controller", "apps/v1", "Deployment", "web", scale).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    assert_eq!(fleet.requests("Deployment"), []);
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn an_object_that_somebody_keeps_changing_is_put_back_after_a_growing_pause() {
+    let fleet = landed(json!({})).await;
+    for round in 0..4 {
+        fleet.edit("apps/v1", "Deployment", "web", json!({"spec": {"replicas": 5 + round}})).await;
+        fleet.until(DEPLOYMENT, "scaled back", |found| replicas(found) == Some(2)).await;
+    }
+    let events = fleet.events("web").await;
+    let told =
+        |(reason, message): &(String, String)| reason == "DriftDetected" && message.contains("keeps changing it");
+    assert!(events.iter().any(told), "{events:?}");
+    fleet.end().await;
+}
+
+/// unmet.md 20: `drift: warn` reports changed and added fields as condition and metric, without a write.
+#[tokio::test]
+async fn drift_that_is_only_warned_of_is_a_condition_and_a_metric_and_no_write() {
+    let fleet = landed(json!({"lockstep.dev/drift": "warn"})).await;
+    fleet.edit("apps/v1", "Deployment", "web", json!({"spec": {"replicas": 5}})).await;
+    fleet.edit("v1", "ConfigMap", "settings", json!({"data": {"added": "2"}})).await;
+    let unit = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web");
+    let is_told = |found: Option<&Object>| {
+        let message = found.map(|f| condition(f, "Drifted")["message"].to_string()).unwrap_or_default();
+        message.contains("spec.replicas") && message.contains("data.added")
+    };
+    let told = fleet.until(unit, "reported", is_told).await.expect("it is there");
+    assert_eq!(condition(&told, "Drifted")["reason"], "DriftDetected");
+    assert_eq!(condition(&told, "Ready")["status"], "True");
+    let metric = |count: u32| {
+        format!("lockstep_drifted_objects{{kind=\"Kustomization\",name=\"web\",namespace=\"apps\"}} {count}")
+    };
+    assert!(fleet.metrics().contains(&metric(2)), "{}", fleet.metrics());
+    fleet.calm().await;
+    assert_eq!(replicas(fleet.get("apps/v1", "Deployment", "web").await.as_ref()), Some(5), "nothing was written");
+    // Whoever puts it back by hand is believed.
+    fleet.edit("apps/v1", "Deployment", "web", json!({"spec": {"replicas": 2}})).await;
+    let has_one = |found: Option<&Object>| {
+        found.is_some_and(|f| !condition(f, "Drifted")["message"].to_string().contains("spec.replicas"))
+    };
+    fleet.until(unit, "reported for one", has_one).await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn what_was_taken_out_of_our_hands_stays_as_it_is() {
+    let fleet = landed(json!({})).await;
+    let disabled = json!({"metadata": {"annotations": {"kustomize.toolkit.fluxcd.io/reconcile": "disabled"}}});
+    fleet.edit("apps/v1", "Deployment", "web", disabled).await;
+    fleet.edit("apps/v1", "Deployment", "web", json!({"spec": {"replicas": 5}})).await;
+    fleet.calm().await;
+    assert_eq!(replicas(fleet.get("apps/v1", "Deployment", "web").await.as_ref()), Some(5));
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn at_rest_and_after_a_restart_nothing_is_written_and_drift_of_the_meantime_is_put_back() {
+    let mut fleet = landed(json!({})).await;
+    fleet.stop().await;
+    fleet.edit("apps/v1", "Deployment", "web", json!({"spec": {"replicas": 5}})).await;
+    fleet.start().await;
+    fleet.until(DEPLOYMENT, "scaled back", |found| replicas(found) == Some(2)).await;
+    let written: Vec<_> = fleet.requests("").into_iter().filter(|r| r.0 == "apply" && !r.1).collect();
+    assert_eq!(written, [("apply", false, "Deployment/apps/web".to_owned())]);
+    fleet.end().await;
+}
