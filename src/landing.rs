@@ -91,6 +91,7 @@ pub fn again(landed: &Landing) -> Candidate {
         objects: landed.changes().map(|change| change.desired.clone()).collect(),
         releases: Vec::<Release>::new(),
         removals: Vec::new(),
+        failures: Vec::new(),
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use apply::{Candidate, Cluster, ClusterError};
+use apply::{Cluster, ClusterError};
 use manifest::{Object, ObjectId, Origin};
 use serde_json::Value;
 use tokio::time::Instant;
@@ -221,6 +221,14 @@ impl Problem {
     }
 }
 
+/// Of a problem that concerns one part of a unit: what fails there holds its parcel.
+impl From<&Problem> for apply::Failure {
+    fn from(problem: &Problem) -> Self {
+        let Problem { id, origin, message, transient, .. } = problem.clone();
+        Self { step: apply::report::Step::Expand, id, origin, message, transient }
+    }
+}
+
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Some(origin) = &self.origin {
@@ -237,8 +245,6 @@ impl std::fmt::Display for Problem {
 pub struct Report {
     /// At least one.
     pub problems: Vec<Problem>,
-    /// The unit's own objects, when they are known although something that they declare has failed.
-    pub known: Option<Candidate>,
     /// What was read.
     pub read_set: ReadSet,
     /// Keeps the plaintext known to the redactor.

@@ -45,6 +45,8 @@ pub struct Compiled {
     pub externals: Vec<expand::External>,
     /// What became of each HelmRelease.
     pub releases: Vec<expand::Rendered>,
+    /// What concerns single ExternalSecrets and HelmReleases, and holds what belongs with them.
+    pub problems: Vec<Problem>,
     /// Things that are odd and do not stop the landing.
     pub warnings: Vec<String>,
     /// Keeps the plaintext that was seen known to the redactor.
@@ -54,15 +56,15 @@ pub struct Compiled {
 /// Compiles a Kustomization: everything that can fail without asking the cluster to accept anything.
 ///
 /// # Errors
-/// All that failed, with what was read.
+/// All that keeps the unit's objects from being known, with what was read. What concerns single objects is no error: it is
+/// among the candidate's failures.
 pub async fn compile(job: &Job<'_>, world: &World) -> Result<Compiled, Report> {
-    let mut compile =
-        Compile { job, world, read_set: ReadSet::default(), secrets: Vec::new(), warnings: Vec::new(), known: None };
+    let mut compile = Compile { job, world, read_set: ReadSet::default(), secrets: Vec::new(), warnings: Vec::new() };
     match compile.run().await {
         Ok(compiled) => Ok(compiled),
         Err(problems) => {
-            let Compile { known, read_set, secrets, .. } = compile;
-            Err(Report { problems, known, read_set, secrets })
+            let Compile { read_set, secrets, .. } = compile;
+            Err(Report { problems, read_set, secrets })
         }
     }
 }
@@ -73,8 +75,6 @@ struct Compile<'a> {
     read_set: ReadSet,
     secrets: Vec<Live>,
     warnings: Vec<String>,
-    /// The unit's own objects, once expanding has failed.
-    known: Option<Candidate>,
 }
 
 impl Compile<'_> {
@@ -88,16 +88,9 @@ impl Compile<'_> {
         self.read_set.note(Thing::Built, digest);
         let objects = self.own(self.scoped(built).await);
         let input = expand::Input { objects: &objects, landed: self.job.landed, user: self.job.user.clone() };
-        let expanded = expand::expand(input, self.world, &mut self.read_set).await;
+        let mut expanded = expand::expand(input, self.world, &mut self.read_set).await;
         let mut own: Vec<Desired> =
             objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER))).collect();
-        let mut expanded = match expanded {
-            Ok(expanded) => expanded,
-            Err(problems) => {
-                self.known = Some(Candidate { objects: own, ..Candidate::default() });
-                return Err(problems);
-            }
-        };
         expanded.merge(&mut own);
         let objects = own.into_iter().chain(expanded.objects).collect();
         let candidate = Candidate {
@@ -107,11 +100,18 @@ impl Compile<'_> {
             objects,
             releases: expanded.releases,
             removals: expanded.removals,
+            failures: Vec::new(),
         };
         self.secrets.append(&mut expanded.secrets);
         self.secrets.push(register(&candidate, &self.world.redactor));
+        let mut problems = expanded.problems;
+        for problem in &mut problems {
+            problem.message = self.world.redactor.redact(&problem.message).into_owned();
+        }
+        let candidate = Candidate { failures: problems.iter().map(Into::into).collect(), ..candidate };
         Ok(Compiled {
             candidate,
+            problems,
             externals: expanded.externals,
             releases: expanded.rendered,
             warnings: std::mem::take(&mut self.warnings),

@@ -77,22 +77,20 @@ pub struct Expanded {
     pub externals: Vec<External>,
     /// What became of each HelmRelease.
     pub rendered: Vec<Rendered>,
+    /// Every ExternalSecret that must resolve and does not, every HelmRelease that does not render.
+    pub problems: Vec<Problem>,
     /// Keeps the values that were read known to the redactor.
     pub secrets: Vec<Live>,
 }
 
 /// Expands until nothing is left to expand: a chart may hold ExternalSecrets.
-///
-/// # Errors
-/// Every ExternalSecret that must resolve and does not, every HelmRelease that does not render.
-pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Result<Expanded, Vec<Problem>> {
+pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Expanded {
     let Input { objects, landed, user } = input;
     let mut work = Work::new(world, landed, user, index(objects), read_set);
     let mut expanded = Expanded::default();
     work.resolve_all(objects, &mut expanded).await;
     work.render_all(objects, &mut expanded).await;
-    expanded.secrets = work.secrets;
-    if work.problems.is_empty() { Ok(expanded) } else { Err(work.problems) }
+    Expanded { secrets: work.secrets, problems: work.problems, ..expanded }
 }
 
 /// Objects of the candidate by identity: they count before the cluster's.
@@ -188,10 +186,7 @@ impl Work<'_> {
 
     /// A store that does not answer, or refuses: what landed stays, if the ExternalSecret is the one that landed.
     fn keep(&mut self, external: &Object, error: &ResolveError, expanded: &mut Expanded) {
-        let landed_as_it_is = self.landed.filter(|landed| {
-            let before = ReadSet::from_value(&landed.read_set);
-            before.version(&spec_of(external)) == Some(spec_digest(external).as_str())
-        });
+        let landed_as_it_is = self.landed.filter(|landed| landed_with(landed, external));
         let Some(landed) = landed_as_it_is else {
             // Nobody tells when a store has something new: it must be asked again.
             let transient = true;
@@ -250,6 +245,18 @@ impl Work<'_> {
         let landed = self.landed?.changes().map(|change| &change.desired).find(|d| d.declarer == declarer)?.clone();
         self.known.insert(landed.object.id(), landed.object.clone());
         Some(landed)
+    }
+}
+
+/// Whether an ExternalSecret landed last as it is now. What a landing has read of one that it held says nothing.
+fn landed_with(landed: &Landing, external: &Object) -> bool {
+    let id = external.id();
+    match landed.changes().find(|change| change.desired.object.id() == id) {
+        Some(change) => spec_digest(&change.desired.object) == spec_digest(external),
+        None => {
+            let before = ReadSet::from_value(&landed.read_set);
+            !landed.holds(&id) && before.version(&spec_of(external)) == Some(spec_digest(external).as_str())
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apply::cleanup::{Cleanup, Manager};
-use apply::desired::{Behaviour, HealthScope, OnFailure};
+use apply::desired::{Behaviour, HealthScope, LandingScope, OnFailure};
 use apply::{Base, Candidate, Cluster, Failure, Journal, Prepared, Reference};
 use manifest::{Gvk, Object, ObjectId};
 
@@ -46,12 +46,23 @@ pub fn behaviour(object: &Object, spec: &KustomizationSpec) -> Behaviour {
     };
     Behaviour {
         prune: *spec.prune,
+        scope: scope(object, spec),
         on_failure,
         health,
         timeout: timeout(spec),
         owner_labels: owner_labels(object.namespace(), object.name()),
         rollout: switch(object, "rollout") != Some("disabled"),
         cleanup: cleanup(),
+    }
+}
+
+/// What lands together. Who waits for all of a unit wants all of it.
+fn scope(object: &Object, spec: &KustomizationSpec) -> LandingScope {
+    match switch(object, "scope") {
+        Some("parcel") => LandingScope::Parcel,
+        Some("unit") => LandingScope::Unit,
+        _ if spec.wait => LandingScope::Unit,
+        _ => LandingScope::Parcel,
     }
 }
 

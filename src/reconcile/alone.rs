@@ -44,14 +44,12 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     let mut read_set = ReadSet::default();
     read_set.note(Thing::Spec, spec_version(object));
     let input = expand::Input { objects: std::slice::from_ref(object), landed: landed.as_deref(), user };
-    let mut expanded = match expand::expand(input, world, &mut read_set).await {
-        Ok(expanded) => expanded,
-        Err(problems) => {
-            let is_transient = problems.iter().any(|problem| problem.transient);
-            shared.units.failed(unit, read_set, is_transient);
-            return Ok(Landed::NotExpanded(problems));
-        }
-    };
+    let mut expanded = expand::expand(input, world, &mut read_set).await;
+    if !expanded.problems.is_empty() {
+        let is_transient = expanded.problems.iter().any(|problem| problem.transient);
+        shared.units.failed(unit, read_set, is_transient);
+        return Ok(Landed::NotExpanded(expanded.problems));
+    }
     let failed_with = journal.attempt().filter(|attempt| !attempt.transient);
     if failed_with.is_some_and(|attempt| ReadSet::from_value(&attempt.read_set) == read_set) {
         return Ok(Landed::Held);
@@ -64,6 +62,7 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
         objects: std::mem::take(&mut expanded.objects),
         releases: std::mem::take(&mut expanded.releases),
         removals: std::mem::take(&mut expanded.removals),
+        failures: Vec::new(),
     };
     let mut secrets = std::mem::take(&mut expanded.secrets);
     secrets.push(crate::pipeline::compile::register(&candidate, &world.redactor));

@@ -73,11 +73,14 @@ impl Note {
     pub fn landed(rendered: &Rendered, outcome: &Outcome) -> Option<Self> {
         let attempt = Attempt { took: Some(outcome.took), ..rendered.attempt.clone()? };
         let fate = match outcome.verdict {
-            Verdict::Landed => Fate::Released,
-            Verdict::Superseded | Verdict::Waiting => return None,
+            _ if outcome.has_landed(&rendered.id) => Fate::Released,
+            Verdict::Landed | Verdict::Superseded | Verdict::Waiting => return None,
             // What did not change stands as it stood.
-            Verdict::Undone | Verdict::Held if attempt.action.is_none() => return None,
-            Verdict::Undone => Fate::TakenBack(texts(&outcome.failures)),
+            _ if attempt.action.is_none() => return None,
+            Verdict::Partly if !outcome.landing.has_tried(&rendered.id) => {
+                return Self::refused(rendered, &outcome.failures);
+            }
+            Verdict::Partly | Verdict::Undone => Fate::TakenBack(texts(&outcome.failures)),
             Verdict::Held => Fate::Stuck(texts(&outcome.failures)),
         };
         Some(Self::Tried(Box::new(attempt), fate))

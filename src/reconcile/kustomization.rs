@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apply::journal::Attempt;
+use apply::report::Step;
 use apply::{Base, Candidate, Cluster, Journal, Outcome, Prepared, Verdict};
 use jiff::Timestamp;
 use manifest::Object;
@@ -106,7 +108,7 @@ impl Turn<'_> {
         let job = Job { object: self.object, spec: &self.spec, source: &source, landed: landed.as_deref(), user };
         match pipeline::compile(&job, &self.shared.world).await {
             Ok(compiled) => self.land(&source, compiled, &mut journal).await,
-            Err(report) => Ok(self.failed_to_compile(&source, report, &journal).await),
+            Err(report) => Ok(self.failed_to_compile(&source, report)),
         }
     }
 
@@ -164,7 +166,7 @@ impl Turn<'_> {
 
     /// Tells what came of a landing that an earlier reconciliation, or an earlier process, had begun.
     fn resumed(&mut self, outcome: Outcome) -> Told {
-        let is_over = matches!(outcome.verdict, Verdict::Landed | Verdict::Undone);
+        let is_over = matches!(outcome.verdict, Verdict::Landed | Verdict::Partly | Verdict::Undone);
         let told = self.after(&outcome);
         // Something newer may have come meanwhile.
         if is_over { at_once(told) } else { told }
@@ -271,10 +273,15 @@ impl Turn<'_> {
             Ok(prepared) => prepared,
             Err(failures) => {
                 triggers::refused(self.shared, &compiled, &failures);
+                triggers::not_compiled(self.shared, &compiled.problems);
                 let read_set = ReadSet::from_value(&compiled.candidate.read_set);
                 return Ok(self.not_accepted(source, &read_set, &failures));
             }
         };
+        triggers::not_compiled(self.shared, &compiled.problems);
+        if let Some(attempt) = journal.attempt().filter(|_| journal.knows(&prepared)) {
+            return Ok(self.held_still(attempt));
+        }
         let superseded = inputs::newer_revision(self, &source.name, &source.digest);
         let outcome = landing::land(prepared, journal, &self.site(superseded)).await?;
         self.shared.units.looked_at(&self.unit());
@@ -313,7 +320,7 @@ impl Turn<'_> {
         let next = match outcome.verdict {
             Verdict::Landed if outcome.failures.is_empty() => Next::After(self.interval()),
             Verdict::Superseded => Next::After(Duration::ZERO),
-            _ => Next::After(self.retry_interval()),
+            _ => Next::After(self.again(&outcome.failures)),
         };
         Told::status(&self.status, events, next)
     }
@@ -328,18 +335,11 @@ impl Turn<'_> {
         Facts { moment: self.moment(), is_current, revision, digest, took: self.began.elapsed() }
     }
 
-    /// The server is asked about what is known all the same, so that everything is told at once.
-    async fn failed_to_compile(&mut self, source: &Fetched, report: Report, journal: &Journal) -> Told {
+    fn failed_to_compile(&mut self, source: &Fetched, report: Report) -> Told {
         let why = crate::status::reason_of_compile(&report.problems);
-        let mut problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
+        let problems: Vec<String> = report.problems.iter().map(ToString::to_string).collect();
         let is_transient = report.is_transient();
-        if let Some(known) = report.known
-            && let Err(failures) = self.prepare(known, &self.base(journal)).await
-        {
-            problems.extend(tell::texts(&failures));
-        }
         let message = self.shared.world.redactor.redact(&list("nothing was written", &problems)).into_owned();
-        triggers::not_compiled(self.shared, &report.problems);
         self.shared.units.failed(self.unit(), report.read_set, is_transient);
         let told = self.not_ready(source, why, &message);
         let again = self.retry_interval().min(LONGEST_WAIT);
@@ -356,7 +356,23 @@ impl Turn<'_> {
         let facts = self.facts(&source.revision, read_set);
         let event = tell::refused(&mut self.status, why, &message, &facts);
         let events = if is_news { vec![event] } else { Vec::new() };
-        Told::status(&self.status, events, Next::After(self.retry_interval()))
+        Told::status(&self.status, events, Next::After(self.again(failures)))
+    }
+
+    /// What has landed in part is as it was, and so is what it holds.
+    fn held_still(&mut self, attempt: &Attempt) -> Told {
+        let moment = self.moment();
+        let event = tell::held_before(&mut self.status, attempt, moment);
+        let is_news = !self.says_already(&event.reason, &event.message);
+        let next = if attempt.transient { self.retry_interval().min(LONGEST_WAIT) } else { self.interval() };
+        Told::status(&self.status, if is_news { vec![event] } else { Vec::new() }, Next::After(next))
+    }
+
+    /// When to try again. Nobody tells when a store has something new.
+    fn again(&self, failures: &[apply::Failure]) -> Duration {
+        let asks = |failure: &apply::Failure| failure.transient && failure.step == Step::Expand;
+        let longest = if failures.iter().any(asks) { LONGEST_WAIT } else { Duration::MAX };
+        self.retry_interval().min(longest)
     }
 
     fn came_to(&mut self, why: &str, revision: &str) {

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apply::{Action, Declarer, Failure, Outcome, Verdict};
+use apply::{Action, Declarer, Failure, Outcome};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
@@ -104,8 +104,7 @@ pub fn landed(shared: &Arc<Shared>, outcome: &Outcome, compiled: &Compiled) {
         .map(|change| (change.desired.declarer.clone(), change.action))
         .filter(|(declarer, _)| matches!(declarer, Declarer::ExternalSecret(_)))
         .collect();
-    let has_landed = outcome.verdict == Verdict::Landed;
-    for external in compiled.externals.iter().filter(|_| has_landed) {
+    for external in compiled.externals.iter().filter(|external| outcome.has_landed(&external.id)) {
         let action = actions.get(&Declarer::ExternalSecret(external.id.clone())).copied();
         let key = part(Kind::ExternalSecret, &external.id);
         let is_written = outcome.changed().any(|(id, _)| id == external.id);

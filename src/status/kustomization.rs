@@ -1,6 +1,6 @@
 //! The status of a Kustomization, as kustomize-controller writes it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use apply::journal::Attempt;
@@ -137,6 +137,7 @@ pub fn landed(status: &mut KustomizationStatus, outcome: &Outcome, has_health: b
     status.last_attempted_revision = Some(facts.revision.into());
     match outcome.verdict {
         Verdict::Landed => whole(status, outcome, has_health, facts),
+        Verdict::Partly => partly(status, outcome, facts),
         Verdict::Superseded => Vec::new(),
         Verdict::Undone | Verdict::Held | Verdict::Waiting => vec![held(status, outcome, facts)],
     }
@@ -170,6 +171,41 @@ fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, 
     events
 }
 
+/// Some parcels have landed; the others are as they were, and so are their entries in the inventory.
+fn partly(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) -> Vec<Event> {
+    let before = status.inventory.replace(inventory(&outcome.landing));
+    let gone: BTreeSet<String> = outcome.pruned.iter().map(ObjectId::inventory).collect();
+    let kept = before.into_iter().flat_map(|before| before.entries.0).filter(|entry| !gone.contains(&entry.id));
+    add(status, kept.map(|entry| (entry.id, entry.version)).collect());
+    keep_left(status, outcome);
+    let mut events: Vec<Event> = changes(outcome).map(|message| info(facts, &message)).into_iter().collect();
+    let why = reason_of(&outcome.failures);
+    let names = outcome.landing.parcels.names(&outcome.landing.held);
+    let mut message = list(&landed_without(status, facts.revision, &names), &texts(&outcome.failures));
+    message.push_str(&left_in_place(outcome));
+    unhealthy(status, facts.moment, why, &message);
+    facts.moment.stopped(&mut status.conditions, why, &message);
+    remember(status, why, facts);
+    events.push(Event::warning(why, message).at(GROUP, facts.revision));
+    events
+}
+
+/// Names of parcels that are told.
+const NAMES: usize = 5;
+
+fn landed_without(status: &KustomizationStatus, revision: &str, names: &[String]) -> String {
+    let good = status.last_applied_revision.as_deref().unwrap_or("nothing");
+    let (shown, more) = names.split_at(names.len().min(NAMES));
+    let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
+    let word = if names.len() == 1 { "parcel" } else { "parcels" };
+    format!("held at {good}: revision {revision} landed without {word} {}{more}", shown.join(", "))
+}
+
+fn left_in_place(outcome: &Outcome) -> String {
+    let left: Vec<String> = outcome.left_in_place.iter().map(|at| at.id().to_string()).collect();
+    if left.is_empty() { String::new() } else { format!("\nleft in place: {}", left.join(", ")) }
+}
+
 /// What has landed stands, though nobody came to tell it, or something else was told since. What more the inventory holds
 /// is left to the prune.
 pub fn stands(status: &mut KustomizationStatus, landing: &Landing, has_health: bool, facts: &Facts<'_>) {
@@ -201,23 +237,23 @@ fn held(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) 
         Verdict::Waiting => format!("revision {} is applied and not healthy yet", facts.revision),
         _ => format!("revision {} was left as it stands", facts.revision),
     };
-    let mut message = list(&summary, &texts(&outcome.failures));
-    if !outcome.left_in_place.is_empty() {
-        let left: Vec<String> = outcome.left_in_place.iter().map(ToString::to_string).collect();
-        message.push_str(&format!("\nleft in place: {}", left.join(", ")));
-        keep_left(status, outcome);
-    }
+    let message = list(&summary, &texts(&outcome.failures)) + &left_in_place(outcome);
+    keep_left(status, outcome);
     unhealthy(status, facts.moment, why, &message);
     facts.moment.stopped(&mut status.conditions, why, &message);
     remember(status, why, facts);
     Event::warning(why, message).at(GROUP, facts.revision)
 }
 
-/// A landing was taken back by a process that did not come to tell it.
+/// A landing was taken back, or landed in part, and that is told again.
 pub fn held_before(status: &mut KustomizationStatus, attempt: &Attempt, moment: Moment) -> Event {
     let why = reason_of_step(Some(attempt.step));
     let good = status.last_applied_revision.as_deref().unwrap_or("nothing");
-    let message = list(&format!("held at {good}: revision {} was taken back", attempt.revision), &attempt.failures);
+    let summary = match attempt.held.as_slice() {
+        [] => format!("held at {good}: revision {} was taken back", attempt.revision),
+        names => landed_without(status, &attempt.revision, names),
+    };
+    let message = list(&summary, &attempt.failures);
     status.last_attempted_revision = Some(attempt.revision.clone());
     unhealthy(status, moment, why, &message);
     not_ready(status, moment, why, &message).at(GROUP, &attempt.revision)
@@ -271,8 +307,8 @@ fn keep_in_inventory(status: &mut KustomizationStatus, outcome: &Outcome) {
 
 /// What undo leaves in place stays known, so that it is pruned once nobody declares it.
 fn keep_left(status: &mut KustomizationStatus, outcome: &Outcome) {
-    let left = outcome.landing.changes().map(|c| &c.desired.object).filter(|o| outcome.left_in_place.contains(&o.id()));
-    add(status, left.map(|object| (object.id().inventory(), object.gvk().version)).collect());
+    let left = outcome.left_in_place.iter().map(|at| (at.id().inventory(), at.gvk.version.clone()));
+    add(status, left.collect());
 }
 
 fn add(status: &mut KustomizationStatus, more: Vec<(String, String)>) {

@@ -1,6 +1,7 @@
 //! A landing as bytes, for the journal alone: the one place where plaintext is put into a serial form, which the
 //! journal's store encrypts before it goes anywhere.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use manifest::{Gvk, Object, ObjectId, Origin};
@@ -9,9 +10,11 @@ use serde_json::Value;
 
 use crate::cleanup::Cleanup;
 use crate::cluster::Reference;
-use crate::desired::{Behaviour, Declarer, Desired, HealthScope, Hook, OnFailure, Policy, Put, Reading};
+use crate::desired::{Behaviour, Declarer, Desired, HealthScope, Hook, LandingScope, OnFailure, Policy, Put, Reading};
+use crate::parcels::{Parcel, Parcels};
 use crate::plan::{Action, Change, Landing, Prior, Proof, Stale, Step};
-use crate::stamp::Stamp;
+use crate::report::{self, Failure};
+use crate::stamp::{Stamp, Stamps};
 
 /// The bytes of a landing.
 pub(crate) fn encode(landing: &Landing) -> Vec<u8> {
@@ -31,9 +34,37 @@ struct StoredLanding {
     input: String,
     read_set: Value,
     steps: Vec<StoredStep>,
-    stale: Vec<(StoredReference, StoredDeclarer)>,
+    stale: Vec<StoredStale>,
     stamps: Vec<StoredStamp>,
+    stamps_before: Vec<StoredStamp>,
     behaviour: StoredBehaviour,
+    parcels: Vec<StoredParcel>,
+    held: BTreeSet<usize>,
+    failures: Vec<StoredFailure>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredStale {
+    reference: StoredReference,
+    declarer: StoredDeclarer,
+    landed: Option<Box<StoredDesired>>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredParcel {
+    name: String,
+    members: Vec<String>,
+    needs: BTreeSet<usize>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredFailure {
+    step: report::Step,
+    id: Option<String>,
+    file: Option<String>,
+    line: u32,
+    message: String,
+    transient: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,6 +77,7 @@ struct StoredStamp {
 #[derive(Serialize, Deserialize)]
 struct StoredBehaviour {
     prune: bool,
+    by_parcel: bool,
     on_failure: String,
     health: Option<Vec<StoredReference>>,
     health_all: bool,
@@ -138,19 +170,18 @@ fn millis(duration: Duration) -> u64 {
 
 impl From<&Landing> for StoredLanding {
     fn from(landing: &Landing) -> Self {
-        let stamps = landing.stamps.iter().map(|(id, stamp)| StoredStamp {
-            id: id.inventory(),
-            seals: stamp.seals.clone(),
-            value: stamp.value.clone(),
-        });
         Self {
             revision: landing.revision.clone(),
             input: landing.input.clone(),
             read_set: landing.read_set.clone(),
             steps: landing.steps.iter().map(Into::into).collect(),
-            stale: landing.stale.iter().map(|s| ((&s.reference).into(), (&s.declarer).into())).collect(),
-            stamps: stamps.collect(),
+            stale: landing.stale.iter().map(Into::into).collect(),
+            stamps: stored_stamps(&landing.stamps),
+            stamps_before: stored_stamps(&landing.stamps_before),
             behaviour: (&landing.behaviour).into(),
+            parcels: landing.parcels.list().iter().map(Into::into).collect(),
+            held: landing.held.clone(),
+            failures: landing.failures.iter().map(Into::into).collect(),
         }
     }
 }
@@ -159,19 +190,95 @@ impl TryFrom<StoredLanding> for Landing {
     type Error = serde_json::Error;
 
     fn try_from(stored: StoredLanding) -> Result<Self, Self::Error> {
-        let stale = stored
-            .stale
-            .into_iter()
-            .map(|(reference, declarer)| Ok(Stale { reference: reference.into(), declarer: declarer.try_into()? }));
-        let stamps = stored.stamps.into_iter().map(|s| Ok((id(&s.id)?, Stamp { seals: s.seals, value: s.value })));
+        let parcels = stored.parcels.into_iter().map(TryInto::try_into).collect::<Result<_, Self::Error>>()?;
         Ok(Self {
             revision: stored.revision,
             input: stored.input,
             read_set: stored.read_set,
             steps: stored.steps.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
-            stale: stale.collect::<Result<_, Self::Error>>()?,
-            stamps: stamps.collect::<Result<_, Self::Error>>()?,
+            stale: stored.stale.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            stamps: stamps(stored.stamps)?,
+            stamps_before: stamps(stored.stamps_before)?,
             behaviour: stored.behaviour.try_into()?,
+            parcels: Parcels::from_list(parcels),
+            held: stored.held,
+            failures: stored.failures.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+        })
+    }
+}
+
+fn stored_stamps(stamps: &Stamps) -> Vec<StoredStamp> {
+    let stored = |(id, stamp): (&ObjectId, &Stamp)| StoredStamp {
+        id: id.inventory(),
+        seals: stamp.seals.clone(),
+        value: stamp.value.clone(),
+    };
+    stamps.iter().map(stored).collect()
+}
+
+fn stamps(stored: Vec<StoredStamp>) -> Result<Stamps, serde_json::Error> {
+    stored.into_iter().map(|s| Ok((id(&s.id)?, Stamp { seals: s.seals, value: s.value }))).collect()
+}
+
+impl From<&Stale> for StoredStale {
+    fn from(stale: &Stale) -> Self {
+        Self {
+            reference: (&stale.reference).into(),
+            declarer: (&stale.declarer).into(),
+            landed: stale.landed.as_deref().map(|desired| Box::new(desired.into())),
+        }
+    }
+}
+
+impl TryFrom<StoredStale> for Stale {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredStale) -> Result<Self, Self::Error> {
+        let landed = stored.landed.map(|desired| (*desired).try_into().map(Box::new)).transpose()?;
+        Ok(Self { reference: stored.reference.into(), declarer: stored.declarer.try_into()?, landed })
+    }
+}
+
+impl From<&Parcel> for StoredParcel {
+    fn from(parcel: &Parcel) -> Self {
+        let members = parcel.members.iter().map(ObjectId::inventory).collect();
+        Self { name: parcel.name.clone(), members, needs: parcel.needs.clone() }
+    }
+}
+
+impl TryFrom<StoredParcel> for Parcel {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredParcel) -> Result<Self, Self::Error> {
+        let members = stored.members.iter().map(|text| id(text)).collect::<Result<_, _>>()?;
+        Ok(Self { name: stored.name, members, needs: stored.needs })
+    }
+}
+
+impl From<&Failure> for StoredFailure {
+    fn from(failure: &Failure) -> Self {
+        let origin = failure.origin.as_ref();
+        Self {
+            step: failure.step,
+            id: failure.id.as_ref().map(ObjectId::inventory),
+            file: origin.map(|origin| origin.file.clone()),
+            line: origin.map(|origin| origin.line).unwrap_or_default(),
+            message: failure.message.clone(),
+            transient: failure.transient,
+        }
+    }
+}
+
+impl TryFrom<StoredFailure> for Failure {
+    type Error = serde_json::Error;
+
+    fn try_from(stored: StoredFailure) -> Result<Self, Self::Error> {
+        Ok(Self {
+            step: stored.step,
+            id: stored.id.map(|text| id(&text)).transpose()?,
+            origin: stored.file.map(|file| Origin { file, line: stored.line }),
+            message: stored.message,
+            transient: stored.transient,
         })
     }
 }
@@ -189,6 +296,7 @@ impl From<&Behaviour> for StoredBehaviour {
         };
         Self {
             prune: behaviour.prune,
+            by_parcel: behaviour.scope == LandingScope::Parcel,
             on_failure: on_failure.into(),
             health,
             health_all: behaviour.health == HealthScope::All,
@@ -217,6 +325,7 @@ impl TryFrom<StoredBehaviour> for Behaviour {
         };
         Ok(Self {
             prune: stored.prune,
+            scope: if stored.by_parcel { LandingScope::Parcel } else { LandingScope::Unit },
             on_failure,
             health,
             timeout: Duration::from_millis(stored.timeout_ms),

@@ -13,7 +13,7 @@ use manifest::{Object, ObjectId};
 use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
 use crate::context::{Context, Progress, Waited};
-use crate::desired::{Desired, Hook, OnFailure, Put, Reading};
+use crate::desired::{Desired, Hook, Put, Reading};
 use crate::journal::{Journal, Open};
 use crate::order;
 use crate::plan::{self, Action, Change, Landing, Step};
@@ -25,44 +25,34 @@ const PARALLEL_WRITES: usize = 8;
 /// Annotation on a hook's object that tells which landing made it.
 pub const LANDING: &str = "lockstep.dev/landing";
 
-/// Writes the open landing of `journal`. Returns the failures that `on-failure: continue` went past.
-///
-/// # Errors
-/// The failures that stopped it.
-pub(crate) async fn commit(
+/// Takes steps of one batch, as far as they are not taken back. Returns what failed.
+pub(crate) async fn run(
     open: &Open,
+    steps: Range<usize>,
     journal: &mut Journal,
     ctx: &Context<'_>,
-) -> Result<Vec<Failure>, Vec<Failure>> {
-    let landing = open.landing.clone();
-    let mut deadline = ctx.clock.now() + landing.behaviour.timeout;
-    let goes_on = landing.behaviour.on_failure == OnFailure::Continue;
-    let mut failures = Vec::new();
-    let mut index = 0;
-    while index < landing.steps.len() {
-        let batch = batch(&landing.steps, index);
-        let began = ctx.clock.now();
-        let failed = match &landing.steps[index] {
-            Step::Apply(_) => apply_all(&landing, index..index + batch, ctx, deadline).await,
-            Step::Put(put) => write_record(put, ctx, deadline).await.err().into_iter().collect(),
-            Step::Hook(_) => hook_step(open, index, journal, ctx, deadline).await,
-            Step::Await(targets, reading, timeout) => wait_for(targets, *reading, *timeout, &landing, ctx).await,
-        };
-        // A wait has its own limit; the writes keep theirs.
-        if matches!(landing.steps[index], Step::Hook(_) | Step::Await(..)) {
-            deadline += ctx.clock.now().saturating_sub(began);
+    deadline: Duration,
+) -> Vec<Failure> {
+    let landing = &open.landing;
+    let is_over = |step: &Step| step.id().is_some_and(|id| landing.parcels.is_in(&id, &open.undone));
+    let index = steps.start;
+    match &landing.steps[index] {
+        Step::Apply(_) => {
+            let changes = landing.steps[steps].iter().filter(|step| !is_over(step)).filter_map(Step::change);
+            apply_all(changes, landing, ctx, deadline).await
         }
-        failures.extend(failed);
-        if !failures.is_empty() && !goes_on {
-            return Err(failures);
+        step if is_over(step) => Vec::new(),
+        Step::Put(put) => write_record(put, ctx, deadline).await.err().into_iter().collect(),
+        Step::Hook(_) => hook_step(open, index, journal, ctx, deadline).await,
+        Step::Await(targets, reading, timeout) => {
+            let rest = targets.iter().filter(|at| !landing.parcels.is_in(&at.id(), &open.undone));
+            wait_for(rest.cloned().collect(), *reading, *timeout, landing, ctx).await
         }
-        index += batch;
     }
-    Ok(failures)
 }
 
 /// How many steps from `start` on can be taken side by side.
-fn batch(steps: &[Step], start: usize) -> usize {
+pub(crate) fn batch(steps: &[Step], start: usize) -> usize {
     let place = |step: &Step| match step {
         Step::Apply(change) => Some((order::place(&change.desired.object.gvk()), change.desired.declarer.clone())),
         _ => None,
@@ -71,9 +61,14 @@ fn batch(steps: &[Step], start: usize) -> usize {
     steps[start..].iter().take_while(|step| place(step).as_ref() == Some(&first)).count()
 }
 
-async fn apply_all(landing: &Landing, steps: Range<usize>, ctx: &Context<'_>, deadline: Duration) -> Vec<Failure> {
+async fn apply_all(
+    changes: impl Iterator<Item = &Change>,
+    landing: &Landing,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Vec<Failure> {
     let cleanup = &landing.behaviour.cleanup;
-    let written = landing.steps[steps].iter().filter_map(Step::change).filter(|change| change.is_written());
+    let written = changes.filter(|change| change.is_written());
     let writes: Vec<BoxFuture<'_, _>> =
         written.map(|change| apply_one(change, cleanup, ctx, deadline).boxed()).collect();
     let results: Vec<Result<(), Failure>> = stream::iter(writes).buffered(PARALLEL_WRITES).collect().await;
@@ -321,14 +316,14 @@ async fn start_hook(
 
 /// Waits for objects that later steps need. Only those that the landing writes can have become unhealthy by it.
 async fn wait_for(
-    targets: &[Reference],
+    mut targets: Vec<Reference>,
     reading: Reading,
     timeout: Duration,
     landing: &Landing,
     ctx: &Context<'_>,
 ) -> Vec<Failure> {
     let written: Vec<Reference> = landing.changes().filter(|c| c.is_written()).map(|c| c.desired.reference()).collect();
-    let targets: Vec<Reference> = targets.iter().filter(|target| written.contains(target)).cloned().collect();
+    targets.retain(|target| written.contains(target));
     if targets.is_empty() {
         return Vec::new();
     }
@@ -338,7 +333,10 @@ async fn wait_for(
     {
         return vec![Failure::general(At::Commit, error.to_string(), error.is_transient())];
     }
-    let failures = unhealthy(At::Commit, landing, waited);
+    let mut failures = unhealthy(At::Commit, landing, waited);
+    if failures.iter().any(|failure| !failure.transient) {
+        failures.retain(|failure| !failure.transient);
+    }
     // A release that was not ready in time is taken back, and would be no sooner ready the next time.
     let is_final = matches!(reading, Reading::Release | Reading::ReleaseJobs);
     failures.into_iter().map(|failure| Failure { transient: failure.transient && !is_final, ..failure }).collect()

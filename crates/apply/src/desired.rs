@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::cleanup::Cleanup;
 use crate::cluster::Reference;
+use crate::report::Failure;
 
 /// Who declares an object within a unit. Decides which inventory lists it and when it may be pruned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -153,6 +154,8 @@ pub struct Candidate {
     pub releases: Vec<Release>,
     /// Objects to delete, besides those that the plan finds stale.
     pub removals: Vec<Removal>,
+    /// What went wrong when the candidate was made, and is known to concern some objects only: these are held.
+    pub failures: Vec<Failure>,
 }
 
 /// How a unit lands; from its spec and its `lockstep.dev/` annotations.
@@ -160,6 +163,8 @@ pub struct Candidate {
 pub struct Behaviour {
     /// Deletes what the last revision had and this one has not.
     pub prune: bool,
+    /// What lands together.
+    pub scope: LandingScope,
     /// What happens when a landing fails.
     pub on_failure: OnFailure,
     /// Which objects must become healthy.
@@ -178,6 +183,7 @@ impl Default for Behaviour {
     fn default() -> Self {
         Self {
             prune: false,
+            scope: LandingScope::Unit,
             on_failure: OnFailure::Revert,
             health: HealthScope::None,
             timeout: Duration::from_secs(300),
@@ -186,6 +192,16 @@ impl Default for Behaviour {
             cleanup: Cleanup::default(),
         }
     }
+}
+
+/// What lands together (`lockstep.dev/scope`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum LandingScope {
+    /// Each parcel by itself: one that fails is held alone, with what depends on it.
+    Parcel,
+    /// The whole unit.
+    #[default]
+    Unit,
 }
 
 /// What happens when a landing that has begun fails (`lockstep.dev/on-failure`).

@@ -9,7 +9,7 @@
 //!
 //! **Assumptions.** The store seals what it is given: bodies hold the bytes of Secrets.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -20,6 +20,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::codec;
 use crate::plan::Landing;
+use crate::prepare::Prepared;
 use crate::report::{Failure, Step};
 
 /// Largest piece that is stored as one: a Secret may hold 1 MiB.
@@ -117,18 +118,32 @@ struct BodyReference {
 }
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
+struct LandedHeader {
+    body: BodyReference,
+    /// Parcels that were taken back.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    undone: BTreeSet<usize>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct OpenHeader {
     body: BodyReference,
     phase: Phase,
     /// Indexes of the hooks that have run.
     hooks: BTreeSet<usize>,
+    /// Parcels that are being taken back, or have been.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    undone: BTreeSet<usize>,
 }
 
-/// A landing that failed and was taken back: not to be tried again before an input changes.
+/// A landing that failed, or of which parcels did: not to be tried again before an input changes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Attempt {
     /// Its revision.
     pub revision: String,
+    /// Names of the parcels that are held; none when all of it was taken back.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub held: Vec<String>,
     /// What it had read.
     pub read_set: serde_json::Value,
     /// The step that failed first.
@@ -143,21 +158,22 @@ pub struct Attempt {
 struct Header {
     unit: String,
     epoch: u64,
-    landed: Option<BodyReference>,
+    landed: Option<LandedHeader>,
     open: Option<OpenHeader>,
     attempt: Option<Attempt>,
 }
 
 impl Attempt {
-    /// What is kept of a landing that failed.
-    fn of(landing: &Landing, failures: &[Failure]) -> Self {
+    /// What is kept of a landing of which the parcels `held` failed.
+    fn of(landing: &Landing, held: &BTreeSet<usize>, failures: &[Failure]) -> Self {
+        let is_whole = held.len() == landing.parcels.count();
         Self {
             revision: landing.revision.clone(),
+            held: if is_whole { Vec::new() } else { landing.parcels.names(held) },
             read_set: landing.read_set.clone(),
             step: failures.first().map_or(Step::Undo, |failure| failure.step),
             failures: failures.iter().map(ToString::to_string).collect(),
-            // One that will not pass holds all: trying again would restart what becomes healthy, for nothing.
-            transient: failures.iter().all(|failure| failure.transient),
+            transient: may_pass(landing, failures),
         }
     }
 
@@ -176,6 +192,8 @@ pub struct Open {
     pub phase: Phase,
     /// Steps that are hooks and have run.
     pub hooks: BTreeSet<usize>,
+    /// Parcels that are being taken back, or have been.
+    pub undone: BTreeSet<usize>,
 }
 
 /// The journal of one unit.
@@ -204,7 +222,10 @@ impl Journal {
         }
         header.epoch = epoch;
         let mut journal = Self { store, header, version, landed: None, open: None };
-        journal.landed = journal.body(journal.header.landed.as_ref()).await?;
+        let landed = journal.header.landed.clone();
+        if let Some(LandedHeader { body, undone }) = landed {
+            journal.landed = journal.body(Some(&body)).await?.map(|landing| holding(landing, &undone));
+        }
         journal.open = journal.body(journal.header.open.as_ref().map(|open| &open.body)).await?;
         journal.sweep().await?;
         Ok(journal)
@@ -234,12 +255,26 @@ impl Journal {
     /// The landing that was begun and not ended.
     pub fn open(&self) -> Option<Open> {
         let header = self.header.open.as_ref()?;
-        Some(Open { landing: self.open.clone()?, phase: header.phase, hooks: header.hooks.clone() })
+        let (hooks, undone) = (header.hooks.clone(), header.undone.clone());
+        Some(Open { landing: self.open.clone()?, phase: header.phase, hooks, undone })
     }
 
     /// The landing that failed last, unless one has succeeded since.
     pub fn attempt(&self) -> Option<&Attempt> {
         self.header.attempt.as_ref()
+    }
+
+    /// Whether a landing that holds parcels would write nothing, and say nothing new of what it holds.
+    pub fn knows(&self, prepared: &Prepared) -> bool {
+        let landing = prepared.landing();
+        let is_same = |attempt: &Attempt| {
+            attempt.revision == landing.revision
+                && attempt.failures == landing.failures.iter().map(ToString::to_string).collect::<Vec<_>>()
+        };
+        self.header.open.is_none()
+            && !landing.held.is_empty()
+            && landing.is_empty()
+            && self.attempt().is_some_and(is_same)
     }
 
     /// Writes the intent of a landing. One that is still open is superseded by it.
@@ -248,7 +283,7 @@ impl Journal {
     /// When the store fails; then nothing was begun.
     pub async fn begin(&mut self, landing: Landing, phase: Phase) -> Result<Arc<Landing>, StoreError> {
         let body = self.store_body(&landing).await?;
-        let open = OpenHeader { body, phase, hooks: BTreeSet::new() };
+        let open = OpenHeader { body, phase, hooks: BTreeSet::new(), undone: BTreeSet::new() };
         self.write(Header { open: Some(open), ..self.header.clone() }).await?;
         let landing = Arc::new(landing);
         self.open = Some(landing.clone());
@@ -280,30 +315,38 @@ impl Journal {
         self.write(header).await
     }
 
-    /// Makes the open landing the last-good one.
+    /// Makes the open landing the last-good one, but for the parcels that were taken back. `failures` says why those, and
+    /// the ones that it held from the start, did not land.
     ///
     /// # Errors
     /// When the store fails; then it is still open.
-    pub async fn conclude(&mut self) -> Result<(), StoreError> {
-        let Some(open) = self.header.open.clone() else { return Ok(()) };
-        let header = Header { landed: Some(open.body), open: None, attempt: None, ..self.header.clone() };
-        self.write(header).await?;
-        self.landed = self.open.take();
+    pub async fn conclude(&mut self, failures: &[Failure]) -> Result<(), StoreError> {
+        let (Some(open), Some(landing)) = (self.header.open.clone(), self.open.clone()) else { return Ok(()) };
+        let landing = holding(landing, &open.undone);
+        let attempt = (!landing.held.is_empty()).then(|| Attempt::of(&landing, &landing.held, failures));
+        let landed = LandedHeader { body: open.body, undone: open.undone };
+        self.write(Header { landed: Some(landed), open: None, attempt, ..self.header.clone() }).await?;
+        self.open = None;
+        self.landed = Some(landing);
         self.sweep().await
     }
 
-    /// Turns the open landing back: from here on it is only undone. Keeps why.
+    /// Turns parcels of the open landing back: from here on they are only undone. Keeps why.
     ///
     /// # Errors
     /// When the store fails; then the landing is where it was.
-    pub async fn turn_back(&mut self, failures: &[Failure]) -> Result<(), StoreError> {
-        let Some(landing) = &self.open else { return Ok(()) };
+    pub async fn turn_back(&mut self, parcels: &BTreeSet<usize>, failures: &[Failure]) -> Result<(), StoreError> {
+        let Some(landing) = self.open.clone() else { return Ok(()) };
         let mut header = self.header.clone();
-        match &mut header.open {
-            Some(open) if open.phase != Phase::Undo => open.phase = Phase::Undo,
-            _ => return Ok(()),
+        let Some(open) = &mut header.open else { return Ok(()) };
+        let undone: BTreeSet<usize> = open.undone.union(parcels).copied().collect();
+        let held = undone.union(&landing.held).copied().collect::<BTreeSet<_>>();
+        let phase = if held.len() == landing.parcels.count() { Phase::Undo } else { open.phase };
+        if undone == open.undone && phase == open.phase {
+            return Ok(());
         }
-        header.attempt = Some(Attempt::of(landing, failures));
+        (open.undone, open.phase) = (undone, phase);
+        header.attempt = Some(Attempt::of(&landing, &held, failures));
         self.write(header).await
     }
 
@@ -340,7 +383,7 @@ impl Journal {
         let name = format!("{}-{}", name(&self.header.unit), &digest(&plain)[..16]);
         // The same drift, put right once more: sealed anew, the header would not know the body that it names.
         let open = self.header.open.as_ref().map(|open| &open.body);
-        if let Some(same) = [self.header.landed.as_ref(), open].into_iter().flatten().find(|body| body.name == name) {
+        if let Some(same) = [self.landed_body(), open].into_iter().flatten().find(|body| body.name == name) {
             return Ok(same.clone());
         }
         let sealed = self.store.seal(&plain)?;
@@ -357,6 +400,10 @@ impl Journal {
             chunks.push(digest(chunk));
         }
         Ok(BodyReference { name, chunks, inline: None })
+    }
+
+    fn landed_body(&self) -> Option<&BodyReference> {
+        self.header.landed.as_ref().map(|landed| &landed.body)
     }
 
     async fn body(&self, reference: Option<&BodyReference>) -> Result<Option<Arc<Landing>>, StoreError> {
@@ -382,7 +429,7 @@ impl Journal {
         let header = name(&self.header.unit);
         let open = self.header.open.as_ref().map(|open| &open.body);
         let kept: Vec<String> =
-            [self.header.landed.as_ref(), open].into_iter().flatten().map(|body| format!("{}-", body.name)).collect();
+            [self.landed_body(), open].into_iter().flatten().map(|body| format!("{}-", body.name)).collect();
         for entry in self.store.list(&format!("{header}-")).await? {
             if !kept.iter().any(|prefix| entry.starts_with(prefix)) {
                 self.store.delete(&entry).await?;
@@ -390,6 +437,25 @@ impl Journal {
         }
         Ok(())
     }
+}
+
+/// Whether some parcel failed of nothing but what may pass. One failure that will not pass holds its whole parcel: trying
+/// again would restart what becomes healthy, for nothing.
+fn may_pass(landing: &Landing, failures: &[Failure]) -> bool {
+    let mut parcels: BTreeMap<usize, bool> = BTreeMap::new();
+    let mut all = !failures.is_empty();
+    for failure in failures {
+        match failure.id.as_ref().and_then(|id| landing.parcels.number_of(id)) {
+            Some(number) => *parcels.entry(number).or_insert(true) &= failure.transient,
+            None => all &= failure.transient,
+        }
+    }
+    all && (parcels.is_empty() || parcels.into_values().any(|may_pass| may_pass))
+}
+
+/// A landing without what was taken back.
+fn holding(landing: Arc<Landing>, undone: &BTreeSet<usize>) -> Arc<Landing> {
+    if undone.is_empty() { landing } else { Arc::new(Arc::unwrap_or_clone(landing).holding(undone)) }
 }
 
 /// Name of a unit's header. A digest, since units' names may be longer than a Secret's.

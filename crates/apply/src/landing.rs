@@ -3,8 +3,8 @@
 //! **Flow.** [`land`] takes what was prepared. [`resume`] takes what the journal holds open: it finishes a landing that
 //! was being written, awaited or pruned, and goes on undoing one that was being undone.
 //!
-//! **Guarantees.** Refused in prepare: nothing changed. Failed in commit or health: undone from the journal. Crashed
-//! anywhere: resume finishes or undoes it. If undo fails too, the outcome says which object stands where, and the journal
+//! **Guarantees.** Refused in prepare: nothing changed. Failed in commit or health: its parcel is undone from the journal,
+//! with what depends on it, and the others land. Crashed anywhere: resume finishes or undoes it. If undo fails too, the outcome says which object stands where, and the journal
 //! stays open for the next attempt.
 //!
 //! **Limit.** Kubernetes has no transaction over objects: between the first and the last write of a commit a client can
@@ -21,7 +21,7 @@ use crate::commit;
 use crate::context::{Context, Progress, Waited};
 use crate::desired::{Declarer, HealthScope, OnFailure, Reading};
 use crate::journal::{Attempt, Journal, Open, Phase, StoreError};
-use crate::plan::{self, Action, Change, Landing};
+use crate::plan::{self, Action, Change, Landing, Step};
 use crate::prepare::Prepared;
 use crate::prune;
 use crate::reads;
@@ -33,6 +33,8 @@ use crate::rollback;
 pub enum Verdict {
     /// All of it is in the cluster.
     Landed,
+    /// Some parcels are in the cluster; the others are at last-good.
+    Partly,
     /// It failed, and everything is back to last-good.
     Undone,
     /// It failed and was left as it stands, or could not be undone entirely: the failures say where.
@@ -48,12 +50,12 @@ pub enum Verdict {
 pub struct Outcome {
     /// How it ended.
     pub verdict: Verdict,
-    /// The landing that it is about.
+    /// The landing that it is about; once it has ended, without what was taken back.
     pub landing: Arc<Landing>,
     /// Everything that failed.
     pub failures: Vec<Failure>,
     /// Objects that were made and not deleted again by undo.
-    pub left_in_place: Vec<ObjectId>,
+    pub left_in_place: Vec<Reference>,
     /// Objects that were deleted because nobody declares them any more.
     pub pruned: Vec<ObjectId>,
     /// How long it took, since it was begun or resumed.
@@ -61,13 +63,18 @@ pub struct Outcome {
 }
 
 impl Outcome {
-    fn new(verdict: Verdict, landing: Arc<Landing>, failures: Vec<Failure>) -> Self {
-        Self { verdict, landing, failures, left_in_place: Vec::new(), pruned: Vec::new(), took: Duration::ZERO }
-    }
-
     /// Objects that were written, with what was done to them.
     pub fn changed(&self) -> impl Iterator<Item = (ObjectId, Action)> {
         self.landing.changes().filter(|c| c.is_written()).map(|c| (c.desired.object.id(), c.action))
+    }
+
+    /// Whether what the landing wants of an object is in the cluster.
+    pub fn has_landed(&self, id: &ObjectId) -> bool {
+        match self.verdict {
+            Verdict::Landed => true,
+            Verdict::Partly => !self.landing.holds(id),
+            Verdict::Undone | Verdict::Held | Verdict::Waiting | Verdict::Superseded => false,
+        }
     }
 }
 
@@ -79,7 +86,7 @@ pub async fn land(prepared: Prepared, journal: &mut Journal, ctx: &Context<'_>) 
     let first = if prepared.landing.is_empty() { Phase::Health } else { Phase::Commit };
     journal.begin(prepared.landing, first).await?;
     match journal.open() {
-        Some(open) => go_on(open, journal, ctx).await,
+        Some(open) => Work::new(open, journal, ctx).run().await,
         None => Err(StoreError::Unreadable { name: String::new(), message: "begun, but not open".into() }),
     }
 }
@@ -90,105 +97,202 @@ pub async fn land(prepared: Prepared, journal: &mut Journal, ctx: &Context<'_>) 
 /// When the journal cannot be written.
 pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<Outcome>, StoreError> {
     match journal.open() {
-        Some(open) if open.phase != Phase::Held => go_on(open, journal, ctx).await.map(Some),
+        Some(open) if open.phase != Phase::Held => Work::new(open, journal, ctx).run().await.map(Some),
         _ => Ok(None),
     }
 }
 
-async fn go_on(open: Open, journal: &mut Journal, ctx: &Context<'_>) -> Result<Outcome, StoreError> {
-    let began = ctx.clock.now();
-    let outcome = steps(open, journal, ctx).await?;
-    Ok(Outcome { took: ctx.clock.now().saturating_sub(began), ..outcome })
-}
-
-async fn steps(open: Open, journal: &mut Journal, ctx: &Context<'_>) -> Result<Outcome, StoreError> {
-    ctx.tell(Progress::Phase(open.phase));
-    let landing = open.landing.clone();
-    let mut passed = Vec::new();
-    match open.phase {
-        Phase::Undo | Phase::Held => {
-            let causes = journal.attempt().map(Attempt::causes).unwrap_or_default();
-            return take_back(landing, causes, journal, ctx).await;
-        }
-        Phase::Prune => return finish(landing, Vec::new(), journal, ctx).await,
-        Phase::Health => {}
-        Phase::Commit => match commit::commit(&open, journal, ctx).await {
-            Ok(failures) => passed = failures,
-            Err(failures) => return fail(landing, failures, journal, ctx).await,
-        },
-    }
-    let targets = health_targets(&landing);
-    if !targets.is_empty() {
-        journal.advance(Phase::Health).await?;
-        ctx.tell(Progress::Phase(Phase::Health));
-        let waited = ctx.health.wait(&targets, Reading::Unit, landing.behaviour.timeout).await;
-        let goes_on = landing.behaviour.on_failure == OnFailure::Continue;
-        let has_failed = matches!(&waited, Waited::Unhealthy { failed, .. } if !failed.is_empty());
-        let is_superseded = waited == Waited::Superseded;
-        let failures = commit::unhealthy(At::Health, &landing, waited);
-        match (is_superseded, failures.is_empty(), has_failed) {
-            (true, ..) => return Ok(Outcome::new(Verdict::Superseded, landing, Vec::new())),
-            (_, true, _) => {}
-            _ if goes_on => passed.extend(failures),
-            (.., true) => return fail(landing, failures, journal, ctx).await,
-            (.., false) => return Ok(Outcome::new(Verdict::Waiting, landing, failures)),
-        }
-    }
-    finish(landing, passed, journal, ctx).await
-}
-
-/// Prunes and concludes: from here on nothing is undone.
-async fn finish(
+/// A landing at work.
+struct Work<'a, 'c> {
+    open: Open,
     landing: Arc<Landing>,
-    mut failures: Vec<Failure>,
-    journal: &mut Journal,
-    ctx: &Context<'_>,
-) -> Result<Outcome, StoreError> {
-    let mut pruned = Vec::new();
-    if !landing.stale.is_empty() {
-        journal.advance(Phase::Prune).await?;
-        ctx.tell(Progress::Phase(Phase::Prune));
-        let (gone, failed) = prune::prune(&landing, ctx).await;
-        pruned = gone;
-        failures.extend(failed);
-    }
-    journal.conclude().await?;
-    Ok(Outcome { pruned, ..Outcome::new(Verdict::Landed, landing, failures) })
-}
-
-async fn fail(
-    landing: Arc<Landing>,
+    journal: &'a mut Journal,
+    ctx: &'a Context<'c>,
+    /// What failed, whatever came of it.
     failures: Vec<Failure>,
-    journal: &mut Journal,
-    ctx: &Context<'_>,
-) -> Result<Outcome, StoreError> {
-    if landing.behaviour.on_failure == OnFailure::Hold {
-        journal.advance(Phase::Held).await?;
-        return Ok(Outcome::new(Verdict::Held, landing, failures));
-    }
-    take_back(landing, failures, journal, ctx).await
+    /// Whether something could not be taken back.
+    is_stuck: bool,
+    left_in_place: Vec<Reference>,
+    began: Duration,
 }
 
-async fn take_back(
-    landing: Arc<Landing>,
-    mut failures: Vec<Failure>,
-    journal: &mut Journal,
-    ctx: &Context<'_>,
-) -> Result<Outcome, StoreError> {
-    journal.turn_back(&failures).await?;
-    ctx.tell(Progress::Phase(Phase::Undo));
-    let undone = rollback::undo(&landing, ctx).await;
-    let is_undone = undone.failures.is_empty();
-    failures.extend(undone.failures);
-    if is_undone {
-        journal.abandon().await?;
+/// A landing that has come to its end, or to a wait.
+type End = Option<Verdict>;
+
+impl<'a, 'c> Work<'a, 'c> {
+    fn new(open: Open, journal: &'a mut Journal, ctx: &'a Context<'c>) -> Self {
+        let landing = open.landing.clone();
+        let known = journal.attempt().filter(|_| !open.undone.is_empty()).map(Attempt::causes);
+        let failures = known.unwrap_or_else(|| landing.failures.clone());
+        let began = ctx.clock.now();
+        Self { open, landing, journal, ctx, failures, is_stuck: false, left_in_place: Vec::new(), began }
     }
-    let verdict = if is_undone { Verdict::Undone } else { Verdict::Held };
-    Ok(Outcome { left_in_place: undone.left_in_place, ..Outcome::new(verdict, landing, failures) })
+
+    async fn run(mut self) -> Result<Outcome, StoreError> {
+        self.ctx.tell(Progress::Phase(self.open.phase));
+        let mut pruned = Vec::new();
+        let verdict = match self.steps().await? {
+            Some(verdict) => verdict,
+            None => {
+                pruned = self.finish().await?;
+                if self.is_stuck {
+                    Verdict::Held
+                } else if self.landing.held.is_empty() {
+                    Verdict::Landed
+                } else {
+                    Verdict::Partly
+                }
+            }
+        };
+        let took = self.ctx.clock.now().saturating_sub(self.began);
+        let Self { landing, failures, left_in_place, .. } = self;
+        Ok(Outcome { verdict, landing, failures, left_in_place, pruned, took })
+    }
+
+    async fn steps(&mut self) -> Result<End, StoreError> {
+        let phase = self.open.phase;
+        if matches!(phase, Phase::Undo | Phase::Held) {
+            return self.take_back(self.landing.parcels.numbers(), Vec::new()).await;
+        }
+        // What a crash has interrupted.
+        if !self.open.undone.is_empty()
+            && let Some(end) = self.take_back(self.open.undone.clone(), Vec::new()).await?
+        {
+            return Ok(Some(end));
+        }
+        if phase == Phase::Commit
+            && let Some(end) = self.commit().await?
+        {
+            return Ok(Some(end));
+        }
+        if phase == Phase::Prune { Ok(None) } else { self.await_health().await }
+    }
+
+    /// Writes everything, in order. What fails is taken back with its parcel, and the others go on.
+    async fn commit(&mut self) -> Result<End, StoreError> {
+        let mut deadline = self.ctx.clock.now() + self.landing.behaviour.timeout;
+        let mut index = 0;
+        while index < self.landing.steps.len() {
+            let batch = commit::batch(&self.landing.steps, index);
+            let began = self.ctx.clock.now();
+            let failed = commit::run(&self.open, index..index + batch, self.journal, self.ctx, deadline).await;
+            // A wait has its own limit; the writes keep theirs.
+            if matches!(self.landing.steps[index], Step::Hook(_) | Step::Await(..)) {
+                deadline += self.ctx.clock.now().saturating_sub(began);
+            }
+            let has_failed = !failed.is_empty();
+            if has_failed && let Some(end) = self.fail(failed).await? {
+                return Ok(Some(end));
+            }
+            // A wait ends with the first failure: without that parcel, the others are awaited further.
+            let goes_on = self.landing.behaviour.on_failure == OnFailure::Continue;
+            let is_cut_short = has_failed && !goes_on && matches!(self.landing.steps[index], Step::Await(..));
+            index += if is_cut_short { 0 } else { batch };
+        }
+        Ok(None)
+    }
+
+    /// Waits until what must be healthy is; what fails is taken back with its parcel, and the others are awaited further.
+    async fn await_health(&mut self) -> Result<End, StoreError> {
+        let deadline = self.ctx.clock.now() + self.landing.behaviour.timeout;
+        loop {
+            let targets = health_targets(&self.landing, &self.open.undone);
+            if targets.is_empty() {
+                return Ok(None);
+            }
+            self.journal.advance(Phase::Health).await?;
+            self.ctx.tell(Progress::Phase(Phase::Health));
+            let timeout = deadline.saturating_sub(self.ctx.clock.now());
+            let waited = self.ctx.health.wait(&targets, Reading::Unit, timeout).await;
+            let goes_on = self.landing.behaviour.on_failure == OnFailure::Continue;
+            if waited == Waited::Superseded {
+                self.failures.clear();
+                return Ok(Some(Verdict::Superseded));
+            }
+            let failures = commit::unhealthy(At::Health, &self.landing, waited);
+            let (pending, failed): (Vec<_>, Vec<_>) = failures.into_iter().partition(|failure| failure.transient);
+            match (failed.is_empty(), pending.is_empty()) {
+                (true, true) => return Ok(None),
+                _ if goes_on => {
+                    self.failures.extend(failed.into_iter().chain(pending));
+                    return Ok(None);
+                }
+                (true, false) => {
+                    self.failures.extend(pending);
+                    return Ok(Some(Verdict::Waiting));
+                }
+                (false, _) => {
+                    if let Some(end) = self.fail(failed).await? {
+                        return Ok(Some(end));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Prunes and concludes: from here on nothing is undone. What could not be taken back keeps the journal open.
+    async fn finish(&mut self) -> Result<Vec<ObjectId>, StoreError> {
+        if self.is_stuck {
+            return Ok(Vec::new());
+        }
+        let rest = Arc::unwrap_or_clone(self.landing.clone()).holding(&self.open.undone);
+        let mut pruned = Vec::new();
+        if !rest.stale.is_empty() {
+            self.journal.advance(Phase::Prune).await?;
+            self.ctx.tell(Progress::Phase(Phase::Prune));
+            let (gone, failed) = prune::prune(&rest, self.ctx).await;
+            pruned = gone;
+            self.failures.extend(failed);
+        }
+        self.journal.conclude(&self.failures).await?;
+        self.landing = Arc::new(rest);
+        Ok(pruned)
+    }
+
+    /// What becomes of parcels in which something failed.
+    async fn fail(&mut self, failures: Vec<Failure>) -> Result<End, StoreError> {
+        match self.landing.behaviour.on_failure {
+            OnFailure::Continue => {
+                self.failures.extend(failures);
+                Ok(None)
+            }
+            OnFailure::Hold => {
+                self.failures.extend(failures);
+                self.journal.advance(Phase::Held).await?;
+                Ok(Some(Verdict::Held))
+            }
+            OnFailure::Revert => {
+                let held = self.landing.parcels.held_by(&failures);
+                self.take_back(held, failures).await
+            }
+        }
+    }
+
+    /// Brings parcels back to what they were. Ends the landing when nothing is left of it.
+    async fn take_back(&mut self, parcels: BTreeSet<usize>, failures: Vec<Failure>) -> Result<End, StoreError> {
+        self.failures.extend(failures);
+        self.journal.turn_back(&parcels, &self.failures).await?;
+        self.open.undone.extend(&parcels);
+        self.ctx.tell(Progress::Phase(Phase::Undo));
+        let undone = rollback::undo(&self.landing, &parcels, self.ctx).await;
+        let is_undone = undone.failures.is_empty();
+        self.is_stuck |= !is_undone;
+        self.failures.extend(undone.failures);
+        self.left_in_place.extend(undone.left_in_place);
+        let over = self.open.undone.union(&self.landing.held).count();
+        match (over == self.landing.parcels.count(), self.is_stuck) {
+            (false, _) => Ok(None),
+            (true, true) => Ok(Some(Verdict::Held)),
+            (true, false) => {
+                self.journal.abandon().await?;
+                Ok(Some(Verdict::Undone))
+            }
+        }
+    }
 }
 
 /// What must become healthy: what the unit asks for, and every workload that a changed secret restarts.
-fn health_targets(landing: &Landing) -> Vec<Reference> {
+fn health_targets(landing: &Landing, undone: &BTreeSet<usize>) -> Vec<Reference> {
     let mut targets: Vec<Reference> = match &landing.behaviour.health {
         HealthScope::None => Vec::new(),
         HealthScope::These(references) => references.clone(),
@@ -210,6 +314,12 @@ fn health_targets(landing: &Landing) -> Vec<Reference> {
     targets.retain(|target| !declarers.contains(&target.id()));
     targets
         .extend(restarted.filter(|c| reads::pod_template(&c.desired.object).is_some()).map(|c| c.desired.reference()));
+    // What is held stands as it stood.
+    let is_held = |at: &Reference| {
+        let id = at.id();
+        landing.holds(&id) || landing.parcels.is_in(&id, undone)
+    };
+    targets.retain(|target| !is_held(target));
     targets.sort();
     targets.dedup();
     targets

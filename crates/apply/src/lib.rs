@@ -16,6 +16,7 @@
 //!
 //! It knows objects and a [`Cluster`], nothing else: no Kubernetes client, no engine, no runtime, no clock.
 
+mod change;
 pub mod cleanup;
 pub mod cluster;
 mod codec;
@@ -30,6 +31,7 @@ pub mod journal;
 pub mod landing;
 pub mod memory;
 pub mod order;
+pub mod parcels;
 pub mod plan;
 pub mod prepare;
 mod prune;
@@ -41,10 +43,11 @@ pub mod stamp;
 pub use cleanup::Cleanup;
 pub use cluster::{Answer, Call, Cluster, ClusterError, Reference, Scope, Selection, WatchEvent};
 pub use context::{Clock, Context, Health, Progress, Waited};
-pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, OnFailure, Reading};
+pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, LandingScope, OnFailure, Reading};
 pub use diff::{Diff, FieldChange};
 pub use journal::{Journal, Phase, Store, StoreError};
 pub use landing::{Outcome, Verdict, land, resume};
+pub use parcels::{Parcel, Parcels};
 pub use plan::{Action, Base, Landing, Plan, Proof, plan};
 pub use prepare::{Prepared, prepare, propose};
 pub use report::Failure;

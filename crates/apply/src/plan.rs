@@ -1,7 +1,6 @@
 //! Desired, journaled and live -> [`Plan`]: what would be done, in order. Reads only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,154 +8,16 @@ use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
-use crate::desired::{Behaviour, Candidate, Declarer, Desired, Hook, Policy, Put, Reading, Release};
+use crate::desired::{Behaviour, Candidate, Declarer, Desired, LandingScope, Policy, Reading, Release};
 use crate::order;
+use crate::parcels::Parcels;
 use crate::report::{Failure, Step as At};
 use crate::stamp::{self, Seal, Secrets, Stamps};
 
+pub use crate::change::{Action, Change, Landing, Prior, Proof, Stale, Step};
+
 /// How many reads and dry runs are under way at once.
 pub(crate) const PARALLEL: usize = 16;
-
-/// What is done with one object.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Action {
-    /// It is not there yet.
-    Create,
-    /// It is there and differs.
-    Configure,
-    /// It is there as wanted: no write.
-    Unchanged,
-    /// An immutable field differs: deleted and made anew.
-    Replace,
-    /// Left alone, as its annotations ask.
-    Skip,
-}
-
-/// Flux's words, and `replaced`.
-impl fmt::Display for Action {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Create => "created",
-            Self::Configure => "configured",
-            Self::Unchanged => "unchanged",
-            Self::Replace => "replaced",
-            Self::Skip => "skipped",
-        })
-    }
-}
-
-/// How far an object is known to be acceptable before it is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Proof {
-    /// Not looked at yet.
-    Pending,
-    /// The server's dry run passed.
-    Server,
-    /// The dry run passed in another namespace, because the object's own comes with the same landing.
-    StandIn,
-    /// Its kind comes with the same landing: the server cannot know it yet.
-    Schema,
-    /// A webhook refuses dry runs, or the user may not make them.
-    None,
-}
-
-/// What stood in an object's place before the landing; where undo goes back to.
-#[derive(Clone, Debug)]
-pub enum Prior {
-    /// Nothing.
-    Absent,
-    /// What the unit's last landing applied.
-    Landed(Box<Desired>),
-    /// A live object that no landing of the unit had applied: adopted.
-    Adopted(Box<Object>),
-}
-
-/// One object of the plan.
-#[derive(Clone, Debug)]
-pub struct Change {
-    /// What is wanted, stamp and owner included.
-    pub desired: Desired,
-    /// What stood there before.
-    pub prior: Prior,
-    /// What will be done.
-    pub action: Action,
-    /// Why it is believed to pass.
-    pub proof: Proof,
-    /// Whether what other tools left on the live object is undone before the apply.
-    pub cleans: bool,
-}
-
-impl Change {
-    /// Whether the landing writes it.
-    pub fn is_written(&self) -> bool {
-        !matches!(self.action, Action::Unchanged | Action::Skip)
-    }
-}
-
-/// One step of a commit, in order.
-#[derive(Clone, Debug)]
-pub enum Step {
-    /// Applies an object.
-    Apply(Box<Change>),
-    /// Writes a release record.
-    Put(Box<Put>),
-    /// Runs a Helm hook, once.
-    Hook(Box<Hook>),
-    /// Waits until these are established or healthy before the steps that follow.
-    Await(Vec<Reference>, Reading, Duration),
-}
-
-/// An object that nobody declares any more.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stale {
-    /// Where it lives.
-    pub reference: Reference,
-    /// Who declared it.
-    pub declarer: Declarer,
-}
-
-/// A landing, self-contained: what it does, what it read, how to undo it. This is what the journal holds.
-#[derive(Clone, Debug, Default)]
-pub struct Landing {
-    /// Revision as status shows it.
-    pub revision: String,
-    /// Digest over everything that was read.
-    pub input: String,
-    /// What was read, for the caller to read again.
-    pub read_set: serde_json::Value,
-    /// Steps in order.
-    pub steps: Vec<Step>,
-    /// Objects to delete after health, in order.
-    pub stale: Vec<Stale>,
-    /// What is known of the workloads' secrets.
-    pub stamps: Stamps,
-    /// How it is to land.
-    pub behaviour: Behaviour,
-}
-
-impl Step {
-    /// The change, of a step that applies one.
-    pub fn change(&self) -> Option<&Change> {
-        match self {
-            Self::Apply(change) => Some(change),
-            _ => None,
-        }
-    }
-}
-
-impl Landing {
-    /// The changes among the steps.
-    pub fn changes(&self) -> impl Iterator<Item = &Change> {
-        self.steps.iter().filter_map(Step::change)
-    }
-
-    /// Whether the landing writes anything at all.
-    pub fn is_empty(&self) -> bool {
-        let applies = self.changes().any(Change::is_written);
-        let runs = self.steps.iter().any(|step| matches!(step, Step::Put(_) | Step::Hook(_)));
-        !applies && !runs && self.stale.is_empty()
-    }
-}
 
 /// What the unit's journal knows: the base of every comparison.
 #[derive(Clone, Debug, Default)]
@@ -219,6 +80,7 @@ pub(crate) fn unknown<'a>(candidate: &'a Candidate, base: &Base) -> impl Iterato
 pub(crate) struct Unplanned {
     pub(crate) failures: Vec<Failure>,
     pub(crate) candidate: Candidate,
+    pub(crate) parcels: Parcels,
 }
 
 /// [`plan`], that gives the candidate back.
@@ -232,6 +94,7 @@ pub(crate) async fn attempt(
 ) -> Result<Plan, Unplanned> {
     let mut planner = Planner::new(candidate, cluster);
     planner.settle_scopes().await;
+    let parcels = planner.parcels(base, behaviour.scope);
     planner.find_twins();
     if look == Look::AtKnown {
         planner.presume(base);
@@ -239,11 +102,11 @@ pub(crate) async fn attempt(
     planner.read_live().await;
     planner.fill_owners().await;
     if !planner.failures.is_empty() {
-        return Err(Unplanned { failures: planner.failures, candidate: planner.candidate });
+        return Err(Unplanned { failures: planner.failures, candidate: planner.candidate, parcels });
     }
     let stamps = if behaviour.rollout { planner.stamp(base, seal) } else { Stamps::new() };
     let stale = planner.stale(base, behaviour.prune);
-    Ok(planner.finish(base, behaviour, stamps, stale))
+    Ok(planner.finish(base, behaviour, stamps, stale, parcels))
 }
 
 struct Planner<'a> {
@@ -278,6 +141,18 @@ impl<'a> Planner<'a> {
     fn all_mut(&mut self) -> impl Iterator<Item = &mut Desired> {
         let Candidate { objects, releases, .. } = &mut self.candidate;
         objects.iter_mut().chain(releases.iter_mut().flat_map(|r| &mut r.objects))
+    }
+
+    /// What lands together. Records and hooks go with their release.
+    fn parcels(&self, base: &Base, scope: LandingScope) -> Parcels {
+        let landed = base.landed.iter().flat_map(Landing::changes).map(|change| &change.desired);
+        let mut parcels = Parcels::of(self.all(), landed, scope);
+        for release in &self.candidate.releases {
+            let puts = release.begin.iter().chain(&release.finish).map(|put| put.object.id());
+            let hooks = release.before.iter().chain(&release.after).map(|hook| hook.object.id());
+            puts.chain(hooks).for_each(|id| parcels.join(id, &release.id));
+        }
+        parcels
     }
 
     /// The same object declared twice has no right answer.
@@ -427,9 +302,13 @@ impl<'a> Planner<'a> {
         let wanted: BTreeSet<ObjectId> = self.all().map(|d| d.object.id()).collect();
         let releases: BTreeSet<&ObjectId> = self.candidate.releases.iter().map(|release| &release.id).collect();
         let mut stale: BTreeMap<ObjectId, Stale> = BTreeMap::new();
+        let landed: BTreeMap<ObjectId, &Desired> =
+            base.landed.iter().flat_map(Landing::changes).map(|c| (c.desired.object.id(), &c.desired)).collect();
         let mut note = |reference: Reference, declarer: Declarer| {
-            if !wanted.contains(&reference.id()) {
-                stale.insert(reference.id(), Stale { reference, declarer });
+            let id = reference.id();
+            if !wanted.contains(&id) {
+                let landed = landed.get(&id).map(|desired| Box::new((*desired).clone()));
+                stale.insert(id, Stale { reference, declarer, landed });
             }
         };
         for landing in [&base.landed, &base.superseded].into_iter().flatten() {
@@ -455,8 +334,10 @@ impl<'a> Planner<'a> {
         stale
     }
 
-    fn finish(self, base: &Base, behaviour: Behaviour, stamps: Stamps, stale: Vec<Stale>) -> Plan {
+    fn finish(self, base: &Base, behaviour: Behaviour, stamps: Stamps, stale: Vec<Stale>, parcels: Parcels) -> Plan {
         let Self { candidate, live, own_kinds, own_namespaces, presumed, .. } = self;
+        let before = base.landed.iter().flat_map(|landed| &landed.stamps);
+        let stamps_before = before.filter(|(id, stamp)| stamps.get(id) != Some(stamp));
         let past = Past::new(base);
         let change = |desired: Desired| Step::Apply(Box::new(past.change(desired, &live)));
         let steps = arrange(candidate.objects, candidate.releases, behaviour.timeout, change);
@@ -466,8 +347,12 @@ impl<'a> Planner<'a> {
             read_set: candidate.read_set,
             steps,
             stale,
+            stamps_before: stamps_before.map(|(id, stamp)| (id.clone(), stamp.clone())).collect(),
             stamps,
             behaviour,
+            parcels,
+            held: BTreeSet::new(),
+            failures: Vec::new(),
         };
         Plan { landing, live, own_kinds, own_namespaces, presumed }
     }

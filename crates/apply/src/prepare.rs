@@ -8,11 +8,12 @@ use futures::stream::{self, StreamExt as _};
 use manifest::Object;
 use serde_json::Value;
 
+use crate::change::{Action, Change, Landing, Proof, Step, as_landed};
 use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, Policy};
 use crate::diff::{self, Diff};
-use crate::plan::{self, Action, Base, Change, Landing, Look, PARALLEL, Plan, Proof, Step, Unplanned};
+use crate::plan::{self, Base, Look, PARALLEL, Plan};
 use crate::prune::is_withdrawn;
 use crate::report::{Failure, Step as At};
 use crate::stamp::Seal;
@@ -38,43 +39,80 @@ impl Prepared {
     }
 }
 
-/// Plans a candidate and tries it on the server: everything between a compile and the first write.
+/// Plans a candidate and tries it on the server: everything between a compile and the first write. What fails is held with
+/// its parcel and with what depends on that; the landing is of the others, and tells what it holds and why.
 ///
 /// What the unit wants for the first time is rarely there already: it is not read, since a dry run answers without a
 /// resourceVersion for what it would create. Where one answers otherwise, or fails, all is planned anew with what is live.
 ///
 /// # Errors
-/// All failures in one pass: what cannot be planned, and what the server refuses of the rest.
+/// All failures in one pass, when they hold every parcel: what could not be compiled or planned, and what the server
+/// refuses of the rest. Also when something cannot be asked, and when what is to be held was written by a landing that has
+/// not ended: that is undone whole, or not at all.
 pub async fn propose(
-    candidate: Candidate,
+    mut candidate: Candidate,
     behaviour: Behaviour,
     base: &Base,
     cluster: &Arc<dyn Cluster>,
     seal: Seal<'_>,
 ) -> Result<Prepared, Vec<Failure>> {
-    if plan::unknown(&candidate, base).next().is_some()
+    if candidate.failures.is_empty()
+        && plan::unknown(&candidate, base).next().is_some()
         && let Ok(plan) = plan::attempt(candidate.clone(), behaviour.clone(), base, cluster, seal, Look::AtKnown).await
         && let Ok(prepared) = prepare(plan, cluster).await
     {
         return Ok(prepared);
     }
-    let Unplanned { mut failures, mut candidate } =
-        match plan::attempt(candidate, behaviour.clone(), base, cluster, seal, Look::AtAll).await {
-            Ok(plan) => return prepare(plan, cluster).await,
+    let mut failures = std::mem::take(&mut candidate.failures);
+    let mut parted = None;
+    let plan = loop {
+        let unplanned = match plan::attempt(candidate, behaviour.clone(), base, cluster, seal, Look::AtAll).await {
+            Ok(plan) => break plan,
             Err(unplanned) => unplanned,
         };
-    if failures.iter().any(|failure| failure.transient) {
+        failures.extend(unplanned.failures.iter().cloned());
+        let cannot_tell = |failure: &Failure| failure.transient || failure.id.is_none();
+        if unplanned.failures.iter().any(cannot_tell) {
+            return Err(failures);
+        }
+        // What is left out is in a parcel all the same.
+        parted.get_or_insert(unplanned.parcels);
+        candidate = rest(unplanned.candidate, &unplanned.failures);
+    };
+    let (mut landing, mut diffs, refused) = try_all(plan, cluster).await;
+    failures.extend(refused);
+    landing.parcels = parted.unwrap_or(landing.parcels);
+    let held = landing.parcels.held_by(&failures);
+    let is_begun = |change: &Change| change.is_written() && landing.parcels.is_in(&change.desired.object.id(), &held);
+    let holds_what_is_begun = base.superseded.iter().flat_map(Landing::changes).any(is_begun);
+    if held.len() == landing.parcels.count() || holds_what_is_begun {
         return Err(failures);
     }
+    let landing = hold(landing, &held, base, failures);
+    diffs.retain(|at, _| !landing.holds(&at.id()));
+    Ok(Prepared { landing, diffs })
+}
+
+/// A candidate without what has failed. Never the same again: each round is smaller.
+fn rest(mut candidate: Candidate, failures: &[Failure]) -> Candidate {
     let has_failed = |desired: &Desired| failures.iter().any(|f| f.id.as_ref() == Some(&desired.object.id()));
     candidate.objects.retain(|desired| !has_failed(desired));
     candidate.releases.retain(|release| !release.objects.iter().any(has_failed));
-    if let Ok(rest) = plan::attempt(candidate, behaviour, base, cluster, seal, Look::AtAll).await
-        && let Err(more) = prepare(rest, cluster).await
-    {
-        failures.extend(more);
-    }
-    Err(failures)
+    candidate
+}
+
+/// A landing with parcels held: of them it keeps what landed last, also of what could not be planned.
+fn hold(landing: Landing, held: &BTreeSet<usize>, base: &Base, failures: Vec<Failure>) -> Landing {
+    let mut landing = Landing { failures, ..landing.holding(held) };
+    let known: BTreeSet<_> = landing.changes().map(|change| change.desired.object.id()).collect();
+    let landed = base.landed.iter().flat_map(Landing::changes).map(|change| &change.desired);
+    let missing = landed.filter(|desired| {
+        let id = desired.object.id();
+        landing.holds(&id) && !known.contains(&id)
+    });
+    let missing: Vec<Step> = missing.map(|desired| Step::Apply(Box::new(as_landed(desired.clone())))).collect();
+    landing.steps.extend(missing);
+    landing
 }
 
 /// Tries every object on the server without writing it.
@@ -82,6 +120,11 @@ pub async fn propose(
 /// # Errors
 /// Every object that the server refuses, or about which it gave no answer.
 pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared, Vec<Failure>> {
+    let (landing, diffs, failures) = try_all(plan, cluster).await;
+    if failures.is_empty() { Ok(Prepared { landing, diffs }) } else { Err(failures) }
+}
+
+async fn try_all(plan: Plan, cluster: &Arc<dyn Cluster>) -> (Landing, BTreeMap<Reference, Diff>, Vec<Failure>) {
     let Plan { mut landing, live, own_kinds, own_namespaces, presumed } = plan;
     let (live, own_kinds, own_namespaces, presumed) = (&live, &own_kinds, &own_namespaces, &presumed);
     let trial = Trial { cluster, live, own_kinds, own_namespaces, presumed, cleanup: &landing.behaviour.cleanup };
@@ -96,7 +139,7 @@ pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared,
             Err(failure) => failures.push(failure),
         }
     }
-    if failures.is_empty() { Ok(Prepared { landing, diffs }) } else { Err(failures) }
+    (landing, diffs, failures)
 }
 
 /// What a trial shows: how an object would change.

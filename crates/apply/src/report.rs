@@ -11,6 +11,8 @@ use crate::cluster::ClusterError;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Step {
+    /// Resolving an ExternalSecret, rendering a HelmRelease.
+    Expand,
     /// Comparing with what is live.
     Plan,
     /// The dry run of all objects.

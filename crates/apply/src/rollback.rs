@@ -25,17 +25,18 @@ use crate::report::{Failure, Step as At};
 #[derive(Default)]
 pub(crate) struct Undone {
     /// Objects that stay although the landing made them.
-    pub(crate) left_in_place: Vec<ObjectId>,
+    pub(crate) left_in_place: Vec<Reference>,
     /// Objects that could not be brought back.
     pub(crate) failures: Vec<Failure>,
 }
 
-/// Undoes every step; a step that fails does not keep the others from being undone, but for the Secrets of a workload
-/// that still has its new template: they keep their new bytes until it is undone, too.
-pub(crate) async fn undo(landing: &Landing, ctx: &Context<'_>) -> Undone {
+/// Undoes every step of these parcels; a step that fails does not keep the others from being undone, but for the Secrets
+/// of a workload that still has its new template: they keep their new bytes until it is undone, too.
+pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Context<'_>) -> Undone {
     let mut undone = Undone::default();
     let mut awaited = Awaited::default();
-    for step in landing.steps.iter().rev() {
+    let is_meant = |step: &&Step| step.id().is_some_and(|id| landing.parcels.is_in(&id, parcels));
+    for step in landing.steps.iter().rev().filter(is_meant) {
         let deadline = ctx.clock.now() + landing.behaviour.timeout;
         let result = match step {
             Step::Apply(change) if awaited.holds(change) => Ok(()),
@@ -95,7 +96,7 @@ async fn undo_change(
     match &change.prior {
         Prior::Absent => {
             if !remove(&change.desired, ctx, deadline).await? {
-                undone.left_in_place.push(id);
+                undone.left_in_place.push(change.desired.reference());
                 return Ok(());
             }
         }

@@ -24,6 +24,7 @@ fn wants(object: Object) -> Candidate {
         objects: vec![Desired::new(object, "m")],
         releases: Vec::new(),
         removals: Vec::new(),
+        failures: Vec::new(),
     }
 }
 

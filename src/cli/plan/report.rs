@@ -27,6 +27,7 @@ pub(super) enum Verdict {
 pub(super) fn verdict(planned: &[Planned]) -> Verdict {
     let verdicts = planned.iter().map(|planned| match &planned.fate {
         Fate::Fails(_) => Verdict::Fails,
+        Fate::Lands(prepared) if !prepared.landing().held.is_empty() => Verdict::Fails,
         Fate::Lands(prepared) if prepared.landing().is_empty() => Verdict::Unchanged,
         Fate::Lands(_) | Fate::Waits(_) => Verdict::Changes,
         Fate::Suspended => Verdict::Unchanged,
@@ -74,6 +75,14 @@ fn unit_value(planned: &Planned, redactor: &Redactor) -> Value {
         Fate::Suspended => ("suspended", "message", "it is suspended".into()),
     };
     (value["fate"], value[key]) = (fate.into(), told);
+    if let Fate::Lands(prepared) = &planned.fate {
+        let landing = prepared.landing();
+        if !landing.held.is_empty() {
+            let issues = landing.failures.iter().cloned().map(Issue::from);
+            value["problems"] = issues.map(|issue| issue_value(&issue)).collect();
+            value["held"] = landing.parcels.names(&landing.held).into();
+        }
+    }
     value
 }
 
@@ -209,6 +218,14 @@ fn issue_text(issue: &Issue) -> String {
 }
 
 fn landing(text: &mut String, prepared: &Prepared, redactor: &Redactor) {
+    let landing = prepared.landing();
+    for failure in &landing.failures {
+        line(text, &painted(AnsiColor::Red, "✗", &issue_text(&Issue::from(failure.clone()))));
+    }
+    if !landing.held.is_empty() {
+        let names = landing.parcels.names(&landing.held).join(", ");
+        line(text, &painted(AnsiColor::Yellow, "!", &format!("held, and the others land: {names}")));
+    }
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     for step in &prepared.landing().steps {
         match step {

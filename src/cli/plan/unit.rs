@@ -124,26 +124,20 @@ impl Work<'_> {
         let landed = journal.landed().cloned();
         let user = world.user_of(object.namespace(), spec.service_account_name.as_deref());
         let job = Job { object, spec, source, landed: landed.as_deref(), user };
-        let (candidate, problems, warnings, secrets) = match pipeline::compile(&job, world).await {
-            Ok(compiled) => (Some(compiled.candidate), Vec::new(), compiled.warnings, compiled.secrets),
-            Err(report) => (report.known, report.problems, Vec::new(), report.secrets),
-        };
-        let wanted = candidate.iter().flat_map(|candidate| &candidate.objects);
-        let wanted = wanted.map(|desired| desired.object.clone()).collect();
-        let mut issues: Vec<Issue> = problems.into_iter().map(Issue::from).collect();
-        let prepared = match candidate {
-            Some(candidate) => self.propose(candidate).await.map(Some),
-            None => Ok(None),
-        };
-        let fate = match prepared {
-            Ok(Some(prepared)) if issues.is_empty() => Fate::Lands(Box::new(prepared)),
-            Ok(_) => Fate::Fails(issues),
-            Err(failures) => {
-                issues.extend(failures.into_iter().map(Issue::from));
-                Fate::Fails(issues)
+        let compiled = match pipeline::compile(&job, world).await {
+            Ok(compiled) => compiled,
+            Err(report) => {
+                let fate = Fate::Fails(report.problems.into_iter().map(Issue::from).collect());
+                return Planned { _secrets: report.secrets, ..Planned::new(object, &source.revision, fate) };
             }
         };
-        Planned { warnings, wanted, _secrets: secrets, ..Planned::new(object, &source.revision, fate) }
+        let wanted = compiled.candidate.objects.iter().map(|desired| desired.object.clone()).collect();
+        let fate = match self.propose(compiled.candidate).await {
+            Ok(prepared) => Fate::Lands(Box::new(prepared)),
+            Err(failures) => Fate::Fails(failures.into_iter().map(Issue::from).collect()),
+        };
+        let warnings = compiled.warnings;
+        Planned { warnings, wanted, _secrets: compiled.secrets, ..Planned::new(object, &source.revision, fate) }
     }
 
     async fn propose(&self, candidate: Candidate) -> Result<Prepared, Vec<apply::Failure>> {

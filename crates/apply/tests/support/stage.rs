@@ -188,8 +188,7 @@ impl Stage {
         let told =
             |failures: Vec<apply::Failure>| failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let cluster = self.shared();
-        let plan = apply::plan(candidate, behaviour, &base, &cluster, &seal).await.map_err(told)?;
-        apply::prepare(plan, &cluster).await.map_err(told)
+        apply::propose(candidate, behaviour, &base, &cluster, &seal).await.map_err(told)
     }
 
     /// Lands what is prepared.

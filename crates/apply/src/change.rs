@@ -1,0 +1,235 @@
+//! What a landing is made of: its changes, in order, and what each of them replaces.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::time::Duration;
+
+use manifest::{Object, ObjectId};
+
+use crate::cluster::Reference;
+use crate::desired::{Behaviour, Declarer, Desired, Hook, Put, Reading};
+use crate::parcels::Parcels;
+use crate::report::Failure;
+use crate::stamp::Stamps;
+
+/// What is done with one object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Action {
+    /// It is not there yet.
+    Create,
+    /// It is there and differs.
+    Configure,
+    /// It is there as wanted: no write.
+    Unchanged,
+    /// An immutable field differs: deleted and made anew.
+    Replace,
+    /// Left alone, as its annotations ask.
+    Skip,
+}
+
+/// Flux's words, and `replaced`.
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Create => "created",
+            Self::Configure => "configured",
+            Self::Unchanged => "unchanged",
+            Self::Replace => "replaced",
+            Self::Skip => "skipped",
+        })
+    }
+}
+
+/// How far an object is known to be acceptable before it is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Proof {
+    /// Not looked at yet.
+    Pending,
+    /// The server's dry run passed.
+    Server,
+    /// The dry run passed in another namespace, because the object's own comes with the same landing.
+    StandIn,
+    /// Its kind comes with the same landing: the server cannot know it yet.
+    Schema,
+    /// A webhook refuses dry runs, or the user may not make them.
+    None,
+}
+
+/// What stood in an object's place before the landing; where undo goes back to.
+#[derive(Clone, Debug)]
+pub enum Prior {
+    /// Nothing.
+    Absent,
+    /// What the unit's last landing applied.
+    Landed(Box<Desired>),
+    /// A live object that no landing of the unit had applied: adopted.
+    Adopted(Box<Object>),
+}
+
+/// One object of the plan.
+#[derive(Clone, Debug)]
+pub struct Change {
+    /// What is wanted, stamp and owner included.
+    pub desired: Desired,
+    /// What stood there before.
+    pub prior: Prior,
+    /// What will be done.
+    pub action: Action,
+    /// Why it is believed to pass.
+    pub proof: Proof,
+    /// Whether what other tools left on the live object is undone before the apply.
+    pub cleans: bool,
+}
+
+impl Change {
+    /// Whether the landing writes it.
+    pub fn is_written(&self) -> bool {
+        !matches!(self.action, Action::Unchanged | Action::Skip)
+    }
+}
+
+/// One step of a commit, in order.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// Applies an object.
+    Apply(Box<Change>),
+    /// Writes a release record.
+    Put(Box<Put>),
+    /// Runs a Helm hook, once.
+    Hook(Box<Hook>),
+    /// Waits until these are established or healthy before the steps that follow.
+    Await(Vec<Reference>, Reading, Duration),
+}
+
+/// An object that nobody declares any more.
+#[derive(Clone, Debug)]
+pub struct Stale {
+    /// Where it lives.
+    pub reference: Reference,
+    /// Who declared it.
+    pub declarer: Declarer,
+    /// As it landed last; `None` where only a status lists it.
+    pub landed: Option<Box<Desired>>,
+}
+
+/// A landing, self-contained: what it does, what it read, how to undo it. This is what the journal holds.
+#[derive(Clone, Debug, Default)]
+pub struct Landing {
+    /// Revision as status shows it.
+    pub revision: String,
+    /// Digest over everything that was read.
+    pub input: String,
+    /// What was read, for the caller to read again.
+    pub read_set: serde_json::Value,
+    /// Steps in order.
+    pub steps: Vec<Step>,
+    /// Objects to delete after health, in order.
+    pub stale: Vec<Stale>,
+    /// What is known of the workloads' secrets.
+    pub stamps: Stamps,
+    /// What was known of them before, where that differs.
+    pub stamps_before: Stamps,
+    /// How it is to land.
+    pub behaviour: Behaviour,
+    /// What lands together.
+    pub parcels: Parcels,
+    /// Parcels that do not land: of them it holds what landed last.
+    pub held: BTreeSet<usize>,
+    /// Why they do not, as far as it was known before the first write.
+    pub failures: Vec<Failure>,
+}
+
+impl Step {
+    /// The change, of a step that applies one.
+    pub fn change(&self) -> Option<&Change> {
+        match self {
+            Self::Apply(change) => Some(change),
+            _ => None,
+        }
+    }
+
+    /// The object that it writes.
+    pub(crate) fn id(&self) -> Option<ObjectId> {
+        match self {
+            Self::Apply(change) => Some(change.desired.object.id()),
+            Self::Put(put) => Some(put.object.id()),
+            Self::Hook(hook) => Some(hook.object.id()),
+            Self::Await(..) => None,
+        }
+    }
+}
+
+impl Landing {
+    /// The changes among the steps.
+    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+        self.steps.iter().filter_map(Step::change)
+    }
+
+    /// Whether the landing writes anything at all.
+    pub fn is_empty(&self) -> bool {
+        let applies = self.changes().any(Change::is_written);
+        let runs = self.steps.iter().any(|step| matches!(step, Step::Put(_) | Step::Hook(_)));
+        !applies && !runs && self.stale.is_empty()
+    }
+
+    /// Whether an object is in a parcel that does not land.
+    pub fn holds(&self, id: &ObjectId) -> bool {
+        self.parcels.is_in(id, &self.held)
+    }
+
+    /// Whether anything of an object's parcel may have been written.
+    pub fn has_tried(&self, id: &ObjectId) -> bool {
+        !self.parcels.is_in(id, &self.parcels.held_by(&self.failures))
+    }
+
+    /// The landing with these parcels held: of them only what landed last is kept, and nothing is written or deleted.
+    pub(crate) fn holding(mut self, parcels: &BTreeSet<usize>) -> Self {
+        if parcels.is_empty() {
+            return self;
+        }
+        let Self { steps, stale, parcels: all, stamps, stamps_before, .. } = &mut self;
+        let is_held = |id: &ObjectId| all.is_in(id, parcels);
+        *steps = std::mem::take(steps).into_iter().filter_map(|step| held_step(step, is_held)).collect();
+        // What no landing of ours made is of no parcel: it may be what a held one still needs.
+        let (held, rest) = std::mem::take(stale)
+            .into_iter()
+            .partition::<Vec<_>, _>(|stale| stale.landed.is_none() || is_held(&stale.reference.id()));
+        *stale = rest;
+        steps.extend(
+            held.into_iter().filter_map(|stale| stale.landed).map(|landed| Step::Apply(Box::new(as_landed(*landed)))),
+        );
+        stamps.retain(|id, _| !is_held(id));
+        let before = stamps_before.iter().filter(|(id, _)| is_held(id));
+        stamps.extend(before.map(|(id, stamp)| (id.clone(), stamp.clone())));
+        self.held.extend(parcels);
+        self
+    }
+}
+
+/// A step of a landing as it is when objects are held; `None` when nothing of it stays.
+fn held_step(step: Step, is_held: impl Fn(&ObjectId) -> bool) -> Option<Step> {
+    if let Step::Await(targets, reading, timeout) = step {
+        let rest: Vec<Reference> = targets.into_iter().filter(|at| !is_held(&at.id())).collect();
+        return (!rest.is_empty()).then_some(Step::Await(rest, reading, timeout));
+    }
+    if !step.id().is_some_and(|id| is_held(&id)) {
+        return Some(step);
+    }
+    match step {
+        Step::Apply(change) if !change.is_written() => {
+            Some(Step::Apply(Box::new(Change { action: Action::Skip, ..*change })))
+        }
+        Step::Apply(change) => match change.prior {
+            Prior::Landed(landed) => Some(Step::Apply(Box::new(as_landed(*landed)))),
+            // Nothing of ours stood there.
+            Prior::Absent | Prior::Adopted(_) => None,
+        },
+        Step::Put(_) | Step::Hook(_) | Step::Await(..) => None,
+    }
+}
+
+/// What landed last, not to be written.
+pub(crate) fn as_landed(desired: Desired) -> Change {
+    let prior = Prior::Landed(Box::new(desired.clone()));
+    Change { desired, prior, action: Action::Skip, proof: Proof::Server, cleans: false }
+}
