@@ -1,5 +1,6 @@
 //! Kustomization: guard -> anything to do? -> compile -> land -> tell.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -186,7 +187,7 @@ impl Turn<'_> {
         if !known.has_landed {
             return Ok(self.still_held(journal));
         }
-        let is_followed = self.shared.owned.is_followed(&self.unit());
+        let is_followed = self.shared.owned.is_followed(&self.unit()) && !self.lists_more(journal);
         if self.is_held_by(&[reason::PRUNE_FAILED]) || self.until_due().is_zero() && !is_followed && !self.only_warns()
         {
             return self.correct_drift(journal, source).await.map(Some);
@@ -195,6 +196,14 @@ impl Turn<'_> {
             self.shared.units.looked_at(&self.unit());
         }
         Ok(Some(self.quietly(journal)))
+    }
+
+    /// Whether the inventory has more than what landed: who pruned it has died, before or after.
+    fn lists_more(&self, journal: &Journal) -> bool {
+        let landed = journal.landed().into_iter().flat_map(|landed| landed.changes());
+        let known: BTreeSet<String> = landed.map(|change| change.desired.object.id().inventory()).collect();
+        let entries = self.status.inventory.iter().flat_map(|inventory| inventory.entries.iter());
+        entries.into_iter().any(|entry| !known.contains(&entry.id))
     }
 
     /// Nothing to tell but the handled request; and what has landed, where nobody was left to tell it.
@@ -314,7 +323,7 @@ impl Turn<'_> {
             self.came_to(tell::reason_of(&outcome.failures), &outcome.landing.revision);
         }
         let events = tell::landed(&mut self.status, outcome, has_health, &facts);
-        if outcome.verdict == Verdict::Landed {
+        if matches!(outcome.verdict, Verdict::Landed | Verdict::Partly) {
             self.shared.owned.claim(&self.unit(), &outcome.landing);
         }
         let next = match outcome.verdict {
