@@ -12,6 +12,7 @@ mod crds;
 mod demo;
 mod disk;
 mod document;
+mod explain;
 mod folder;
 mod helm;
 mod kustomize;
@@ -19,6 +20,7 @@ mod plan;
 mod run;
 mod sops;
 mod table;
+mod target;
 mod version;
 
 use std::io::{self, Write as _};
@@ -45,6 +47,7 @@ struct Arguments {
 enum Verb {
     Demo(demo::Arguments),
     Plan(plan::Arguments),
+    Explain(explain::Arguments),
     Run(run::Arguments),
     Kustomize(kustomize::Arguments),
     Helm(helm::Arguments),
@@ -80,6 +83,7 @@ impl Verb {
         match self {
             Verb::Demo(arguments) => arguments.run(),
             Verb::Plan(arguments) => arguments.run(),
+            Verb::Explain(arguments) => arguments.run(),
             Verb::Run(arguments) => arguments.run(),
             Verb::Kustomize(arguments) => arguments.run(),
             Verb::Helm(arguments) => arguments.run(),
