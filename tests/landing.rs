@@ -8,6 +8,8 @@ mod agent;
 mod scene;
 #[path = "support/secrecy.rs"]
 mod secrecy;
+#[path = "landing/tenants.rs"]
+mod tenants;
 #[path = "support/testbed.rs"]
 mod testbed;
 

@@ -56,9 +56,10 @@ impl Failure {
         }
     }
 
-    /// What the cluster said about `object`.
+    /// What the cluster said about `object`. Rights are granted without anybody telling, as quotas get room.
     pub fn refused(step: Step, object: &Object, error: &ClusterError) -> Self {
-        Self { transient: error.is_transient(), ..Self::about(step, object, error.to_string()) }
+        let transient = error.is_transient() || matches!(error, ClusterError::Forbidden { .. });
+        Self { transient, ..Self::about(step, object, error.to_string()) }
     }
 
     /// About no object of the unit.

@@ -1,6 +1,7 @@
-//! The end of a Kustomization: what it applied is deleted, or stays, as its deletion policy says.
+//! The end of a Kustomization: what it applied is deleted, or stays, as its deletion policy says. What was applied in the
+//! name of a ServiceAccount that is gone stays, too, as in Flux: a namespace with all that is in it must be able to go.
 
-use apply::{Behaviour, Candidate};
+use apply::{Behaviour, Candidate, Reference};
 
 use super::{FINALIZER, Turn};
 use crate::api::kustomization::DeletionPolicy;
@@ -14,7 +15,11 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     let mut journal = turn.journal().await?;
     let base = turn.base(&journal);
     let has_applied = base.landed.is_some() || !base.inventory.is_empty();
-    if deletes(turn) && has_applied && !turn.spec.suspend {
+    let is_left = has_applied && lacks_account(turn).await?;
+    if is_left {
+        tracing::error!(unit = %turn.unit(), "nothing is pruned: the ServiceAccount to impersonate is gone");
+    }
+    if deletes(turn) && has_applied && !is_left && !turn.spec.suspend {
         let behaviour = Behaviour { prune: true, ..terms::behaviour(turn.object, &turn.spec) };
         let (cluster, keys) = (turn.cluster(), &turn.shared.world.keys);
         let prepared = terms::propose(Candidate::default(), behaviour, &base, &cluster, keys).await;
@@ -30,6 +35,15 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     turn.shared.owned.forget(&turn.unit());
     turn.shared.set_finalizer(turn.key, turn.object, FINALIZER, false).await?;
     Ok(Told::nothing(Next::OnEvent))
+}
+
+/// Whether the ServiceAccount in whose name the unit is written is gone.
+async fn lacks_account(turn: &Turn<'_>) -> Result<bool, Error> {
+    let world = &turn.shared.world;
+    let named = turn.spec.service_account_name.as_deref().or(world.settings.default_service_account.as_deref());
+    let Some(name) = named else { return Ok(false) };
+    let at = Reference::new("v1", "ServiceAccount", &turn.key.namespace, name);
+    Ok(world.cluster.get(&at).await?.is_none())
 }
 
 fn deletes(turn: &Turn<'_>) -> bool {
