@@ -1,12 +1,13 @@
 //! Kustomization: guard -> anything to do? -> compile -> land -> tell.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use apply::journal::Attempt;
 use apply::report::Step;
-use apply::{Base, Candidate, Cluster, Journal, Outcome, Prepared, Verdict};
+use apply::{Base, Candidate, Cluster, ClusterError, Journal, Outcome, Prepared, Verdict};
 use jiff::Timestamp;
 use manifest::Object;
 use tokio::time::Instant;
@@ -28,6 +29,8 @@ mod finalize;
 mod guard;
 mod inputs;
 
+/// Work that ends sooner is told of by its result alone.
+const NOTICEABLE: Duration = Duration::from_secs(3);
 /// How soon a store or a source that nobody watches is asked again, at the latest, by a unit that it holds.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -103,13 +106,17 @@ impl Turn<'_> {
         if let Err(refusal) = guard::dependencies(&self, &source).await {
             return Ok(self.refuse(refusal));
         }
-        self.begin(&source).await?;
+        let (shared, key, object, begun) = (self.shared, self.key, self.object, self.begun(&source));
+        noticed(self.compile_and_land(&source, &mut journal), shared.tell(key, object, begun)).await
+    }
+
+    async fn compile_and_land(&mut self, source: &Fetched, journal: &mut Journal) -> Result<Told, Error> {
         let landed = journal.landed().cloned();
         let user = self.shared.world.user_of(&self.key.namespace, self.spec.service_account_name.as_deref());
-        let job = Job { object: self.object, spec: &self.spec, source: &source, landed: landed.as_deref(), user };
+        let job = Job { object: self.object, spec: &self.spec, source, landed: landed.as_deref(), user };
         match pipeline::compile(&job, &self.shared.world).await {
-            Ok(compiled) => self.land(&source, compiled, &mut journal).await,
-            Err(report) => Ok(self.failed_to_compile(&source, report)),
+            Ok(compiled) => self.land(source, compiled, journal).await,
+            Err(report) => Ok(self.failed_to_compile(source, report)),
         }
     }
 
@@ -307,12 +314,11 @@ impl Turn<'_> {
         terms::base(Some(journal), &self.status)
     }
 
-    /// Says that work has begun, where that is news.
-    async fn begin(&mut self, source: &Fetched) -> Result<(), Error> {
+    /// What is told of work that has begun.
+    fn begun(&mut self, source: &Fetched) -> Told {
         let (moment, timeout) = (self.moment(), self.timeout());
         tell::begun(&mut self.status, moment, &source.revision, timeout);
-        let told = Told::status(&self.status, Vec::new(), Next::OnEvent);
-        Ok(self.shared.tell(self.key, self.object, told).await?)
+        Told::status(&self.status, Vec::new(), Next::OnEvent)
     }
 
     /// Tells what came of a landing.
@@ -426,6 +432,22 @@ impl Turn<'_> {
         let ready = ready.conditions.get(READY).cloned();
         ready.is_some_and(|ready| ready.status == Truth::False && ready.reason == why && ready.message == message)
     }
+}
+
+/// Does the work, and tells that it has begun once it takes long enough for somebody to notice.
+async fn noticed<T>(
+    work: impl Future<Output = Result<T, Error>>,
+    tell: impl Future<Output = Result<(), ClusterError>>,
+) -> Result<T, Error> {
+    let mut work = pin!(work);
+    if let Ok(done) = tokio::time::timeout(NOTICEABLE, &mut work).await {
+        return done;
+    }
+    let (done, told) = tokio::join!(work, tell);
+    if let Err(error) = told {
+        tracing::warn!(%error, "a status could not be written");
+    }
+    done
 }
 
 /// What is told, and another look once it is.
