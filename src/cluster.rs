@@ -4,8 +4,10 @@
 //! - [`local`]: the cluster in memory, kept in a folder when asked for: the quickstart.
 //! - [`journal`]: where a landing's journal is kept.
 //! - [`noted`]: a cluster that tells somebody what we write.
+//! - [`shared`]: a cluster whose watches are shared by all who follow the same.
 
 pub mod journal;
 pub mod kube;
 pub mod local;
 pub mod noted;
+pub mod shared;

@@ -263,7 +263,7 @@ const READS_AT_ONCE: usize = 32;
 
 impl Rules {
     /// What an object's status says by these rules.
-    fn judge(&self, object: &Object, now: Timestamp) -> Health {
+    pub fn judge(&self, object: &Object, now: Timestamp) -> Health {
         let first = self.judge.as_ref().and_then(|judge| judge(object));
         first.unwrap_or_else(|| status(object, self.reading, now))
     }

@@ -12,10 +12,14 @@ use apply::{
     Reference, StoreError, Waited,
 };
 use futures::future::{BoxFuture, FutureExt as _};
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 use crate::health;
 use crate::unit::Unit;
+
+mod written;
+use written::Written;
 
 /// Ends when a landing need not become healthy any more, because a newer revision is there. May be asked many times.
 pub type Superseded = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
@@ -43,7 +47,7 @@ pub fn never() -> Superseded {
 /// When the journal cannot be written.
 pub async fn land(prepared: Prepared, journal: &mut Journal, site: &Site) -> Result<Outcome, StoreError> {
     let parts = Parts::new(site);
-    apply::land(prepared, journal, &parts.context(site)).await
+    apply::land(prepared, journal, &parts.context()).await
 }
 
 /// Goes on with what the journal holds open.
@@ -52,7 +56,7 @@ pub async fn land(prepared: Prepared, journal: &mut Journal, site: &Site) -> Res
 /// When the journal cannot be written.
 pub async fn resume(journal: &mut Journal, site: &Site) -> Result<Option<Outcome>, StoreError> {
     let parts = Parts::new(site);
-    apply::resume(journal, &parts.context(site)).await
+    apply::resume(journal, &parts.context()).await
 }
 
 /// How an object stands against what landed.
@@ -76,7 +80,7 @@ pub async fn hold(desired: Desired, behaviour: &Behaviour, is_corrected: bool, s
         Err(failures) => return Held::Failed(failures),
     };
     let parts = Parts::new(site);
-    match drift::put_back(&drifted, &parts.context(site), behaviour.timeout).await {
+    match drift::put_back(&drifted, &parts.context(), behaviour.timeout).await {
         Ok(()) => Held::PutBack(drifted.action()),
         Err(failure) => Held::Failed(vec![failure]),
     }
@@ -99,6 +103,7 @@ pub fn again(landed: &Landing) -> Candidate {
 struct Parts<'a> {
     start: Instant,
     site: &'a Site,
+    cluster: Arc<Written>,
     tell: Box<dyn Fn(Progress) + Send + Sync + 'a>,
 }
 
@@ -106,11 +111,20 @@ impl<'a> Parts<'a> {
     fn new(site: &'a Site) -> Self {
         let unit = site.unit.clone();
         let tell = move |progress: Progress| tracing::debug!(unit = %unit, %progress, "landing");
-        Self { start: Instant::now(), site, tell: Box::new(tell) }
+        let cluster = Arc::new(Written::new(site.cluster.clone()));
+        Self { start: Instant::now(), site, cluster, tell: Box::new(tell) }
     }
 
-    fn context<'b>(&'b self, site: &Site) -> Context<'b> {
-        Context { cluster: site.cluster.clone(), clock: self, health: self, progress: &*self.tell }
+    fn context(&self) -> Context<'_> {
+        Context { cluster: self.cluster.clone(), clock: self, health: self, progress: &*self.tell }
+    }
+
+    /// Whether an object was written by this landing, and is of a kind whose status nobody writes: being accepted is all
+    /// its health.
+    fn is_plain(&self, at: &Reference, rules: &health::Rules) -> bool {
+        let is_kind = matches!(at.gvk.group.as_str(), "networking.k8s.io" | "rbac.authorization.k8s.io")
+            || (at.gvk.group.is_empty() && !matches!(at.gvk.kind.as_str(), "Pod" | "PersistentVolumeClaim"));
+        is_kind && self.cluster.answer(at).is_some_and(|object| rules.judge(&object, Timestamp::now()).is_current())
     }
 }
 
@@ -130,10 +144,11 @@ impl Health for Parts<'_> {
             let first = self.site.judge.clone().filter(|_| reading == Reading::Unit);
             let rules =
                 health::Rules { reading: rules_of(reading), fail_fast: true, judge: first, ..health::Rules::default() };
-            let cluster = self.site.cluster.as_ref();
+            let targets: Vec<Reference> = targets.iter().filter(|at| !self.is_plain(at, &rules)).cloned().collect();
+            let cluster = self.cluster.as_ref();
             let deadline = tokio::time::sleep(timeout);
             let outcome = tokio::select! {
-                outcome = health::wait(cluster, targets, &rules, deadline, &|_, _| {}) => outcome,
+                outcome = health::wait(cluster, &targets, &rules, deadline, &|_, _| {}) => outcome,
                 () = (self.site.superseded)() => return Waited::Superseded,
             };
             judge(cluster, outcome).await

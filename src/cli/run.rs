@@ -11,6 +11,7 @@ use apply::Cluster;
 use crate::agent::{Agent, Ended, lease::Lease, server};
 use crate::cluster::journal::Keys;
 use crate::cluster::kube::{self, Access, KubeCluster};
+use crate::cluster::shared::Shared;
 use crate::config::Config;
 use crate::pipeline::{Parts, Settings, World};
 use crate::redact::{self, Redactor};
@@ -100,7 +101,8 @@ async fn connect(config: &Config) -> anyhow::Result<Arc<dyn Cluster>> {
         None => Access::Inferred,
     };
     let settings = kube::Settings { access, proxy: None, timeout: REQUEST_TIMEOUT };
-    Ok(Arc::new(KubeCluster::connect(settings).await.context("the cluster")?))
+    let cluster = Arc::new(KubeCluster::connect(settings).await.context("the cluster")?);
+    Ok(Arc::new(Shared::new(cluster)))
 }
 
 async fn lease(config: &Config, cluster: &Arc<dyn Cluster>) -> anyhow::Result<Option<Lease>> {

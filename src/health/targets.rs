@@ -154,16 +154,21 @@ impl<'a> Followed<'a> {
 }
 
 impl Group {
-    /// A single target is watched alone, so that its siblings need not be told.
+    /// A single target is watched alone, so that its siblings need not be told. Of workloads many units wait at once: they
+    /// share a watch.
     fn selection(&self) -> Selection {
-        match self.targets.values().next() {
-            Some(only) if self.targets.len() == 1 && !self.all_pods => Selection::one(only),
-            _ => {
-                let all = Selection::all(&self.gvk.api_version(), &self.gvk.kind);
-                if self.namespace.is_empty() { all } else { all.within(&self.namespace) }
-            }
-        }
+        let only = self.targets.values().next().filter(|_| self.targets.len() == 1 && !self.all_pods);
+        let selection = match only {
+            Some(only) => Selection::one(only),
+            None if self.namespace.is_empty() => Selection::all(&self.gvk.api_version(), &self.gvk.kind),
+            None => Selection::all(&self.gvk.api_version(), &self.gvk.kind).within(&self.namespace),
+        };
+        if is_workload(&self.gvk) { selection.shared() } else { selection }
     }
+}
+
+fn is_workload(gvk: &Gvk) -> bool {
+    matches!(gvk.group.as_str(), "apps" | "batch") || (gvk.group.is_empty() && gvk.kind == "Pod")
 }
 
 /// kstatus' pod controllers.

@@ -70,7 +70,7 @@ impl Follow {
 
     fn selection(&self) -> Selection {
         let labels = self.selector.map(str::to_owned);
-        Selection { gvk: self.gvk.clone(), namespace: self.namespace.clone(), name: None, labels }
+        Selection { gvk: self.gvk.clone(), namespace: self.namespace.clone(), name: None, labels, shared: false }
     }
 
     fn id(&self, imprint: &Imprint) -> ObjectId {

@@ -65,12 +65,14 @@ pub struct Selection {
     pub name: Option<String>,
     /// Label selector in Kubernetes' text form, such as `a=b,c in (d,e)`.
     pub labels: Option<String>,
+    /// Whether a watch may be one that others have begun: what it tells first may be older than answers to our own writes.
+    pub shared: bool,
 }
 
 impl Selection {
     /// Every object of a kind, in all namespaces.
     pub fn all(api_version: &str, kind: &str) -> Self {
-        Self { gvk: Gvk::new(api_version, kind), namespace: None, name: None, labels: None }
+        Self { gvk: Gvk::new(api_version, kind), namespace: None, name: None, labels: None, shared: false }
     }
 
     /// Exactly the object at `reference`.
@@ -80,6 +82,7 @@ impl Selection {
             namespace: Some(reference.namespace.clone()).filter(|n| !n.is_empty()),
             name: Some(reference.name.clone()),
             labels: None,
+            shared: false,
         }
     }
 
@@ -87,6 +90,13 @@ impl Selection {
     #[must_use]
     pub fn within(mut self, namespace: &str) -> Self {
         self.namespace = Some(namespace.into());
+        self
+    }
+
+    /// The same; a watch of it may be one that others have begun.
+    #[must_use]
+    pub fn shared(mut self) -> Self {
+        self.shared = true;
         self
     }
 
