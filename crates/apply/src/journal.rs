@@ -203,6 +203,8 @@ pub struct Journal {
     version: Option<String>,
     landed: Option<Arc<Landing>>,
     open: Option<Arc<Landing>>,
+    /// The header has moved on since it was written.
+    is_unsaved: bool,
 }
 
 impl Journal {
@@ -221,7 +223,7 @@ impl Journal {
             return Err(StoreError::Changed { name });
         }
         header.epoch = epoch;
-        let mut journal = Self { store, header, version, landed: None, open: None };
+        let mut journal = Self { store, header, version, landed: None, open: None, is_unsaved: false };
         let landed = journal.header.landed.clone();
         if let Some(LandedHeader { body, undone }) = landed {
             journal.landed = journal.body(Some(&body)).await?.map(|landing| holding(landing, &undone));
@@ -290,7 +292,8 @@ impl Journal {
         Ok(landing)
     }
 
-    /// Moves the open landing on.
+    /// Moves the open landing on. That health is awaited is only remembered: what comes next writes it, or [`Journal::save`].
+    /// After a crash before that, the commit runs again, as it may.
     ///
     /// # Errors
     /// When the store fails; then the landing is where it was.
@@ -300,7 +303,19 @@ impl Journal {
             Some(open) if open.phase != phase => open.phase = phase,
             _ => return Ok(()),
         }
+        if phase == Phase::Health {
+            (self.header, self.is_unsaved) = (header, true);
+            return Ok(());
+        }
         self.write(header).await
+    }
+
+    /// Writes what was only remembered: the landing is left open.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn save(&mut self) -> Result<(), StoreError> {
+        if self.is_unsaved { self.write(self.header.clone()).await } else { Ok(()) }
     }
 
     /// Notes that the hook at step `index` has run.
@@ -374,7 +389,7 @@ impl Journal {
         let name = name(&header.unit);
         let bytes = serde_json::to_vec(&header).map_err(|e| unreadable(&name, &e))?;
         self.version = Some(self.store.put(&name, bytes, self.version.as_deref()).await?);
-        self.header = header;
+        (self.header, self.is_unsaved) = (header, false);
         Ok(())
     }
 

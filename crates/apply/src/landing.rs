@@ -144,6 +144,9 @@ impl<'a, 'c> Work<'a, 'c> {
                 }
             }
         };
+        if matches!(verdict, Verdict::Waiting | Verdict::Superseded) {
+            self.journal.save().await?;
+        }
         let took = self.ctx.clock.now().saturating_sub(self.began);
         let Self { landing, failures, left_in_place, .. } = self;
         Ok(Outcome { verdict, landing, failures, left_in_place, pruned, took })
