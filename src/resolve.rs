@@ -5,7 +5,8 @@
 //! ExternalSecret -> demand -> stores (opened once) -> items (read once a pass) -> keys -> data -> templates -> Secret
 //! ```
 //! A [`Resolver`] lives as long as the process and holds clients and tokens. A [`Pass`] is one look at all stores: what
-//! several ExternalSecrets read, it reads once, and a store that throttles or cannot be reached is not asked again.
+//! several ExternalSecrets read, it reads once, and what others have read of a vault since it was wanted (`recent`) is not
+//! read again; a store that throttles or cannot be reached is not asked again.
 //!
 //! # Guarantees
 //! - Every missing key is named: all failures of an ExternalSecret are gathered, with their place, item and store.
@@ -26,6 +27,7 @@ mod keys;
 pub mod lookup;
 mod open;
 mod pass;
+mod recent;
 pub mod refresh;
 mod remote;
 mod rewrite;
@@ -40,6 +42,7 @@ use std::time::Duration;
 
 use apply::Cluster;
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::unit::Thing;
 use azure::{Azure, PodIdentity};
@@ -75,6 +78,7 @@ pub struct Resolver {
     class: String,
     witness: Witness,
     requests: Semaphore,
+    recent: recent::Recent,
 }
 
 /// Requests under way at a time, over all stores. Key Vault takes 4,000 in 10 s: this is about latency, not that budget.
@@ -85,12 +89,25 @@ impl Resolver {
     pub fn new(setup: Setup) -> Arc<Self> {
         let Setup { cluster, http, pod, class, witness } = setup;
         let azure = Azure::new(Arc::new(http), pod, Arc::clone(&cluster));
-        Arc::new(Self { cluster, azure, class, witness, requests: Semaphore::new(CONCURRENCY) })
+        Arc::new(Self {
+            cluster,
+            azure,
+            class,
+            witness,
+            requests: Semaphore::new(CONCURRENCY),
+            recent: Default::default(),
+        })
     }
 
     /// Begins a look at all stores. Objects of `candidate` count before the cluster's.
     pub fn pass(self: &Arc<Self>, candidate: Option<Candidate>) -> Pass {
-        Pass::new(Arc::clone(self), Lookup::new(Arc::clone(&self.cluster), candidate))
+        self.pass_since(candidate, Instant::now())
+    }
+
+    /// Begins a look for somebody who has wanted it `since` then: what was read of a vault after that need not be read
+    /// again.
+    pub fn pass_since(self: &Arc<Self>, candidate: Option<Candidate>, since: Instant) -> Pass {
+        Pass::new(Arc::clone(self), Lookup::new(Arc::clone(&self.cluster), candidate), since)
     }
 }
 

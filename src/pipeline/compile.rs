@@ -11,6 +11,7 @@ use apply::desired::{Candidate, Desired, Policy};
 use apply::{Reference, Scope};
 use manifest::{Files, Gvk, Object};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::sources::Fetched;
 use super::{
@@ -35,6 +36,8 @@ pub struct Job<'a> {
     pub landed: Option<&'a apply::Landing>,
     /// The user as whom its objects are written; `None` for the agent itself.
     pub user: Option<String>,
+    /// Since when the work is wanted.
+    pub since: Instant,
 }
 
 /// What a unit wants, and what is to be told of its parts.
@@ -87,7 +90,12 @@ impl Compile<'_> {
         let digest = format!("sha256:{}", digest(kustomize::print(&built).as_bytes()));
         self.read_set.note(Thing::Built, digest);
         let objects = self.own(self.scoped(built).await);
-        let input = expand::Input { objects: &objects, landed: self.job.landed, user: self.job.user.clone() };
+        let input = expand::Input {
+            objects: &objects,
+            landed: self.job.landed,
+            user: self.job.user.clone(),
+            since: self.job.since,
+        };
         let mut expanded = expand::expand(input, self.world, &mut self.read_set).await;
         let mut own: Vec<Desired> =
             objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER))).collect();

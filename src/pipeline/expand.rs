@@ -18,6 +18,8 @@ use crate::api::Kind as _;
 use crate::api::secret::ExternalSecret;
 use crate::redact::Live;
 use crate::resolve::{self, Deletion, Missing, Outcome, Pass, ResolveError, Resolved, refresh, target};
+use tokio::time::Instant;
+
 use crate::unit::{ReadSet, Thing, digest};
 use merge::{Addition, merges};
 
@@ -34,6 +36,8 @@ pub struct Input<'a> {
     pub landed: Option<&'a Landing>,
     /// The user as whom the unit's objects are written; `None` for the agent itself.
     pub user: Option<String>,
+    /// Since when the work is wanted: what was read of a vault after that is not read again.
+    pub since: Instant,
 }
 
 /// What became of an ExternalSecret.
@@ -85,8 +89,9 @@ pub struct Expanded {
 
 /// Expands until nothing is left to expand: a chart may hold ExternalSecrets.
 pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Expanded {
-    let Input { objects, landed, user } = input;
+    let Input { objects, landed, user, since } = input;
     let mut work = Work::new(world, landed, user, index(objects), read_set);
+    work.since = since;
     let mut expanded = Expanded::default();
     work.resolve_all(objects, &mut expanded).await;
     work.render_all(objects, &mut expanded).await;
@@ -104,6 +109,8 @@ struct Work<'a> {
     world: &'a World,
     landed: Option<&'a Landing>,
     user: Option<String>,
+    /// Since when the work is wanted.
+    since: Instant,
     /// The cluster as that user.
     cluster: Arc<dyn Cluster>,
     known: Known,
@@ -124,7 +131,18 @@ impl<'a> Work<'a> {
     ) -> Self {
         let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));
         let (secrets, problems) = Default::default();
-        Self { world, landed, user, cluster, known, read_set, capabilities: None, secrets, problems }
+        Self {
+            world,
+            landed,
+            user,
+            since: Instant::now(),
+            cluster,
+            known,
+            read_set,
+            capabilities: None,
+            secrets,
+            problems,
+        }
     }
 }
 
@@ -136,7 +154,7 @@ impl Work<'_> {
         }
         let known = Arc::new(self.known.clone());
         let candidate: resolve::Candidate = Arc::new(move |id| known.get(id).cloned());
-        let pass = self.world.resolver.pass(Some(candidate));
+        let pass = self.world.resolver.pass_since(Some(candidate), self.since);
         let reads: Vec<_> = externals.iter().map(|external| self.resolve(&pass, external).boxed()).collect();
         let results = join_all(reads).await;
         for (external, result) in externals.into_iter().zip(results) {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use apply::{Base, Behaviour, Candidate, Failure, Journal, Landing, Outcome, Prepared};
 use manifest::Object;
 
-use super::{Error, Shared};
+use super::{Error, Shared, external_secret};
 use crate::landing;
 use crate::pipeline::expand::{self, Expanded};
 use crate::pipeline::{Problem, spec_version};
@@ -43,7 +43,8 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     let landed = journal.landed().cloned();
     let mut read_set = ReadSet::default();
     read_set.note(Thing::Spec, spec_version(object));
-    let input = expand::Input { objects: std::slice::from_ref(object), landed: landed.as_deref(), user };
+    let since = external_secret::wanted_since(object, shared);
+    let input = expand::Input { objects: std::slice::from_ref(object), landed: landed.as_deref(), user, since };
     let mut expanded = expand::expand(input, world, &mut read_set).await;
     if !expanded.problems.is_empty() {
         let is_transient = expanded.problems.iter().any(|problem| problem.transient);

@@ -21,6 +21,8 @@ use crate::unit::Unit;
 
 /// External Secrets' finalizer: an object that it worked on before carries it.
 const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
+/// Age at which another's read still counts for a look that an interval asks for: a tenth of it, and no more than this.
+const SLACK: Duration = Duration::from_secs(10);
 /// How soon a store that failed is asked again, at the latest.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -65,8 +67,8 @@ impl Externals {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(id)
     }
 
-    fn looked(&self, id: &ObjectId) {
-        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), Instant::now());
+    fn looked(&self, id: &ObjectId, at: Instant) {
+        self.looked.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), at);
     }
 
     fn last_look(&self, id: &ObjectId) -> Option<Instant> {
@@ -98,9 +100,11 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         }
     };
     let unit = triggers::unit_of(shared, object);
-    let next = Next::After(refresh::interval(&spec).unwrap_or(Duration::MAX));
+    // From when it was wanted on, so that those who read the same stay together.
+    let since = shared.queue.since(key);
+    let next = Next::After(refresh::interval(&spec).map_or(Duration::MAX, |span| span.saturating_sub(since.elapsed())));
     if let Some(note) = shared.externals.take(&object.id()) {
-        shared.externals.looked(&object.id());
+        shared.externals.looked(&object.id(), since);
         if note.is_about(object) {
             return Ok(finish(key, object, status, &note, next, shared));
         }
@@ -111,7 +115,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         let interval = refresh::interval(&spec).unwrap_or(Duration::MAX);
         return Ok(Told::nothing(Next::After(interval.saturating_sub(passed))));
     }
-    shared.externals.looked(&object.id());
+    shared.externals.looked(&object.id(), since);
     if unit == Unit::of(&key.reference()) {
         return stand_alone(key, object, status, next, shared).await;
     }
@@ -196,13 +200,26 @@ fn is_due(object: &Object, spec: &ExternalSecretSpec, status: &ExternalSecretSta
     }
 }
 
+/// Since when a look is wanted; of anything that is no ExternalSecret: now. One that only its interval asks for takes what
+/// another has read a little before.
+pub(super) fn wanted_since(object: &Object, shared: &Shared) -> Instant {
+    let key = Key::of(super::Kind::ExternalSecret, object);
+    let (since, spec) = (shared.queue.since(&key), ExternalSecret::spec(object).unwrap_or_default());
+    let status = ExternalSecret::status(object).unwrap_or_default();
+    let is_periodic = status.conditions.is_true(READY) && !is_behind(object, &status);
+    let slack = refresh::interval(&spec).filter(|_| is_periodic).unwrap_or_default() / 10;
+    since.checked_sub(slack.min(SLACK)).unwrap_or(since)
+}
+
 /// Looks at the store for a unit: a version that the unit has not read is an input of it that has changed.
 async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> Option<Note> {
     let live = shared.world.cluster.get(&target::reference(object)).await.ok().flatten();
-    let resolved = match shared.world.resolver.pass(None).resolve(object, live.as_ref()).await {
-        Ok(resolved) => resolved,
-        Err(error) => return Some(Note::new(ExternalTold::Failed(error.to_string()))),
-    };
+    let resolved =
+        match shared.world.resolver.pass_since(None, wanted_since(object, shared)).resolve(object, live.as_ref()).await
+        {
+            Ok(resolved) => resolved,
+            Err(error) => return Some(Note::new(ExternalTold::Failed(error.to_string()))),
+        };
     let mut has_news = false;
     for (thing, version) in resolved.read {
         has_news |= shared.units.seen(&thing).is_none_or(|known| known != version);

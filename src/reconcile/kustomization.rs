@@ -113,7 +113,8 @@ impl Turn<'_> {
     async fn compile_and_land(&mut self, source: &Fetched, journal: &mut Journal) -> Result<Told, Error> {
         let landed = journal.landed().cloned();
         let user = self.shared.world.user_of(&self.key.namespace, self.spec.service_account_name.as_deref());
-        let job = Job { object: self.object, spec: &self.spec, source, landed: landed.as_deref(), user };
+        let since = self.shared.queue.since(self.key);
+        let job = Job { object: self.object, spec: &self.spec, source, landed: landed.as_deref(), user, since };
         match pipeline::compile(&job, &self.shared.world).await {
             Ok(compiled) => self.land(source, compiled, journal).await,
             Err(report) => Ok(self.failed_to_compile(source, report)),

@@ -3,7 +3,7 @@
 //! **Guarantees.** A key that is added while it is worked on runs once more afterwards: no event is lost, and many
 //! events are one run. A key has at most one appointment; a later one replaces it.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -22,9 +22,10 @@ pub struct Queue {
 #[derive(Default)]
 struct State {
     ready: VecDeque<Key>,
-    waiting: HashSet<Key>,
-    running: HashSet<Key>,
-    again: HashSet<Key>,
+    /// Since when each waits, and was asked for last.
+    waiting: HashMap<Key, Instant>,
+    running: HashMap<Key, Instant>,
+    again: HashMap<Key, Instant>,
     appointments: BTreeMap<Instant, BTreeSet<Key>>,
     appointed: HashMap<Key, Instant>,
     closed: bool,
@@ -32,9 +33,13 @@ struct State {
 
 impl State {
     fn add(&mut self, key: Key) {
-        if self.running.contains(&key) {
-            self.again.insert(key);
-        } else if self.waiting.insert(key.clone()) {
+        self.add_since(key, Instant::now());
+    }
+
+    fn add_since(&mut self, key: Key, since: Instant) {
+        if self.running.contains_key(&key) {
+            self.again.insert(key, since);
+        } else if self.waiting.insert(key.clone(), since).is_none() {
             self.ready.push_back(key);
         }
     }
@@ -64,8 +69,8 @@ impl State {
 
     fn take(&mut self) -> Option<Key> {
         let key = self.ready.pop_front()?;
-        self.waiting.remove(&key);
-        self.running.insert(key.clone());
+        let since = self.waiting.remove(&key).unwrap_or_else(Instant::now);
+        self.running.insert(key.clone(), since);
         Some(key)
     }
 }
@@ -121,11 +126,16 @@ impl Queue {
     pub fn done(&self, key: &Key) {
         self.with(|state| {
             state.running.remove(key);
-            if state.again.remove(key) {
-                state.add(key.clone());
+            if let Some(since) = state.again.remove(key) {
+                state.add_since(key.clone(), since);
             }
         });
         self.changed.notify_one();
+    }
+
+    /// Since when the present work on a key was wanted: whoever asked for it last has asked no later.
+    pub fn since(&self, key: &Key) -> Instant {
+        self.with(|state| state.running.get(key).copied()).unwrap_or_else(Instant::now)
     }
 
     /// Lets every worker end after its present key.

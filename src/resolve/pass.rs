@@ -8,6 +8,7 @@ use futures::future::join_all;
 use manifest::Object;
 use serde::{Deserialize, Serialize};
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 
 use super::lookup::Lookup;
 use super::open::{Opened, StoreId, Verdict, judge, open, pattern};
@@ -32,6 +33,8 @@ type Address = usize;
 pub struct Pass {
     resolver: Arc<Resolver>,
     lookup: Lookup,
+    /// Since when it is wanted.
+    since: Instant,
     stores: OnceMap<StoreId, Option<Arc<Opened>>>,
     items: OnceMap<(Address, Item), Arc<Remote>>,
     lists: OnceMap<Address, Arc<Vec<Listed>>>,
@@ -62,9 +65,9 @@ struct Piece {
 }
 
 impl Pass {
-    pub(super) fn new(resolver: Arc<Resolver>, lookup: Lookup) -> Self {
+    pub(super) fn new(resolver: Arc<Resolver>, lookup: Lookup, since: Instant) -> Self {
         let (stores, items, lists, gates) = Default::default();
-        Self { resolver, lookup, stores, items, lists, gates }
+        Self { resolver, lookup, since, stores, items, lists, gates }
     }
 
     /// Resolves one ExternalSecret; `live` is its target as the cluster has it.
@@ -235,12 +238,16 @@ impl Pass {
     /// Reads an item, once.
     async fn read(&self, opened: &Opened, item: Item) -> Result<Arc<Remote>, Cause> {
         let address = address(opened);
-        once(&self.items, (address, item.clone()), async {
-            let remote = self.ask(address, opened.store.read(item)).await?;
+        let read = async {
+            let remote = self.ask(address, opened.store.read(item.clone())).await?;
             (self.resolver.witness)(&remote.value);
             Ok(remote)
-        })
-        .await
+        };
+        // The values of such a store stand in its own spec.
+        if opened.dialect == Dialect::Fake {
+            return once(&self.items, (address, item.clone()), read).await;
+        }
+        self.resolver.recent.get(&opened.store, item.clone(), self.since, read).await
     }
 
     /// The listed items that a selection means, by name; those that are disabled are none.

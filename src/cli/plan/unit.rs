@@ -123,7 +123,7 @@ impl Work<'_> {
         world.sources.put_files(source.clone());
         let landed = journal.landed().cloned();
         let user = world.user_of(object.namespace(), spec.service_account_name.as_deref());
-        let job = Job { object, spec, source, landed: landed.as_deref(), user };
+        let job = Job { object, spec, source, landed: landed.as_deref(), user, since: tokio::time::Instant::now() };
         let compiled = match pipeline::compile(&job, world).await {
             Ok(compiled) => compiled,
             Err(report) => {

@@ -104,6 +104,7 @@ fn resolver(network: &Arc<Network>) -> Arc<Resolver> {
         class: "default".into(),
         witness: Arc::new(|_| {}),
         requests: tokio::sync::Semaphore::new(8),
+        recent: super::super::recent::Recent::default(),
     })
 }
 

@@ -1,0 +1,113 @@
+//! What was read of stores lately, for all who wanted it before it was read.
+//!
+//! **Guarantee.** A demand is met by a read that began after the demand arose: nobody sees a value older than what asked
+//! for it. At a start, when every ExternalSecret is due, each item is read once however many want it.
+//!
+//! **Caveat.** Values stay in memory for a minute, or until the next read after that.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::OnceCell;
+use tokio::time::Instant;
+
+use super::store::{Cause, Item, Remote, Store};
+
+/// How long a value is kept.
+const KEPT: Duration = Duration::from_secs(60);
+/// Least time between the beginnings of two reads: no more than a hundred a second, over all stores.
+const PACE: Duration = Duration::from_micros(10_500);
+
+type Answer = Result<Arc<Remote>, Cause>;
+
+/// Reads of all stores.
+#[derive(Default)]
+pub(super) struct Recent {
+    reads: Mutex<HashMap<(usize, Item), Read>>,
+    /// When the next read may begin.
+    next: Mutex<Option<Instant>>,
+}
+
+struct Read {
+    began: Instant,
+    /// Keeps the store, and with it the address that stands for it.
+    _store: Arc<dyn Store>,
+    answer: Arc<OnceCell<Answer>>,
+}
+
+impl Recent {
+    /// What a read of `item` answered that began after `since`; `read` does it where there was none.
+    pub(super) async fn get(
+        &self,
+        store: &Arc<dyn Store>,
+        item: Item,
+        since: Instant,
+        read: impl Future<Output = Answer>,
+    ) -> Answer {
+        let answer = self.entry(store, item, since);
+        let paced = async {
+            tokio::time::sleep_until(self.slot()).await;
+            read.await
+        };
+        answer.get_or_init(|| paced).await.clone()
+    }
+
+    fn entry(&self, store: &Arc<dyn Store>, item: Item, since: Instant) -> Arc<OnceCell<Answer>> {
+        let key = (Arc::as_ptr(store).cast::<()>().addr(), item);
+        let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(read) = reads.get(&key).filter(|read| read.began >= since) {
+            return read.answer.clone();
+        }
+        reads.retain(|_, read| read.began.elapsed() < KEPT);
+        let read = Read { began: Instant::now(), _store: store.clone(), answer: Arc::default() };
+        let answer = read.answer.clone();
+        reads.insert(key, read);
+        answer
+    }
+
+    /// When the caller may begin.
+    fn slot(&self) -> Instant {
+        let mut next = self.next.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = next.unwrap_or_else(Instant::now).max(Instant::now());
+        *next = Some(slot + PACE);
+        slot
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crate::resolve::fake::FakeStore;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_demand_is_met_by_a_read_that_began_after_it_and_by_no_earlier_one() {
+        let (recent, count) = (Recent::default(), AtomicUsize::new(0));
+        let spec = serde_json::from_str(r#"{"data": []}"#).unwrap();
+        let store: Arc<dyn Store> = Arc::new(FakeStore::new(&spec));
+        let read = async |since: Instant| {
+            let work = async {
+                count.fetch_add(1, Ordering::Relaxed);
+                Err(Cause::Unavailable { message: "gone".into() })
+            };
+            drop(recent.get(&store, Item::secret("a"), since, work).await);
+            count.load(Ordering::Relaxed)
+        };
+        let start = Instant::now();
+        assert_eq!((read(start).await, read(start).await), (1, 1));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_eq!(read(Instant::now()).await, 2, "somebody wants what is there now");
+        assert_eq!(read(start).await, 2, "and whoever wanted it before has it, too");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn no_more_than_a_hundred_reads_begin_in_a_second() {
+        let recent = Recent::default();
+        let start = Instant::now();
+        let last = (0..100).map(|_| recent.slot()).last().unwrap();
+        assert!(last - start >= Duration::from_secs(1));
+    }
+}
