@@ -43,11 +43,13 @@ pub struct Note {
     /// Which version of the ExternalSecret it is about ([`refresh::synced_version`]); `None` where the landing itself made
     /// that version.
     about: Option<String>,
+    /// How long the store asks to be left alone.
+    pause: Option<Duration>,
 }
 
 impl Note {
     fn new(told: ExternalTold) -> Self {
-        Self { told, action: None, about: None }
+        Self { told, action: None, about: None, pause: None }
     }
 
     /// Whether nobody has asked for anything since, as `force-sync` does.
@@ -59,7 +61,7 @@ impl Note {
 impl Externals {
     /// A unit has landed with this ExternalSecret; `seen` is the object as it was then, unless the landing wrote it.
     pub fn put(&self, external: &External, action: Option<Action>, seen: Option<&Object>) {
-        let note = Note { told: external.told.clone(), action, about: seen.map(refresh::synced_version) };
+        let note = Note { told: external.told.clone(), action, about: seen.map(refresh::synced_version), pause: None };
         self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(external.id.clone(), note);
     }
 
@@ -102,7 +104,8 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     let unit = triggers::unit_of(shared, object);
     // From when it was wanted on, so that those who read the same stay together.
     let since = shared.queue.since(key);
-    let next = Next::After(refresh::interval(&spec).map_or(Duration::MAX, |span| span.saturating_sub(since.elapsed())));
+    let rest = |interval: Duration| interval - since.elapsed().min(interval / 2);
+    let next = Next::After(refresh::interval(&spec).map_or(Duration::MAX, rest));
     if let Some(note) = shared.externals.take(&object.id()) {
         shared.externals.looked(&object.id(), since);
         if note.is_about(object) {
@@ -171,10 +174,11 @@ fn status_unless_new(
 ) -> Result<Told, Error> {
     match note {
         Some(note @ Note { told: ExternalTold::Failed(_), .. }) => {
-            let again = match next {
-                Next::After(interval) => Next::After(interval.min(RETRY)),
-                Next::OnEvent | Next::Retry => Next::After(RETRY),
+            let pause = match next {
+                Next::After(interval) => interval.min(RETRY),
+                Next::OnEvent | Next::Retry => RETRY,
             };
+            let again = Next::After(pause.max(note.pause.unwrap_or_default()));
             Ok(finish(key, object, status, &note, again, shared))
         }
         // It works again; or what was asked for has landed already, and a crash kept its unit from telling.
@@ -218,7 +222,10 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> Option<Note
         match shared.world.resolver.pass_since(None, wanted_since(object, shared)).resolve(object, live.as_ref()).await
         {
             Ok(resolved) => resolved,
-            Err(error) => return Some(Note::new(ExternalTold::Failed(error.to_string()))),
+            Err(error) => {
+                let told = ExternalTold::Failed(error.to_string());
+                return Some(Note { pause: error.retry_after(), ..Note::new(told) });
+            }
         };
     let mut has_news = false;
     for (thing, version) in resolved.read {
