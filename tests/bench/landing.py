@@ -223,7 +223,7 @@ def file(n):
     tb = Bed(f"file{n}", n).start()
     try:
         tb.repository(files_of(monorepo_files, n))
-        tb.agent("--log-level=debug"); tb.source()
+        OPTIONS.log = "debug"; tb.agent(); tb.source()
         r = Ready(tb, KS, n, "a-"); before, t0 = tb.usage(), time.time()
         tb.apply(kustomization("parent", "./cluster", wait=False)); end = r.wait(3000); tb.quiet()
         row("folders", n=n, seconds=round(end - t0, 1), cpu_ms_per_unit=round(1000 * tb.cpu(before) / n, 1), peak_mib=tb.spent({})[AGENT]["peak_mib"])
