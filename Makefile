@@ -1,9 +1,13 @@
 # The rest are cargo aliases: .cargo/config.toml.
-.PHONY: test demo image testbed bench-landing
+.PHONY: test simulate demo image testbed bench-landing
 
 # Installs and builds what is missing, starts the testbed, runs every check and test.
 test:
 	@tests/run.sh
+
+# Random repositories, commits and faults in memory: SEEDS of them, from FROM. One that breaks a rule is made small and told.
+simulate:
+	@SEEDS=$(or $(SEEDS),1000000) FROM=$(or $(FROM),0) cargo test --quiet --release -p apply --test simulation -- --nocapture no_story
 
 demo:
 	@cargo run --release -- demo

@@ -9,6 +9,8 @@
 mod compare;
 #[path = "conformance/custom.rs"]
 mod custom;
+#[path = "conformance/limits.rs"]
+mod limits;
 #[path = "conformance/random.rs"]
 mod random;
 #[path = "conformance/scripts.rs"]

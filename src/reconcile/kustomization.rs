@@ -158,8 +158,14 @@ impl Turn<'_> {
     /// A suspended unit begins nothing, but a landing that was begun is finished or undone.
     async fn only_end_what_is_open(mut self) -> Result<Told, Error> {
         let mut journal = self.journal().await?;
-        let outcome = landing::resume(&mut journal, &self.site(landing::never())).await?;
-        Ok(outcome.map_or_else(|| Told::nothing(Next::OnEvent), |outcome| self.resumed(outcome)))
+        match landing::resume(&mut journal, &self.site(landing::never())).await? {
+            None => Ok(Told::nothing(Next::OnEvent)),
+            // What it waits for is gone, and may not be made again before the unit goes on.
+            Some(outcome) if outcome.verdict == Verdict::Superseded => {
+                Ok(Told::nothing(Next::After(self.retry_interval())))
+            }
+            Some(outcome) => Ok(self.resumed(outcome)),
+        }
     }
 
     /// Ends what a crash, or a wait for health, left open; `None` when a newer revision is to land instead.

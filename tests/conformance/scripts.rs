@@ -5,7 +5,7 @@ use apply::{Call, Reference, Selection};
 use manifest::Object;
 use serde_json::{Value, json};
 
-use super::{Step, custom};
+use super::{Step, custom, limits};
 
 type Script = fn(&str) -> Vec<Step>;
 
@@ -33,6 +33,8 @@ pub(crate) fn all() -> Vec<(&'static str, Script)> {
         ("services", services),
         ("patches that fail", bad_patches),
         ("generation", generation),
+        ("what is no map", limits::no_maps),
+        ("quota", limits::quota),
     ]
 }
 

@@ -8,6 +8,7 @@ use manifest::{Object, ObjectId};
 
 use crate::cluster::Reference;
 use crate::desired::{Behaviour, Declarer, Desired, Hook, Put, Reading};
+use crate::order;
 use crate::parcels::Parcels;
 use crate::report::Failure;
 use crate::stamp::Stamps;
@@ -123,6 +124,8 @@ pub struct Landing {
     pub read_set: serde_json::Value,
     /// Steps in order.
     pub steps: Vec<Step>,
+    /// What the landings that this one supersedes have written, in order: undone with it.
+    pub past: Vec<Step>,
     /// Objects to delete after health, in order.
     pub stale: Vec<Stale>,
     /// What is known of the workloads' secrets.
@@ -148,6 +151,17 @@ impl Step {
         }
     }
 
+    /// Where it stands in a commit.
+    fn place(&self) -> (order::Stage, u8) {
+        match self {
+            Self::Apply(change) if !matches!(change.desired.declarer, Declarer::Release(_)) => {
+                order::place(&change.desired.object.gvk())
+            }
+            Self::Apply(_) | Self::Put(_) | Self::Hook(_) => (order::Stage::Releases, 0),
+            Self::Await(..) => (order::Stage::Foundations, u8::MAX),
+        }
+    }
+
     /// The object that it writes.
     pub(crate) fn id(&self) -> Option<ObjectId> {
         match self {
@@ -163,6 +177,40 @@ impl Landing {
     /// The changes among the steps.
     pub fn changes(&self) -> impl Iterator<Item = &Change> {
         self.steps.iter().filter_map(Step::change)
+    }
+
+    /// What the superseded landings have written, each with what stood there before the first of them.
+    pub(crate) fn past_changes(&self) -> impl Iterator<Item = &Change> {
+        self.past.iter().filter_map(Step::change)
+    }
+
+    /// The changes of this landing and of those that it supersedes which may be in the cluster.
+    pub(crate) fn begun(&self) -> impl Iterator<Item = &Change> {
+        self.past_changes().chain(self.changes().filter(|change| change.is_written()))
+    }
+
+    /// What a landing that supersedes this one has to undo besides its own steps.
+    pub(crate) fn to_supersede(&self) -> Vec<Step> {
+        let mine = self.steps.iter().filter(|step| match step {
+            Step::Apply(change) => change.is_written(),
+            Step::Put(_) => true,
+            Step::Hook(_) | Step::Await(..) => false,
+        });
+        self.past_alone().chain(mine).cloned().collect()
+    }
+
+    /// All that there is to undo, in the order of the commit.
+    pub(crate) fn to_undo(&self) -> Vec<&Step> {
+        let mut all: Vec<&Step> = self.past_alone().chain(&self.steps).collect();
+        all.sort_by_key(|step| step.place());
+        all
+    }
+
+    /// Of the past, what this landing does not write itself.
+    fn past_alone(&self) -> impl Iterator<Item = &Step> {
+        let mine = self.changes().filter(|change| change.is_written()).map(|change| change.desired.object.id());
+        let mine: BTreeSet<ObjectId> = mine.collect();
+        self.past.iter().filter(move |step| !step.change().is_some_and(|c| mine.contains(&c.desired.object.id())))
     }
 
     /// Whether the landing writes anything at all.

@@ -338,7 +338,15 @@ impl Journal {
     pub async fn conclude(&mut self, failures: &[Failure]) -> Result<(), StoreError> {
         let (Some(open), Some(landing)) = (self.header.open.clone(), self.open.clone()) else { return Ok(()) };
         let landing = holding(landing, &open.undone);
-        let attempt = (!landing.held.is_empty()).then(|| Attempt::of(&landing, &landing.held, failures));
+        let attempt = match landing.held.is_empty() {
+            false => Some(Attempt::of(&landing, &landing.held, failures)),
+            // What was put right is last-good: whatever else has failed would fail again.
+            true if self.landed.as_ref().is_some_and(|landed| landed.input == landing.input) => {
+                let is_other = |attempt: &Attempt| attempt.held.is_empty() && attempt.read_set != landing.read_set;
+                self.header.attempt.clone().filter(is_other)
+            }
+            true => None,
+        };
         let landed = LandedHeader { body: open.body, undone: open.undone };
         self.write(Header { landed: Some(landed), open: None, attempt, ..self.header.clone() }).await?;
         self.open = None;

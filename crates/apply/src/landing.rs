@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manifest::ObjectId;
+use manifest::{Object, ObjectId};
 
 use crate::cluster::Reference;
 use crate::commit;
@@ -41,7 +41,7 @@ pub enum Verdict {
     Held,
     /// It is written and its health still makes progress: resume waits further.
     Waiting,
-    /// A newer revision is there.
+    /// A newer revision is there, or it must be planned anew: somebody has deleted what it waits for.
     Superseded,
 }
 
@@ -97,7 +97,14 @@ pub async fn land(prepared: Prepared, journal: &mut Journal, ctx: &Context<'_>) 
 /// When the journal cannot be written.
 pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<Outcome>, StoreError> {
     match journal.open() {
-        Some(open) if open.phase != Phase::Held => Work::new(open, journal, ctx).run().await.map(Some),
+        Some(open) if open.phase != Phase::Held => {
+            let work = Work::new(open, journal, ctx);
+            if !work.has_lost().await {
+                return work.run().await.map(Some);
+            }
+            // A landing that is planned anew makes it again.
+            Ok(Some(work.end(Verdict::Superseded, Vec::new())))
+        }
         _ => Ok(None),
     }
 }
@@ -147,9 +154,13 @@ impl<'a, 'c> Work<'a, 'c> {
         if matches!(verdict, Verdict::Waiting | Verdict::Superseded) {
             self.journal.save().await?;
         }
+        Ok(self.end(verdict, pruned))
+    }
+
+    fn end(self, verdict: Verdict, pruned: Vec<ObjectId>) -> Outcome {
         let took = self.ctx.clock.now().saturating_sub(self.began);
         let Self { landing, failures, left_in_place, .. } = self;
-        Ok(Outcome { verdict, landing, failures, left_in_place, pruned, took })
+        Outcome { verdict, landing, failures, left_in_place, pruned, took }
     }
 
     async fn steps(&mut self) -> Result<End, StoreError> {
@@ -169,6 +180,19 @@ impl<'a, 'c> Work<'a, 'c> {
             return Ok(Some(end));
         }
         if phase == Phase::Prune { Ok(None) } else { self.await_health().await }
+    }
+
+    /// Whether somebody has deleted what is awaited: it would be awaited for ever.
+    async fn has_lost(&self) -> bool {
+        let targets = health_targets(&self.landing, &self.open.undone);
+        for target in targets.into_iter().filter(|_| self.open.phase == Phase::Health) {
+            let live = self.ctx.cluster.get(&target).await;
+            let is_declared = || self.landing.changes().any(|change| change.desired.reference() == target);
+            if matches!(&live, Ok(live) if live.as_ref().is_none_or(Object::is_terminating)) && is_declared() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Writes everything, in order. What fails is taken back with its parcel, and the others go on.
@@ -240,6 +264,7 @@ impl<'a, 'c> Work<'a, 'c> {
         }
         let rest = Arc::unwrap_or_clone(self.landing.clone()).holding(&self.open.undone);
         let mut pruned = Vec::new();
+        self.failures.extend(rollback::give_back(&rest, self.ctx).await);
         if !rest.stale.is_empty() {
             self.journal.advance(Phase::Prune).await?;
             self.ctx.tell(Progress::Phase(Phase::Prune));

@@ -12,7 +12,7 @@
 //! # Differences from a real server
 //! - Built-in kinds get the defaults in `defaults` and the validation in `check`; a real server has more of both.
 //! - Garbage collection, namespaces and definitions settle before the call returns.
-//! - CEL rules, admission webhooks, quota, authorization, and conversion between versions are not there.
+//! - CEL rules, admission webhooks, quota on more than the number of objects, authorization, and conversion between versions are not there.
 
 mod check;
 mod collect;
@@ -22,6 +22,7 @@ mod kinds;
 mod managed;
 mod merge;
 mod pods;
+mod quota;
 mod schema;
 mod selector;
 mod shape;

@@ -69,8 +69,9 @@ pub(crate) enum Look {
 
 /// What is wanted in a namespace that neither the journal nor the inventory knows.
 pub(crate) fn unknown<'a>(candidate: &'a Candidate, base: &Base) -> impl Iterator<Item = &'a Desired> {
-    let landings = [&base.landed, &base.superseded].into_iter().flatten().flat_map(Landing::changes);
-    let mut known: BTreeSet<ObjectId> = landings.map(|change| change.desired.object.id()).collect();
+    let landings = [&base.landed, &base.superseded].into_iter().flatten();
+    let changes = landings.flat_map(|landing| landing.past_changes().chain(landing.changes()));
+    let mut known: BTreeSet<ObjectId> = changes.map(|change| change.desired.object.id()).collect();
     known.extend(base.inventory.iter().map(Reference::id));
     let objects = candidate.objects.iter().chain(candidate.releases.iter().flat_map(|release| &release.objects));
     objects.filter(move |desired| !desired.object.namespace().is_empty() && !known.contains(&desired.object.id()))
@@ -146,11 +147,25 @@ impl<'a> Planner<'a> {
     /// What lands together. Records and hooks go with their release.
     fn parcels(&self, base: &Base, scope: LandingScope) -> Parcels {
         let landed = base.landed.iter().flat_map(Landing::changes).map(|change| &change.desired);
-        let mut parcels = Parcels::of(self.all(), landed, scope);
+        let begun = base.superseded.iter().flat_map(Landing::begun).map(|change| &change.desired);
+        let mut parcels = Parcels::of(self.all(), landed.chain(begun), scope);
         for release in &self.candidate.releases {
             let puts = release.begin.iter().chain(&release.finish).map(|put| put.object.id());
             let hooks = release.before.iter().chain(&release.after).map(|hook| hook.object.id());
             puts.chain(hooks).for_each(|id| parcels.join(id, &release.id));
+        }
+        // Records of a superseded release stay with what they were written with.
+        if let Some(superseded) = &base.superseded {
+            for id in superseded.to_supersede().iter().filter_map(Step::id) {
+                if parcels.number_of(&id).is_some() {
+                    continue;
+                }
+                let with = superseded.parcels.list().iter().find(|parcel| parcel.members.contains(&id));
+                let members = with.into_iter().flat_map(|parcel| &parcel.members);
+                if let Some(member) = members.clone().find(|member| parcels.number_of(member).is_some()) {
+                    parcels.join(id, &member.clone());
+                }
+            }
         }
         parcels
     }
@@ -311,8 +326,14 @@ impl<'a> Planner<'a> {
                 stale.insert(id, Stale { reference, declarer, landed });
             }
         };
-        for landing in [&base.landed, &base.superseded].into_iter().flatten() {
-            let known = landing.changes().map(|c| &c.desired).filter(|d| !d.keep && d.policy != Policy::Ignore);
+        // What others had made before a landing that did not land is given back to them.
+        let is_theirs = |change: &&Change| {
+            matches!(change.prior, Prior::Adopted(_)) && !landed.contains_key(&change.desired.object.id())
+        };
+        let begun = base.superseded.iter().flat_map(Landing::begun).filter(|change| !is_theirs(change));
+        let landings: [Vec<&Change>; 2] = [base.landed.iter().flat_map(Landing::changes).collect(), begun.collect()];
+        for changes in landings {
+            let known = changes.into_iter().map(|c| &c.desired).filter(|d| !d.keep && d.policy != Policy::Ignore);
             let may_go = |declarer: &Declarer| match declarer {
                 Declarer::Unit => prune,
                 Declarer::Release(id) => releases.contains(id),
@@ -346,6 +367,7 @@ impl<'a> Planner<'a> {
             input: candidate.input,
             read_set: candidate.read_set,
             steps,
+            past: base.superseded.as_ref().map(Landing::to_supersede).unwrap_or_default(),
             stale,
             stamps_before: stamps_before.map(|(id, stamp)| (id.clone(), stamp.clone())).collect(),
             stamps,
@@ -424,8 +446,10 @@ impl<'a> Past<'a> {
         let changes = |landing: &'a Option<Landing>| landing.iter().flat_map(Landing::changes);
         Self {
             landed: changes(&base.landed).map(|c| (c.desired.object.id(), &c.desired)).collect(),
-            superseded: changes(&base.superseded)
-                .filter(|c| c.is_written())
+            superseded: base
+                .superseded
+                .iter()
+                .flat_map(Landing::begun)
                 .map(|c| (c.desired.object.id(), &c.prior))
                 .collect(),
         }

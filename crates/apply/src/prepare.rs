@@ -83,8 +83,8 @@ pub async fn propose(
     failures.extend(refused);
     landing.parcels = parted.unwrap_or(landing.parcels);
     let held = landing.parcels.held_by(&failures);
-    let is_begun = |change: &Change| change.is_written() && landing.parcels.is_in(&change.desired.object.id(), &held);
-    let holds_what_is_begun = base.superseded.iter().flat_map(Landing::changes).any(is_begun);
+    let is_held = |change: &Change| landing.parcels.is_in(&change.desired.object.id(), &held);
+    let holds_what_is_begun = base.superseded.iter().flat_map(Landing::begun).any(is_held);
     if held.len() == landing.parcels.count() || holds_what_is_begun {
         return Err(failures);
     }

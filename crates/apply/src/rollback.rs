@@ -36,7 +36,7 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
     let mut undone = Undone::default();
     let mut awaited = Awaited::default();
     let is_meant = |step: &&Step| step.id().is_some_and(|id| landing.parcels.is_in(&id, parcels));
-    for step in landing.steps.iter().rev().filter(is_meant) {
+    for step in landing.to_undo().into_iter().rev().filter(is_meant) {
         let deadline = ctx.clock.now() + landing.behaviour.timeout;
         let result = match step {
             Step::Apply(change) if awaited.holds(change) => Ok(()),
@@ -55,6 +55,21 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
         undone.failures.extend(result.err());
     }
     undone
+}
+
+/// Gives back to others what a superseded landing had adopted and this one does not want.
+pub(crate) async fn give_back(landing: &Landing, ctx: &Context<'_>) -> Vec<Failure> {
+    let wanted: BTreeSet<ObjectId> = landing.changes().map(|change| change.desired.object.id()).collect();
+    let is_theirs =
+        |change: &&Change| matches!(change.prior, Prior::Adopted(_)) && !wanted.contains(&change.desired.object.id());
+    let deadline = ctx.clock.now() + landing.behaviour.timeout;
+    let mut undone = Undone::default();
+    for change in landing.past_changes().filter(is_theirs) {
+        let result = undo_change(change, &landing.behaviour.cleanup, ctx, deadline, &mut undone).await;
+        let failed = result.map_err(|error| Failure::refused(At::Prune, &change.desired.object, &error)).err();
+        undone.failures.extend(failed);
+    }
+    undone.failures
 }
 
 /// Secrets that workloads read which could not be brought back, and what owns those Secrets.
@@ -143,8 +158,25 @@ async fn restore_landed(
             commit::delete(&landed.reference(), Propagation::Background, ctx, deadline).await?;
             commit::apply(landed, ctx, deadline).await
         }
-        other => other,
+        Err(error) => unless_homeless(error, &landed.object, ctx, deadline).await,
+        Ok(()) => Ok(()),
     }
+}
+
+/// Nothing can be brought back into a namespace that is gone, or going: what landed in it comes back with it, when
+/// drift is looked for.
+async fn unless_homeless(
+    error: ClusterError,
+    object: &Object,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), ClusterError> {
+    let has_home = !object.namespace().is_empty();
+    if !has_home || !matches!(error, ClusterError::NotFound { .. } | ClusterError::Forbidden { .. }) {
+        return Err(error);
+    }
+    let home = ctx.read(&Reference::new("v1", "Namespace", "", object.namespace()), deadline).await?;
+    if home.is_some_and(|home| !home.is_terminating()) { Err(error) } else { Ok(()) }
 }
 
 /// Puts an adopted object back as it was found, but for what other tools left on it. What is restored is `manager`'s, so
@@ -162,7 +194,7 @@ async fn restore_image(
             for field in ["uid", "resourceVersion", "managedFields", "creationTimestamp", "generation"] {
                 image.metadata().remove(field);
             }
-            return commit::write_whole(&image, manager, ctx, deadline).await;
+            return put_back(&image, manager, ctx, deadline).await;
         };
         if live.resource_version() == image.resource_version() {
             return Ok(());
@@ -179,13 +211,20 @@ async fn restore_image(
     }
 }
 
+async fn put_back(object: &Object, manager: &str, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
+    match commit::write_whole(object, manager, ctx, deadline).await {
+        Err(error) => unless_homeless(error, object, ctx, deadline).await,
+        Ok(()) => Ok(()),
+    }
+}
+
 async fn undo_record(put: &Put, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
     // A record that is not there was not reached: its release has not begun, and needs no record of its end.
     if ctx.read(&Reference::of(&put.object), deadline).await?.is_none() {
         return Ok(());
     }
     for object in &put.undo {
-        commit::write_whole(object, &put.manager, ctx, deadline).await?;
+        put_back(object, &put.manager, ctx, deadline).await?;
     }
     if put.undo_deletes {
         commit::delete(&Reference::of(&put.object), Propagation::Background, ctx, deadline).await?;

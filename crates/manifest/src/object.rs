@@ -104,32 +104,37 @@ impl Object {
 
     /// `apiVersion`.
     pub fn api_version(&self) -> &str {
-        self.text("/apiVersion").unwrap_or_default()
+        self.value.get("apiVersion").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// `kind`.
     pub fn kind(&self) -> &str {
-        self.text("/kind").unwrap_or_default()
+        self.value.get("kind").and_then(Value::as_str).unwrap_or_default()
     }
 
     /// `metadata.name`.
     pub fn name(&self) -> &str {
-        self.text("/metadata/name").unwrap_or_default()
+        self.metadata_text("name")
     }
 
     /// `metadata.namespace`; empty when there is none.
     pub fn namespace(&self) -> &str {
-        self.text("/metadata/namespace").unwrap_or_default()
+        self.metadata_text("namespace")
     }
 
     /// `metadata.uid`; empty for an object that never was in a cluster.
     pub fn uid(&self) -> &str {
-        self.text("/metadata/uid").unwrap_or_default()
+        self.metadata_text("uid")
     }
 
     /// `metadata.resourceVersion`; empty for an object that never was in a cluster.
     pub fn resource_version(&self) -> &str {
-        self.text("/metadata/resourceVersion").unwrap_or_default()
+        self.metadata_text("resourceVersion")
+    }
+
+    /// A pointer would be taken apart each time, and identity is asked for often.
+    fn metadata_text(&self, field: &str) -> &str {
+        self.value.get("metadata").and_then(|own| own.get(field)).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// `metadata.generation`; 0 when there is none.

@@ -39,6 +39,9 @@ impl State {
         if place.is(DEFINITION.0, DEFINITION.1) {
             self.serve(place, &value);
         }
+        if place.is("", "ResourceQuota") {
+            self.publish_quota(place, &value);
+        }
         if is_terminating(&value) {
             self.let_go(place, &value);
         } else if owners(&value).next().is_some() && owners(&value).all(|owner| self.by_uid(owner).is_none()) {

@@ -1,5 +1,7 @@
 //! Field managers: who owns which fields of an object, what an apply takes over, and what it leaves behind.
 
+use std::sync::LazyLock;
+
 use serde_json::{Map, Value, json};
 
 use super::fields::{Element, FieldSet};
@@ -183,6 +185,7 @@ impl Managers {
         let set = part.of(&merge::paths(config, shape));
         let place = self.entries.iter().position(|entry| entry.is(writer));
         let last = place.map(|index| std::mem::take(&mut self.entries[index].fields));
+        let drops = last.as_ref().is_some_and(|last| !last.difference(&set).is_empty());
         match place {
             Some(index) => {
                 let time = self.entries[index].time.take();
@@ -190,15 +193,16 @@ impl Managers {
             }
             None => self.entries.push(Entry::of(writer, set)),
         }
-        let merged = self.prune(merged, last.as_ref(), shape);
-        self.take_over(live, &merged, shape, writer, part, force)?;
-        if merged != *live
-            && let Some(entry) = self.entries.iter_mut().find(|entry| entry.is(writer))
-        {
-            entry.time = Some(writer.time.clone());
+        let merged = if drops { self.prune(merged, last.as_ref(), shape) } else { merged };
+        let changes = merged != *live;
+        if changes {
+            self.take_over(live, &merged, shape, writer, part, force)?;
         }
-        for entry in &mut self.entries {
+        for entry in self.entries.iter_mut().filter(|entry| entry.is(writer)) {
             entry.fields = without_identity(&entry.fields);
+            if changes {
+                entry.time = Some(writer.time.clone());
+            }
         }
         self.forget_empty();
         Ok(merged)
@@ -265,6 +269,10 @@ fn conflict_message(mut disputed: Vec<(String, Vec<String>)>) -> String {
 
 /// Fields that say which object it is, or that the server alone writes: nobody owns them.
 fn without_identity(set: &FieldSet) -> FieldSet {
+    set.difference(&IDENTITY)
+}
+
+static IDENTITY: LazyLock<FieldSet> = LazyLock::new(|| {
     const METADATA: [&str; 9] = [
         "name",
         "namespace",
@@ -283,8 +291,8 @@ fn without_identity(set: &FieldSet) -> FieldSet {
     for field in METADATA {
         identity.insert(&[Element::field("metadata"), Element::field(field)]);
     }
-    set.difference(&identity)
-}
+    identity
+});
 
 /// An object without its `managedFields`.
 pub(super) fn bare(object: &Value) -> Value {

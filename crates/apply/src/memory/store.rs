@@ -285,7 +285,12 @@ impl State {
 }
 
 pub(super) fn uid(value: &Value) -> &str {
-    text(value, "/metadata/uid")
+    metadata(value, "uid").and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A field of the metadata; it is asked for too often for a pointer.
+fn metadata<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
+    value.get("metadata")?.get(field)
 }
 
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
@@ -293,16 +298,16 @@ pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
 }
 
 pub(super) fn owners(value: &Value) -> impl Iterator<Item = &str> {
-    let list = value.pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let list = metadata(value, "ownerReferences").and_then(Value::as_array);
     list.into_iter().flatten().filter_map(|owner| owner.get("uid")?.as_str())
 }
 
 pub(super) fn is_terminating(value: &Value) -> bool {
-    value.pointer("/metadata/deletionTimestamp").is_some_and(|time| !time.is_null())
+    metadata(value, "deletionTimestamp").is_some_and(|time| !time.is_null())
 }
 
 pub(super) fn finalizers(value: &Value) -> impl Iterator<Item = &str> {
-    let list = value.pointer("/metadata/finalizers").and_then(Value::as_array);
+    let list = metadata(value, "finalizers").and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_str)
 }
 

@@ -266,6 +266,7 @@ impl State {
         strip_system(&mut value);
         check::at_birth(&write.kind, &mut value, self.made());
         refuse(write, check::created(&write.kind, &value))?;
+        self.check_quota(&write.kind, &write.id())?;
         let uid = self.make_uid();
         value["metadata"]["uid"] = json!(uid);
         value["metadata"]["creationTimestamp"] = json!(self.time());
@@ -298,7 +299,7 @@ impl State {
     fn finish(&mut self, write: &Write<'_>, live: &Arc<Value>, mut new: Value, managers: &Managers) -> Written {
         keep_system(write, live, &mut new);
         managed::record(&mut new, managers);
-        if without_times(&new) == without_times(live) {
+        if is_same(&new, live) {
             return Ok(live.as_ref().clone());
         }
         if write.kind.counts && check::content_differs(&write.kind, live, &new) {
@@ -531,22 +532,34 @@ pub(super) fn set_or_remove(value: &mut Value, field: &str, new: Option<Value>) 
     };
 }
 
-/// For comparisons: managers whose time alone differs have done nothing.
-fn without_times(value: &Value) -> Value {
-    let mut value = value.clone();
-    let managers = value.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
-    for manager in managers.into_iter().flatten() {
-        set_or_remove(manager, "time", None);
-    }
-    value
+/// Whether two states differ in nothing but the times of managers, who have done nothing then.
+fn is_same(left: &Value, right: &Value) -> bool {
+    let (Value::Object(left), Value::Object(right)) = (left, right) else { return left == right };
+    let metadata = |map: &Map<String, Value>| map.get("metadata").and_then(Value::as_object).cloned();
+    let timeless = |map: &Map<String, Value>| {
+        let mut metadata = metadata(map);
+        let managers = metadata.as_mut().and_then(|metadata| metadata.get_mut("managedFields"));
+        for manager in managers.and_then(Value::as_array_mut).into_iter().flatten() {
+            set_or_remove(manager, "time", None);
+        }
+        metadata
+    };
+    let is_equal = |(name, value): (&String, &Value)| name == "metadata" || right.get(name) == Some(value);
+    left.len() == right.len() && left.iter().all(is_equal) && timeless(left) == timeless(right)
 }
 
 /// Refuses what cannot be merged, in the words of a failed apply.
 pub(super) fn misfit(kind: &Kind, id: &manifest::ObjectId, found: &merge::Misfit) -> ClusterError {
-    let (namespace, name, version, kind) = (&id.namespace, &id.name, kind.gvk.api_version(), &kind.gvk.kind);
+    let (namespace, name) = (&id.namespace, &id.name);
+    let manifest::Gvk { group, version, kind: title } = &kind.gvk;
+    let what = match found.message.split_once("&{") {
+        // A value of a Secret stays out of messages.
+        Some((what, _)) if kind.is("", "Secret") => format!("{what}&{{***}}"),
+        _ => found.message.clone(),
+    };
     let message = format!(
-        "failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind}): {}: {}",
-        found.path, found.message
+        "failed to create typed patch object ({namespace}/{name}; {group}/{version}, Kind={title}): {}: {what}",
+        found.path
     );
     let fields = vec![found.path.trim_start_matches('.').to_owned()];
     ClusterError::Refused { id: Some(id.clone()), message, fields }

@@ -1,0 +1,327 @@
+//! The agent, as `src/reconcile` has it: ends what is open, lands what is wanted, corrects drift, rests.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use apply::cleanup::{Cleanup, Manager};
+use apply::desired::{Candidate, Declarer, Desired};
+use apply::{
+    Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, Outcome, Reading, Reference, Verdict,
+    Waited,
+};
+use futures::future::{BoxFuture, FutureExt as _};
+use manifest::Object;
+use serde_json::Value;
+
+use super::candidate;
+use super::journal::Entries;
+use super::repository::OWNER;
+use super::rest;
+use super::world::{Wire, World};
+
+/// The unit's name in the journal.
+pub(crate) const UNIT: &str = "Kustomization/flux-system/app";
+/// Pause after what may pass.
+const RETRY: Duration = Duration::from_secs(10);
+/// Pause of a new process, until the lease of the last one is over.
+const LEASE: Duration = Duration::from_secs(35);
+/// How long a landing may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// What comes after a reconciliation.
+enum Next {
+    Again,
+    Later,
+    Rest,
+}
+
+/// One process.
+pub(crate) struct Agent {
+    world: Arc<World>,
+    epoch: u64,
+    /// Inputs that the server refused, with the number of events at that time.
+    refused: BTreeSet<(String, u64)>,
+    /// Doings of others when drift was last looked for.
+    looked: Option<u64>,
+}
+
+/// A process's life. It ends when it finds that its lease is over.
+pub(crate) async fn live(world: Arc<World>, epoch: u64) {
+    let mut agent = Agent { world: world.clone(), epoch, refused: BTreeSet::new(), looked: None };
+    if epoch > 1 {
+        world.time.sleep(LEASE).await;
+    }
+    while world.state().epoch == epoch {
+        let events = {
+            let mut state = world.state();
+            state.passes += 1;
+            state.events
+        };
+        match agent.pass().await {
+            Next::Again => {}
+            Next::Later => world.time.sleep(RETRY).await,
+            Next::Rest if world.state().events != events => {}
+            Next::Rest => {
+                rest::check(&world);
+                world.clone().rest(epoch).await;
+            }
+        }
+    }
+}
+
+impl Agent {
+    async fn pass(&mut self) -> Next {
+        let world = self.world.clone();
+        let mut journal = match self.journal().await {
+            Ok(journal) => journal,
+            Err(next) => return next,
+        };
+        if let Some(open) = journal.open() {
+            world.state().ledger.taken_over(self.epoch);
+            let parts = Parts::new(self, &open.landing.input, self.held(&journal));
+            match apply::resume(&mut journal, &parts.context()).await {
+                Err(error) => return self.failed(&error.to_string()),
+                Ok(Some(outcome)) if outcome.verdict != Verdict::Superseded => return self.ended(&outcome),
+                Ok(_) => {}
+            }
+        }
+        let (head, input, events) = {
+            let state = world.state();
+            let head = state.snapshots.len() - 1;
+            (head, state.snapshots[head].input.clone(), state.events)
+        };
+        let is_held = self.held(&journal).contains(&input);
+        let has_landed = journal.landed().is_some_and(|landed| landed.input == input);
+        // What is held does not supersede: then last-good is planned anew.
+        if is_held || (has_landed && journal.open().is_none()) {
+            return self.correct_drift(journal).await;
+        }
+        let wanted = candidate::of(&world, head);
+        match self.land(wanted, journal).await {
+            Ok(next) => next,
+            Err(true) => Next::Later,
+            Err(false) => {
+                self.refused.insert((input, events));
+                Next::Again
+            }
+        }
+    }
+
+    /// Inputs that are not to be tried again before something happens.
+    fn held(&self, journal: &Journal) -> BTreeSet<String> {
+        let events = self.world.state().events;
+        let refused = self.refused.iter().filter(|(_, then)| *then == events).map(|(input, _)| input.clone());
+        let attempt = journal.attempt().filter(|attempt| !attempt.transient);
+        refused.chain(attempt.and_then(|attempt| attempt.read_set.as_str().map(str::to_owned))).collect()
+    }
+
+    async fn journal(&self) -> Result<Journal, Next> {
+        let store = Arc::new(Entries(self.cluster(), self.world.clone()));
+        Journal::load(store, UNIT, self.epoch).await.map_err(|error| self.failed(&error.to_string()))
+    }
+
+    fn cluster(&self) -> Arc<dyn Cluster> {
+        Arc::new(Wire { world: self.world.clone(), epoch: self.epoch })
+    }
+
+    fn failed(&self, error: &str) -> Next {
+        let epoch = self.epoch;
+        self.world.say(|| format!("agent {epoch}: {error}"));
+        Next::Later
+    }
+
+    /// Compares and lands; `Err` when it is refused, and whether that may pass.
+    async fn land(&self, wanted: Candidate, mut journal: Journal) -> Result<Next, bool> {
+        let input = wanted.input.clone();
+        let base = Base {
+            landed: journal.landed().map(|landed| landed.as_ref().clone()),
+            superseded: journal.open().map(|open| open.landing.as_ref().clone()),
+            inventory: self.world.state().inventory.iter().cloned().collect(),
+        };
+        self.world.state().ledger.proposed();
+        let proposed = apply::propose(wanted, self.behaviour(), &base, &self.cluster(), &candidate::seal).await;
+        let prepared = match proposed {
+            Ok(prepared) => prepared,
+            Err(failures) => {
+                let epoch = self.epoch;
+                self.world.say(|| format!("agent {epoch}: {input} is refused: {}", told(&failures)));
+                return Err(failures.iter().any(|failure| failure.transient));
+            }
+        };
+        if prepared.landing().is_empty() && journal.open().is_none() && base.landed.is_some_and(|l| l.input == input) {
+            return Ok(Next::Rest);
+        }
+        let begun = self.world.state().ledger.begun(&input);
+        if let Err(rule) = begun {
+            self.world.break_rule(rule);
+        }
+        let parts = Parts::new(self, &input, self.held(&journal));
+        match apply::land(prepared, &mut journal, &parts.context()).await {
+            Ok(outcome) => Ok(self.ended(&outcome)),
+            Err(error) => Ok(self.failed(&error.to_string())),
+        }
+    }
+
+    /// Lands last-good again, where others have done something since that was looked for; in the end once more, which
+    /// must write nothing.
+    async fn correct_drift(&mut self, journal: Journal) -> Next {
+        let Some(landed) = journal.landed().cloned() else { return Next::Rest };
+        let (doings, is_last, writes, is_unpruned) = {
+            let state = self.world.state();
+            (state.doings, state.is_last, state.ledger.writes(), state.is_unpruned)
+        };
+        let is_known = self.looked == Some(doings) && !is_unpruned;
+        if is_known && !is_last {
+            return Next::Rest;
+        }
+        let Ok(next) = self.land(candidate::again(&landed), journal).await else { return Next::Later };
+        let has_written = self.world.state().ledger.writes() > writes;
+        if is_known && has_written && self.world.state().doings == doings {
+            self.world.break_rule("at rest, and it writes: nothing had happened since the last look".into());
+        }
+        if matches!(next, Next::Rest) && !is_known {
+            self.looked = Some(doings);
+            return Next::Again;
+        }
+        next
+    }
+
+    fn ended(&self, outcome: &Outcome) -> Next {
+        let (epoch, input) = (self.epoch, &outcome.landing.input);
+        self.world.say(|| {
+            let failures = told(&outcome.failures);
+            format!("agent {epoch}: {input} {:?} {failures}", outcome.verdict)
+        });
+        self.list(outcome);
+        match outcome.verdict {
+            Verdict::Landed if !outcome.failures.is_empty() => Next::Later,
+            Verdict::Landed | Verdict::Superseded => Next::Again,
+            Verdict::Undone if !outcome.failures.iter().all(|failure| failure.transient) => Next::Again,
+            _ => Next::Later,
+        }
+    }
+
+    /// The inventory of the unit's status, as `src/status/kustomization.rs` keeps it: what landed, what should be gone
+    /// and is not, and what undoing has left in place.
+    fn list(&self, outcome: &Outcome) {
+        let mut state = self.world.state();
+        if outcome.verdict == Verdict::Landed {
+            let is_of_unit = |desired: &&Desired| desired.declarer == Declarer::Unit;
+            let landed = outcome.landing.changes().map(|change| &change.desired).filter(is_of_unit);
+            state.inventory = landed.map(Desired::reference).collect();
+            state.is_unpruned = !outcome.failures.is_empty();
+        }
+        let has_failed = |at: &&Reference| outcome.failures.iter().any(|failure| failure.id == Some(at.id()));
+        let stale = outcome.landing.stale.iter().map(|stale| &stale.reference);
+        state.inventory.extend(stale.filter(has_failed).chain(&outcome.left_in_place).cloned());
+    }
+
+    fn behaviour(&self) -> Behaviour {
+        Behaviour {
+            prune: true,
+            health: if self.world.waits { HealthScope::All } else { HealthScope::None },
+            timeout: TIMEOUT,
+            owner_labels: vec![(OWNER.0.into(), OWNER.1.into())],
+            // As the agent has it: its own updates are what undoing restored.
+            cleanup: Cleanup {
+                managers: vec![Manager { prefix: candidate::MANAGER.into(), applies: false }],
+                ..Cleanup::default()
+            },
+            ..Behaviour::default()
+        }
+    }
+}
+
+fn told(failures: &[apply::Failure]) -> String {
+    failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+/// What a landing needs besides the plan.
+struct Parts {
+    wire: Wire,
+    /// What is being landed.
+    input: String,
+    /// What does not supersede it.
+    held: BTreeSet<String>,
+}
+
+impl Parts {
+    fn new(agent: &Agent, input: &str, held: BTreeSet<String>) -> Self {
+        Self { wire: Wire { world: agent.world.clone(), epoch: agent.epoch }, input: input.into(), held }
+    }
+
+    fn context(&self) -> Context<'_> {
+        Context { cluster: Arc::new(self.wire.clone()), clock: self, health: self, progress: &|_| {} }
+    }
+
+    fn is_superseded(&self) -> bool {
+        let state = self.wire.world.state();
+        state.snapshots.last().is_some_and(|head| head.input != self.input && !self.held.contains(&head.input))
+    }
+}
+
+impl Clock for Parts {
+    fn now(&self) -> Duration {
+        self.wire.world.time.now()
+    }
+
+    fn sleep(&self, duration: Duration) -> BoxFuture<'static, ()> {
+        self.wire.world.time.sleep(duration)
+    }
+}
+
+impl Health for Parts {
+    fn wait<'a>(&'a self, targets: &'a [Reference], reading: Reading, timeout: Duration) -> BoxFuture<'a, Waited> {
+        async move {
+            let end = self.now() + timeout;
+            loop {
+                let (mut failed, mut pending) = (Vec::new(), Vec::new());
+                for target in targets {
+                    match state(self.wire.world.get(target).as_ref()) {
+                        State::Ready => {}
+                        State::Failed => failed.push((target.id(), "crash loop".to_owned())),
+                        State::Pending => pending.push((target.id(), "in progress".to_owned())),
+                    }
+                }
+                if reading == Reading::Unit && self.is_superseded() {
+                    return Waited::Superseded;
+                }
+                if failed.is_empty() && pending.is_empty() {
+                    return Waited::Healthy;
+                }
+                if !failed.is_empty() || self.now() >= end {
+                    return Waited::Unhealthy { failed, pending };
+                }
+                self.sleep(Duration::from_secs(2)).await;
+            }
+        }
+        .boxed()
+    }
+}
+
+enum State {
+    Ready,
+    Pending,
+    Failed,
+}
+
+/// Health as kstatus has it, of the kinds of the story.
+fn state(live: Option<&Object>) -> State {
+    let Some(live) = live.filter(|live| !live.is_terminating()) else { return State::Pending };
+    let number = |pointer: &str| live.value().pointer(pointer).and_then(Value::as_i64).unwrap_or_default();
+    if live.text("/spec/template/metadata/labels/testbed~1fail").is_some() {
+        return State::Failed;
+    }
+    let is_seen = number("/status/observedGeneration") == live.generation();
+    let is_ready = match live.kind() {
+        "Deployment" | "StatefulSet" => {
+            let wanted = number("/spec/replicas");
+            is_seen && number("/status/updatedReplicas") == wanted && number("/status/readyReplicas") == wanted
+        }
+        "DaemonSet" => is_seen && number("/status/numberAvailable") == 1,
+        "Job" => number("/status/succeeded") == 1,
+        _ => true,
+    };
+    if is_ready { State::Ready } else { State::Pending }
+}

@@ -1,0 +1,146 @@
+//! A revision as the engine is given it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use apply::Landing;
+use apply::Reading;
+use apply::desired::{Candidate, Declarer, Desired, Hook, Policy, Put, Release};
+use manifest::{Object, ObjectId};
+use serde_json::{Value, json};
+
+use super::repository::{Kind, NAMESPACE, Thing};
+use super::world::World;
+
+/// The unit's field manager.
+pub(crate) const MANAGER: &str = "unit";
+/// Name of the release.
+const CHART: &str = "chart";
+
+/// What the snapshot at `index` wants now.
+pub(crate) fn of(world: &World, index: usize) -> Candidate {
+    let (repository, input) = {
+        let state = world.state();
+        (state.snapshots[index].repository.clone(), state.snapshots[index].input.clone())
+    };
+    let mut candidate = Candidate {
+        revision: input.clone(),
+        input: input.clone(),
+        read_set: Value::String(input),
+        ..Candidate::default()
+    };
+    for thing in &repository.things {
+        let objects = repository.objects(thing).into_iter().map(|declared| {
+            let mut desired = Desired::new(object(declared.value), MANAGER);
+            if let Some(owner) = declared.owner {
+                desired.declarer = Declarer::ExternalSecret(owner.id());
+                desired.owner = Some(owner);
+                desired.manager = "external-secrets".into();
+            }
+            desired.awaited = thing.kind != Kind::External;
+            desired
+        });
+        if thing.kind == Kind::Release {
+            release(world, thing, objects.collect(), &mut candidate);
+        } else {
+            candidate.objects.extend(objects);
+        }
+    }
+    candidate
+}
+
+/// Last-good once more, as `src/landing.rs` has it.
+pub(crate) fn again(landed: &Landing) -> Candidate {
+    Candidate {
+        revision: landed.revision.clone(),
+        input: landed.input.clone(),
+        read_set: landed.read_set.clone(),
+        objects: landed.changes().map(|change| change.desired.clone()).collect(),
+        ..Candidate::default()
+    }
+}
+
+/// Seals that can be read: `version` for the bytes of one secret, and `name=version` lines for several.
+pub(crate) fn seal(bytes: &[u8]) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    match text.split_once("7:version") {
+        Some((_, after)) => {
+            let version = after.split_once(":v").and_then(|(_, rest)| rest.split_once(';'));
+            version.map_or_else(|| "none".to_owned(), |(version, _)| version.to_owned())
+        }
+        None => text.into_owned(),
+    }
+}
+
+fn object(value: Value) -> Object {
+    Object::new(value).expect("a thing is an object")
+}
+
+/// Name of a release's record.
+pub(crate) fn record_name(version: u32) -> String {
+    format!("sh.helm.release.v1.{CHART}.v{version}")
+}
+
+fn record(version: u32, status: &str) -> Object {
+    object(json!({ "apiVersion": "v1", "kind": "Secret", "type": "helm.sh/release.v1",
+        "metadata": { "name": record_name(version), "namespace": NAMESPACE, "labels": { "owner": "helm", "status": status } },
+        "data": { "release": "eA==" } }))
+}
+
+fn put(version: u32, status: &str, undo: Option<&str>) -> Put {
+    let undo: Vec<Object> = undo.map(|status| record(version, status)).into_iter().collect();
+    Put { object: record(version, status), manager: "helm".into(), undo_deletes: undo.is_empty(), undo }
+}
+
+/// The last version that is deployed, as Helm's storage has it.
+pub(crate) fn deployed(world: &World) -> Option<u32> {
+    let records = world.list("v1", "Secret").into_iter().filter(|record| record.label("status") == Some("deployed"));
+    records.filter_map(|record| record.name().rsplit_once(".v")?.1.parse().ok()).max()
+}
+
+fn release(world: &World, thing: &Thing, objects: Vec<Desired>, candidate: &mut Candidate) {
+    let id = ObjectId {
+        namespace: NAMESPACE.into(),
+        name: CHART.into(),
+        group: "helm.toolkit.fluxcd.io".into(),
+        kind: "HelmRelease".into(),
+    };
+    let own = |policy: Policy| {
+        let of_chart = |mut desired: Desired| {
+            desired.declarer = Declarer::Release(id.clone());
+            desired.object.set_annotation("meta.helm.sh/release-name", CHART);
+            Desired { manager: "helm".into(), policy, ..desired }
+        };
+        objects.iter().cloned().map(of_chart).collect::<Vec<_>>()
+    };
+    let before = deployed(world);
+    if before == Some(thing.version) {
+        candidate.objects.extend(own(Policy::Untouched));
+        return;
+    }
+    let superseded = before.map(|version| put(version, "superseded", Some("deployed")));
+    candidate.releases.push(Release {
+        id: id.clone(),
+        begin: vec![put(thing.version, "pending", None)],
+        before: vec![hook("before", thing)],
+        objects: own(Policy::Override),
+        wait: Some((Reading::Release, Duration::from_secs(60))),
+        after: vec![hook("after", thing)],
+        finish: superseded.into_iter().chain([put(thing.version, "deployed", None)]).collect(),
+    });
+}
+
+fn hook(place: &str, thing: &Thing) -> Hook {
+    let pod = json!({ "restartPolicy": "Never", "containers": [{ "name": "a", "image": "a" }] });
+    let annotations = BTreeMap::from([("version", thing.version.to_string())]);
+    Hook {
+        object: object(json!({ "apiVersion": "batch/v1", "kind": "Job",
+            "metadata": { "name": format!("hook-{place}"), "namespace": NAMESPACE, "annotations": annotations },
+            "spec": { "template": { "spec": pod } } })),
+        manager: "helm".into(),
+        delete_before: true,
+        delete_succeeded: true,
+        delete_failed: false,
+        timeout: Duration::from_secs(60),
+    }
+}

@@ -1,0 +1,302 @@
+//! A story for one seed: what happens to a unit, round by round, and which requests fail. All of it is data, so that it
+//! can be made smaller.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::dice::Dice;
+use super::repository::{Edit, Flaw, Kind, NAMESPACE, Repository, Thing};
+
+/// What happens at the beginning of a round.
+#[derive(Clone, Debug)]
+pub(crate) enum Event {
+    /// A commit.
+    Commit(Vec<Edit>),
+    /// The store has new bytes for a secret.
+    Rotate(u32),
+    /// Another manager adds a field to a thing's object.
+    CoOwn(u32),
+    /// Another manager overwrites a field of ours.
+    Overwrite(u32),
+    /// Somebody deletes a thing's object.
+    Delete(u32),
+    /// Somebody makes an object that a thing of this id has the name of; a later commit may add the thing.
+    Occupy(Thing),
+    /// Another replica takes the lease over, while this one still runs.
+    TakeOver,
+    /// No further Secrets fit into the namespace; or they do again.
+    Quota(bool),
+    /// Objects of a kind are refused from now on; or no longer.
+    Policy(Option<Kind>),
+    /// Somebody deletes the namespace, and `held` keeps it from going until a later [`Event::LetGo`].
+    Terminate { held: bool },
+    /// What holds a namespace goes.
+    LetGo,
+    /// All that stands in the way goes, and what is wrong is mended.
+    Calm,
+}
+
+/// What happens to one request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// 503, nothing was done.
+    Unavailable,
+    /// It was done, and the answer is lost.
+    Lost,
+    /// It takes longer than its deadline, and is done at the end of it.
+    Late,
+    /// It takes long, and is answered.
+    Slow,
+    Conflict,
+    TooMany,
+    /// Refused for its content.
+    Refused,
+    Forbidden,
+    CrashBefore,
+    CrashAfter,
+}
+
+impl Fault {
+    /// Whether it may make the engine give up until an input changes.
+    pub(crate) fn is_final(self) -> bool {
+        matches!(self, Self::Refused | Self::Forbidden)
+    }
+}
+
+/// An event, and what happens until the next.
+#[derive(Clone, Debug)]
+pub(crate) struct Round {
+    pub(crate) event: Event,
+    /// Requests until the next event, unless everybody is at rest before.
+    pub(crate) patience: u64,
+    /// By number of requests since the event.
+    pub(crate) faults: BTreeMap<u64, Fault>,
+}
+
+/// A whole story.
+#[derive(Clone, Debug)]
+pub(crate) struct Scenario {
+    pub(crate) seed: u64,
+    /// Who takes a turn when.
+    pub(crate) schedule: u64,
+    /// Whether landings await the health of all.
+    pub(crate) waits: bool,
+    /// Steps of the controllers until a workload is ready.
+    pub(crate) steps: u32,
+    /// The namespace is the unit's own.
+    pub(crate) rounds: Vec<Round>,
+}
+
+const KINDS: [Kind; 15] = [
+    Kind::Account,
+    Kind::Config,
+    Kind::Config,
+    Kind::Secret,
+    Kind::Secret,
+    Kind::External,
+    Kind::External,
+    Kind::Claim,
+    Kind::Service,
+    Kind::Deployment,
+    Kind::Deployment,
+    Kind::StatefulSet,
+    Kind::DaemonSet,
+    Kind::CronJob,
+    Kind::Widget,
+];
+
+/// Makes stories.
+struct Author {
+    dice: Dice,
+    repository: Repository,
+    next: u32,
+    /// Objects of others that a commit may come to declare.
+    occupied: Vec<Thing>,
+}
+
+impl Scenario {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut author =
+            Author { dice: Dice::new(seed), repository: Repository::default(), next: 1, occupied: Vec::new() };
+        let first = author.first();
+        let length = 1 + author.dice.roll(4);
+        let mut rounds = vec![author.round(first)];
+        for _ in 0..length {
+            let event = author.event();
+            rounds.push(author.round(event));
+        }
+        let dice = &mut author.dice;
+        Self { seed, schedule: dice.roll(u64::MAX), waits: dice.chance(60), steps: dice.roll(4) as u32, rounds }
+    }
+}
+
+impl Author {
+    fn round(&mut self, event: Event) -> Round {
+        const FAULTS: [Fault; 14] = [
+            Fault::Unavailable,
+            Fault::Unavailable,
+            Fault::Lost,
+            Fault::Lost,
+            Fault::Late,
+            Fault::Slow,
+            Fault::Conflict,
+            Fault::TooMany,
+            Fault::Refused,
+            Fault::Forbidden,
+            Fault::CrashBefore,
+            Fault::CrashBefore,
+            Fault::CrashAfter,
+            Fault::CrashAfter,
+        ];
+        let dice = &mut self.dice;
+        let patience = if dice.chance(50) { u64::MAX } else { 1 + dice.roll(80) };
+        let mut faults = BTreeMap::new();
+        if dice.chance(70) {
+            for _ in 0..dice.roll(4) {
+                let fault = FAULTS[dice.index(FAULTS.len())];
+                faults.insert(1 + dice.roll(60), fault);
+            }
+        }
+        Round { event, patience, faults }
+    }
+
+    fn first(&mut self) -> Event {
+        let mut edits = Vec::new();
+        if self.dice.chance(50) {
+            edits.extend(self.add(Kind::Namespace));
+        }
+        if self.dice.chance(30) {
+            edits.extend(self.add(Kind::Release));
+        }
+        for _ in 0..2 + self.dice.roll(4) {
+            let kind = KINDS[self.dice.index(KINDS.len())];
+            edits.extend(self.add(kind));
+        }
+        self.flaw(&mut edits, 10);
+        Event::Commit(edits)
+    }
+
+    fn event(&mut self) -> Event {
+        match self.dice.roll(100) {
+            0..45 => self.commit(),
+            45..60 => self.one(|kind| kind == Kind::External).map_or(Event::LetGo, |id| {
+                self.repository.edit(&Edit::Change { id, with_readers: false });
+                Event::Rotate(id)
+            }),
+            60..66 => self.one(|_| true).map_or(Event::TakeOver, Event::CoOwn),
+            66..71 => self.one(|kind| kind != Kind::Release).map_or(Event::TakeOver, Event::Overwrite),
+            71..78 => self.one(|kind| kind != Kind::Release).map_or(Event::TakeOver, Event::Delete),
+            78..84 => {
+                let kind = KINDS[self.dice.index(KINDS.len())];
+                // The ports of a Service merge with those of others.
+                let is_plain = !matches!(kind, Kind::Widget | Kind::Service);
+                let thing = self.thing(if is_plain { kind } else { Kind::Config });
+                self.occupied.push(thing.clone());
+                Event::Occupy(thing)
+            }
+            84..92 => Event::TakeOver,
+            92..94 => Event::Quota(self.dice.chance(60)),
+            94..97 => Event::Policy(self.dice.chance(60).then(|| KINDS[self.dice.index(KINDS.len())])),
+            97..99 => Event::Terminate { held: self.dice.chance(60) },
+            _ => Event::LetGo,
+        }
+    }
+
+    fn commit(&mut self) -> Event {
+        let mut edits = Vec::new();
+        for _ in 0..1 + self.dice.roll(3) {
+            let made = match self.dice.roll(100) {
+                0..40 => self.changed(),
+                40..60 => {
+                    let kind = KINDS[self.dice.index(KINDS.len())];
+                    self.add(kind)
+                }
+                60..68 => self.occupied.pop().map(Edit::Add).into_iter().collect(),
+                68..83 => self.one(is_movable).map(Edit::Remove).into_iter().collect(),
+                83..93 => self.one(is_movable).map(Edit::Rename).into_iter().collect(),
+                _ => vec![Edit::Mend],
+            };
+            made.iter().for_each(|edit| self.repository.edit(edit));
+            edits.extend(made);
+        }
+        self.flaw(&mut edits, 25);
+        Event::Commit(edits)
+    }
+
+    fn changed(&mut self) -> Vec<Edit> {
+        let with_readers = self.dice.chance(60);
+        self.one(|_| true).map(|id| Edit::Change { id, with_readers }).into_iter().collect()
+    }
+
+    fn flaw(&mut self, edits: &mut Vec<Edit>, percent: u64) {
+        if !self.dice.chance(percent) {
+            return;
+        }
+        let flaw = if self.dice.chance(60) { Flaw::Unhealthy } else { Flaw::Invalid };
+        let fits = |kind: Kind| match flaw {
+            Flaw::Unhealthy => kind.rolls_out(),
+            Flaw::Invalid => matches!(kind, Kind::Config | Kind::Service | Kind::Secret) || kind.is_workload(),
+        };
+        if let Some(id) = self.one(fits) {
+            let edit = Edit::Break(id, flaw);
+            self.repository.edit(&edit);
+            edits.push(edit);
+        }
+    }
+
+    /// Adds a thing, and with a widget its kind.
+    fn add(&mut self, kind: Kind) -> Vec<Edit> {
+        let mut things = Vec::new();
+        let is_defined = self.repository.things.iter().any(|thing| thing.kind == Kind::Definition);
+        if kind == Kind::Widget && !is_defined {
+            things.push(self.thing(Kind::Definition));
+        }
+        things.push(self.thing(kind));
+        let edits: Vec<Edit> = things.into_iter().map(Edit::Add).collect();
+        edits.iter().for_each(|edit| self.repository.edit(edit));
+        edits
+    }
+
+    fn thing(&mut self, kind: Kind) -> Thing {
+        let id = self.next;
+        self.next += 1;
+        let name = match kind {
+            Kind::Namespace => NAMESPACE.into(),
+            Kind::Definition => "widgets.sim.example.com".into(),
+            _ => format!("{}-{id}", format!("{kind:?}").to_lowercase()),
+        };
+        let secrets: Vec<u32> =
+            self.repository.things.iter().filter(|thing| thing.kind.is_secret()).map(|thing| thing.id).collect();
+        let read = secrets.into_iter().filter(|_| kind.is_workload() && self.dice.chance(60));
+        let needs = read.map(|id| (id, 1)).collect();
+        Thing { id, kind, name, version: 1, flaw: None, needs }
+    }
+
+    fn one(&mut self, fits: impl Fn(Kind) -> bool) -> Option<u32> {
+        let all: Vec<u32> =
+            self.repository.things.iter().filter(|thing| fits(thing.kind)).map(|thing| thing.id).collect();
+        self.dice.pick(&all).copied()
+    }
+}
+
+/// Whether things of a kind may be renamed or removed. A release that goes is uninstalled by another way, and the kind
+/// of widgets goes only with all of them.
+fn is_movable(kind: Kind) -> bool {
+    !matches!(kind, Kind::Namespace | Kind::Definition | Kind::Release)
+}
+
+impl fmt::Display for Scenario {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "seed {}: waits {}, {} steps until ready", self.seed, self.waits, self.steps)?;
+        for round in &self.rounds {
+            writeln!(f, "  {:?}", round.event)?;
+            if round.patience < u64::MAX {
+                writeln!(f, "    the next event after {} requests", round.patience)?;
+            }
+            for (number, fault) in &round.faults {
+                writeln!(f, "    {fault:?} at request {number}")?;
+            }
+        }
+        Ok(())
+    }
+}
