@@ -301,3 +301,34 @@ fn against_a_cluster_a_plan_is_what_the_agent_does_next_and_writes_nothing() {
     assert_eq!(versions(), before, "nothing is written");
     scene.finish();
 }
+
+const WEB: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace: default}\nstringData: {k: v}\n---\n\
+    apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: default}\nspec: {selector: {matchLabels: {app: web}}, template: \
+    {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: i, envFrom: [{secretRef: {name: db}}]}]}}}\n---\n\
+    apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
+const GADGET: &str = "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: gadget, namespace: default}\n";
+
+#[test]
+fn parcels_are_drawn_and_one_that_fails_is_held_alone() {
+    let alone = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: alone, namespace: default}\n";
+    let folder = folder(&[("apps/web.yaml", WEB), ("apps/gadget.yaml", GADGET), ("apps/alone.yaml", alone)]);
+    let root = path(&folder, "apps");
+    let text = plan(&[&root, "--embedded", "--parcels"]);
+    let drawn = told(&text, 1);
+    let web = "  ▣ Deployment/default/web (3 objects)\n    ├─ Secret/default/db create\n    ├─ Service/default/web create with Deployment/default/web\n    \
+         └─ Deployment/default/web create with Secret/default/db\n";
+    assert!(drawn.contains(web), "{drawn}");
+    assert!(drawn.contains("  ▣ ConfigMap/default/alone (1 object)\n"), "{drawn}");
+    assert!(drawn.contains("  ✗ Gadget/default/gadget (1 object, held)\n"), "{drawn}");
+    let output = plan(&[&root, "--embedded", "-o", "json"]);
+    let value = json(&output, 1);
+    let unit = &value["units"][0];
+    assert_eq!((&unit["fate"], &unit["held"][0]), (&"lands".into(), &"Gadget/default/gadget".into()), "{unit:#}");
+    let file = unit["problems"][0]["file"].as_str();
+    assert!(file.is_some_and(|file| file.ends_with("gadget.yaml")), "{unit:#}");
+    assert_eq!(unit["objects"].as_array().map(Vec::len), Some(4), "{unit:#}");
+    let dot = plan(&[&root, "--embedded", "--parcels", "-o", "dot"]);
+    let dot = told(&dot, 1);
+    assert!(dot.contains("\"0/Service/default/web\" -> \"0/Deployment/default/web\";"), "{dot}");
+    assert_eq!(plan(&[&root, "--embedded", "-o", "dot"]).status.code(), Some(1), "dot draws parcels only");
+}

@@ -1,6 +1,7 @@
 //! `lockstep plan`: what the agent would do, and nothing of it done.
 
 mod checkout;
+mod parcels;
 mod planning;
 mod report;
 mod unit;
@@ -13,7 +14,7 @@ use std::time::Duration;
 use anyhow::{Context as _, anyhow};
 use apply::memory::Simulation;
 use apply::{Call, Cluster};
-use clap::Args;
+use clap::{Args, ValueEnum};
 use manifest::Object;
 use serde_json::json;
 
@@ -53,6 +54,7 @@ const FLUX: &str = "kustomize.toolkit.fluxcd.io/v1";
 #[command(after_help = "Examples:\n  \
                         lockstep plan ./clusters/production\n  \
                         lockstep plan ./apps/production --kustomization apps\n  \
+                        lockstep plan ./clusters/production --parcels -o dot | dot -Tsvg > parcels.svg\n  \
                         lockstep plan ./clusters/production --embedded --with sops-age.yaml")]
 pub(super) struct Arguments {
     /// Folder with Flux Kustomizations, or with a kustomization that one of the cluster is for.
@@ -88,20 +90,40 @@ pub(super) struct Arguments {
     /// Fetches sources below FROM from TO instead; the longest FROM wins. May be repeated.
     #[arg(long, value_name = "FROM=TO")]
     mirror: Vec<String>,
-    /// As text, when nothing is said.
+    /// Show what lands together instead of what changes: the parcels of each unit, what belongs with what, and what
+    /// depends on what. A parcel that fails is held alone, with those that depend on it.
+    #[arg(long)]
+    parcels: bool,
+    /// As text, when nothing is said; `dot` draws parcels for Graphviz.
     #[arg(short, long, value_enum)]
-    output: Option<Document>,
+    output: Option<Form>,
+}
+
+/// The form of the answer.
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Form {
+    Json,
+    Yaml,
+    /// With --parcels.
+    Dot,
 }
 
 impl Arguments {
     pub(super) fn run(self) -> Outcome {
+        if self.output == Some(Form::Dot) && !self.parcels {
+            return Err(anyhow!("-o dot draws parcels: say --parcels, too").into());
+        }
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
         let redactor = Redactor::default();
         let planned = runtime.block_on(self.play(&redactor));
         let planned = planned.map_err(|error| anyhow!("{}", redactor.redact(&format!("{error:#}"))))?;
-        match self.output {
-            None => super::print_styled(&report::text(&planned, &redactor))?,
-            Some(document) => print(document.text(&report::value(&planned, &redactor)).as_bytes())?,
+        let document = |form: Document| form.text(&report::value(&planned, &redactor));
+        match (self.output, self.parcels) {
+            (None, false) => super::print_styled(&report::text(&planned, &redactor))?,
+            (None, true) => super::print_styled(&parcels::text(&planned, &redactor))?,
+            (Some(Form::Dot), _) => print(parcels::dot(&planned, &redactor).as_bytes())?,
+            (Some(Form::Json), _) => print(document(Document::Json).as_bytes())?,
+            (Some(Form::Yaml), _) => print(document(Document::Yaml).as_bytes())?,
         }
         match report::verdict(&planned) {
             report::Verdict::Unchanged => Ok(()),

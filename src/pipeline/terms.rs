@@ -5,12 +5,15 @@ use std::time::Duration;
 
 use apply::cleanup::{Cleanup, Manager};
 use apply::desired::{Behaviour, HealthScope, LandingScope, OnFailure};
+use apply::journal::Failed;
 use apply::{Base, Candidate, Cluster, Failure, Journal, Prepared, Reference};
 use manifest::{Gvk, Object, ObjectId};
+use serde_json::Value;
 
 use super::{FLUX_SWITCH, MANAGER, owner_labels, switch};
 use crate::api::kustomization::{KustomizationSpec, KustomizationStatus};
 use crate::cluster::journal::Keys;
+use crate::unit::{ReadSet, Thing};
 
 /// Compares a candidate with the cluster and tries it there. Changes nothing.
 ///
@@ -103,7 +106,21 @@ pub fn base(journal: Option<&Journal>, status: &KustomizationStatus) -> Base {
         landed: journal.and_then(Journal::landed).map(|landed| landed.as_ref().clone()),
         superseded: journal.and_then(Journal::open).map(|open| open.landing.as_ref().clone()),
         inventory: entries.filter_map(|entry| inventory_reference(&entry.id, &entry.version)).collect(),
+        failed: Vec::new(),
     }
+}
+
+/// Parcels that failed for good, as long as nobody asks for another attempt: by the spec, a request or another revision of
+/// a source. What else they read is part of what they want.
+pub fn failed_before(journal: &Journal, candidate: &Candidate) -> Vec<Failed> {
+    let Some(attempt) = journal.attempt() else { return Vec::new() };
+    let asked = |read_set: &Value| {
+        let read_set = ReadSet::from_value(read_set);
+        let is_question = |thing: &Thing| matches!(thing, Thing::Spec | Thing::Artifact { .. });
+        let questions = read_set.iter().filter(|(thing, _)| is_question(thing));
+        questions.map(|(thing, version)| (thing.clone(), version.to_owned())).collect::<Vec<_>>()
+    };
+    if asked(&attempt.read_set) == asked(&candidate.read_set) { attempt.failed.clone() } else { Vec::new() }
 }
 
 /// An inventory's entry as a reference.

@@ -71,7 +71,7 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     let base = Base {
         landed: landed.as_deref().cloned(),
         superseded: journal.open().map(|open| open.landing.as_ref().clone()),
-        inventory: Vec::new(),
+        ..Base::default()
     };
     let keys = world.keys.clone();
     let seal = move |bytes: &[u8]| keys.seal(bytes);

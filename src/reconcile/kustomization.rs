@@ -291,7 +291,8 @@ impl Turn<'_> {
         for warning in &compiled.warnings {
             tracing::info!(kind = "Kustomization", namespace = self.key.namespace, name = self.key.name, "{warning}");
         }
-        let base = self.base(journal);
+        let failed = terms::failed_before(journal, &compiled.candidate);
+        let base = Base { failed, ..self.base(journal) };
         let prepared = match self.prepare(compiled.candidate.clone(), &base).await {
             Ok(prepared) => prepared,
             Err(failures) => {

@@ -136,6 +136,8 @@ pub struct Landing {
     pub behaviour: Behaviour,
     /// What lands together.
     pub parcels: Parcels,
+    /// A seal over what each parcel wants: it tells whether one is wanted again as it failed. None for a single parcel.
+    pub wants: Vec<String>,
     /// Parcels that do not land: of them it holds what landed last.
     pub held: BTreeSet<usize>,
     /// Why they do not, as far as it was known before the first write.

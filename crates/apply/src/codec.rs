@@ -41,6 +41,7 @@ struct StoredLanding {
     stamps_before: Vec<StoredStamp>,
     behaviour: StoredBehaviour,
     parcels: Vec<StoredParcel>,
+    wants: Vec<String>,
     held: BTreeSet<usize>,
     failures: Vec<StoredFailure>,
 }
@@ -59,8 +60,9 @@ struct StoredParcel {
     needs: BTreeSet<usize>,
 }
 
-#[derive(Serialize, Deserialize)]
-struct StoredFailure {
+/// A failure in the form that is stored, in a body or in a header.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct StoredFailure {
     step: report::Step,
     id: Option<String>,
     file: Option<String>,
@@ -183,6 +185,7 @@ impl From<&Landing> for StoredLanding {
             stamps_before: stored_stamps(&landing.stamps_before),
             behaviour: (&landing.behaviour).into(),
             parcels: landing.parcels.list().iter().map(Into::into).collect(),
+            wants: landing.wants.clone(),
             held: landing.held.clone(),
             failures: landing.failures.iter().map(Into::into).collect(),
         }
@@ -205,6 +208,7 @@ impl TryFrom<StoredLanding> for Landing {
             stamps_before: stamps(stored.stamps_before)?,
             behaviour: stored.behaviour.try_into()?,
             parcels: Parcels::from_list(parcels),
+            wants: stored.wants,
             held: stored.held,
             failures: stored.failures.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
         })

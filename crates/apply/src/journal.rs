@@ -18,7 +18,7 @@ use futures::future::BoxFuture;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use crate::codec;
+use crate::codec::{self, StoredFailure};
 use crate::plan::Landing;
 use crate::prepare::Prepared;
 use crate::report::{Failure, Step};
@@ -152,6 +152,37 @@ pub struct Attempt {
     pub failures: Vec<String>,
     /// Whether it may pass later although no input changes.
     pub transient: bool,
+    /// Parcels that failed when they were written, for good.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<Failed>,
+}
+
+/// A parcel that failed when it was written, and would fail again as it was.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failed {
+    /// A seal over what it wanted.
+    pub(crate) wanted: String,
+    failures: Vec<StoredFailure>,
+}
+
+impl Failed {
+    /// Why it failed.
+    pub(crate) fn failures(&self) -> Vec<Failure> {
+        self.failures.iter().filter_map(|failure| failure.clone().try_into().ok()).collect()
+    }
+
+    /// Those of a landing. What was refused before it was written is tried anew, which writes nothing.
+    fn of(landing: &Landing, failures: &[Failure]) -> Vec<Self> {
+        let mut failed: BTreeMap<usize, Vec<StoredFailure>> = BTreeMap::new();
+        let is_final = |failure: &&Failure| !failure.transient && failure.step >= Step::Commit;
+        for failure in failures.iter().filter(is_final) {
+            if let Some(number) = failure.id.as_ref().and_then(|id| landing.parcels.number_of(id)) {
+                failed.entry(number).or_default().push(failure.into());
+            }
+        }
+        let wanted = |number: usize| landing.wants.get(number).cloned();
+        failed.into_iter().filter_map(|(number, failures)| Some(Self { wanted: wanted(number)?, failures })).collect()
+    }
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -174,6 +205,7 @@ impl Attempt {
             step: failures.first().map_or(Step::Undo, |failure| failure.step),
             failures: failures.iter().map(ToString::to_string).collect(),
             transient: may_pass(landing, failures),
+            failed: Failed::of(landing, failures),
         }
     }
 

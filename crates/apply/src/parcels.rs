@@ -134,6 +134,16 @@ impl Parcels {
     }
 }
 
+/// What each of some objects leads to, among those that exist.
+pub fn relations<'a>(
+    objects: impl Iterator<Item = &'a Object> + Clone,
+    exists: impl Fn(&ObjectId) -> bool,
+) -> Vec<(ObjectId, Relation, ObjectId)> {
+    let known = Known::new(objects.clone(), &exists);
+    let found = objects.flat_map(|object| known.edges(object).into_iter().map(|(how, to)| (object.id(), how, to)));
+    found.filter(|(.., to)| exists(to)).collect()
+}
+
 /// Objects and their relations; nodes are numbered in the order in which they came.
 #[derive(Default)]
 struct Graph {
@@ -177,12 +187,9 @@ impl Graph {
     }
 
     fn edges(&mut self, group: &[&Desired]) {
-        let objects = group.iter().map(|desired| &desired.object);
-        let known = Known::new(objects.clone(), |id| self.ids.contains_key(id));
-        let found: Vec<(ObjectId, Relation, ObjectId)> = objects
-            .flat_map(|object| known.edges(object).into_iter().map(|(relation, to)| (object.id(), relation, to)))
-            .collect();
-        for (from, relation, to) in found {
+        for (from, relation, to) in
+            relations(group.iter().map(|desired| &desired.object), |id| self.ids.contains_key(id))
+        {
             let (Some(from), Some(to)) = (self.ids.get(&from).copied(), self.ids.get(&to).copied()) else { continue };
             match relation {
                 Relation::BelongsWith => self.join(from, to),

@@ -9,6 +9,7 @@ use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, LandingScope, Policy, Reading, Release};
+use crate::journal::Failed;
 use crate::order;
 use crate::parcels::Parcels;
 use crate::report::{Failure, Step as At};
@@ -28,6 +29,8 @@ pub struct Base {
     pub superseded: Option<Landing>,
     /// What the unit's status lists; covers units that another tool applied before.
     pub inventory: Vec<Reference>,
+    /// Parcels that failed when they were written, for good: not to be tried again as they were.
+    pub failed: Vec<Failed>,
 }
 
 /// A landing that was compared with the cluster, and not yet tried.
@@ -373,6 +376,7 @@ impl<'a> Planner<'a> {
             stamps,
             behaviour,
             parcels,
+            wants: Vec::new(),
             held: BTreeSet::new(),
             failures: Vec::new(),
         };

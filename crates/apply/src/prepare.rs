@@ -13,6 +13,7 @@ use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, Policy};
 use crate::diff::{self, Diff};
+use crate::journal::Failed;
 use crate::plan::{self, Base, Look, PARALLEL, Plan};
 use crate::prune::is_withdrawn;
 use crate::report::{Failure, Step as At};
@@ -24,7 +25,7 @@ const STAND_IN: &str = "default";
 /// A landing of which every object is known to be acceptable. Only this can be committed.
 pub struct Prepared {
     pub(crate) landing: Landing,
-    diffs: BTreeMap<Reference, Diff>,
+    diffs: Diffs,
 }
 
 impl Prepared {
@@ -50,19 +51,53 @@ impl Prepared {
 /// refuses of the rest. Also when something cannot be asked, and when what is to be held was written by a landing that has
 /// not ended: that is undone whole, or not at all.
 pub async fn propose(
-    mut candidate: Candidate,
+    candidate: Candidate,
     behaviour: Behaviour,
     base: &Base,
     cluster: &Arc<dyn Cluster>,
     seal: Seal<'_>,
 ) -> Result<Prepared, Vec<Failure>> {
-    if candidate.failures.is_empty()
-        && plan::unknown(&candidate, base).next().is_some()
-        && let Ok(plan) = plan::attempt(candidate.clone(), behaviour.clone(), base, cluster, seal, Look::AtKnown).await
-        && let Ok(prepared) = prepare(plan, cluster).await
-    {
-        return Ok(prepared);
+    let (mut landing, mut diffs, mut failures) = match presuming(&candidate, &behaviour, base, cluster, seal).await {
+        Some((landing, diffs)) => (landing, diffs, Vec::new()),
+        None => knowing(candidate, behaviour, base, cluster, seal).await?,
+    };
+    landing.wants = wants(&landing, seal);
+    failures.extend(failed_before(&landing, base));
+    let held = landing.parcels.held_by(&failures);
+    let is_held = |change: &Change| landing.parcels.is_in(&change.desired.object.id(), &held);
+    let holds_what_is_begun = base.superseded.iter().flat_map(Landing::begun).any(is_held);
+    if held.len() == landing.parcels.count() || holds_what_is_begun {
+        return Err(failures);
     }
+    let landing = hold(landing, &held, base, failures);
+    diffs.retain(|at, _| !landing.holds(&at.id()));
+    Ok(Prepared { landing, diffs })
+}
+
+/// Plans and tries with the presumption that what is unknown is not there; `None` where that proves wrong, or anything fails.
+async fn presuming(
+    candidate: &Candidate,
+    behaviour: &Behaviour,
+    base: &Base,
+    cluster: &Arc<dyn Cluster>,
+    seal: Seal<'_>,
+) -> Option<(Landing, Diffs)> {
+    if !candidate.failures.is_empty() || plan::unknown(candidate, base).next().is_none() {
+        return None;
+    }
+    let plan = plan::attempt(candidate.clone(), behaviour.clone(), base, cluster, seal, Look::AtKnown).await.ok()?;
+    let (landing, diffs, failures) = try_all(plan, cluster).await;
+    failures.is_empty().then_some((landing, diffs))
+}
+
+/// Plans and tries with everything that is live. What cannot be planned is left out, and the rest is planned all the same.
+async fn knowing(
+    mut candidate: Candidate,
+    behaviour: Behaviour,
+    base: &Base,
+    cluster: &Arc<dyn Cluster>,
+    seal: Seal<'_>,
+) -> Result<(Landing, Diffs, Vec<Failure>), Vec<Failure>> {
     let mut failures = std::mem::take(&mut candidate.failures);
     let mut parted = None;
     let plan = loop {
@@ -79,18 +114,31 @@ pub async fn propose(
         parted.get_or_insert(unplanned.parcels);
         candidate = rest(unplanned.candidate, &unplanned.failures);
     };
-    let (mut landing, mut diffs, refused) = try_all(plan, cluster).await;
+    let (mut landing, diffs, refused) = try_all(plan, cluster).await;
     failures.extend(refused);
     landing.parcels = parted.unwrap_or(landing.parcels);
-    let held = landing.parcels.held_by(&failures);
-    let is_held = |change: &Change| landing.parcels.is_in(&change.desired.object.id(), &held);
-    let holds_what_is_begun = base.superseded.iter().flat_map(Landing::begun).any(is_held);
-    if held.len() == landing.parcels.count() || holds_what_is_begun {
-        return Err(failures);
+    Ok((landing, diffs, failures))
+}
+
+/// A seal over what each parcel wants.
+fn wants(landing: &Landing, seal: Seal<'_>) -> Vec<String> {
+    if landing.parcels.list().is_empty() {
+        return Vec::new();
     }
-    let landing = hold(landing, &held, base, failures);
-    diffs.retain(|at, _| !landing.holds(&at.id()));
-    Ok(Prepared { landing, diffs })
+    let mut texts = vec![String::new(); landing.parcels.count()];
+    for change in landing.changes() {
+        let object = &change.desired.object;
+        if let Some(text) = landing.parcels.number_of(&object.id()).and_then(|number| texts.get_mut(number)) {
+            text.push_str(&object.value().to_string());
+        }
+    }
+    texts.iter().map(|text| seal(text.as_bytes())).collect()
+}
+
+/// Why parcels failed that are wanted again as they were.
+fn failed_before(landing: &Landing, base: &Base) -> Vec<Failure> {
+    let again = base.failed.iter().filter(|failed| landing.wants.contains(&failed.wanted));
+    again.flat_map(Failed::failures).collect()
 }
 
 /// A candidate without what has failed. Never the same again: each round is smaller.
@@ -124,7 +172,10 @@ pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared,
     if failures.is_empty() { Ok(Prepared { landing, diffs }) } else { Err(failures) }
 }
 
-async fn try_all(plan: Plan, cluster: &Arc<dyn Cluster>) -> (Landing, BTreeMap<Reference, Diff>, Vec<Failure>) {
+/// What changes, by object.
+type Diffs = BTreeMap<Reference, Diff>;
+
+async fn try_all(plan: Plan, cluster: &Arc<dyn Cluster>) -> (Landing, Diffs, Vec<Failure>) {
     let Plan { mut landing, live, own_kinds, own_namespaces, presumed } = plan;
     let (live, own_kinds, own_namespaces, presumed) = (&live, &own_kinds, &own_namespaces, &presumed);
     let trial = Trial { cluster, live, own_kinds, own_namespaces, presumed, cleanup: &landing.behaviour.cleanup };

@@ -350,6 +350,25 @@ fn a_parcel_that_does_not_become_healthy_is_taken_back_alone() {
 }
 
 #[test]
+fn a_parcel_that_failed_is_not_tried_again_as_it_was_when_others_have_news() {
+    let stage = landed(App::at(1), App::at(1));
+    let bad = App { is_bad: true, ..App::at(2) };
+    let generation = || {
+        let at = apply::Reference::new("apps/v1", "Deployment", "app", "b");
+        block_on(stage.shared().get(&at)).unwrap().unwrap().generation()
+    };
+    let first = block_on(stage.land_this(candidate(App::at(2), bad), behaviour())).expect("lands in part");
+    let rolled = generation();
+    let second = block_on(stage.land_this(candidate(App::at(3), bad), behaviour())).expect("lands in part");
+    assert_eq!((first.verdict, second.verdict), (Verdict::Partly, Verdict::Partly));
+    assert_eq!(generation(), rolled, "it was not written again");
+    assert_eq!(standing(&stage), ["a 3 with 3", "b 1 with 1"]);
+    assert!(second.failures[0].to_string().contains("crash loop"), "{:?}", second.failures);
+    let third = block_on(stage.land_this(candidate(App::at(3), App::at(3)), behaviour())).expect("lands");
+    assert_eq!(third.verdict, Verdict::Landed);
+}
+
+#[test]
 fn a_first_landing_in_part_leaves_nothing_of_the_parcel_that_failed() {
     let stage = Stage::new(5);
     let bad = App { is_bad: true, ..App::at(1) };

@@ -59,7 +59,7 @@ async fn land(cluster: &Arc<dyn Cluster>) {
         objects: vec![Desired::new(Object::new(secret).unwrap(), "kustomize-controller")],
         ..Candidate::default()
     };
-    let base = Base { landed: None, superseded: None, inventory: Vec::new() };
+    let base = Base::default();
     let keys = Arc::new(Keys::load(cluster, "lockstep-system").await.unwrap());
     let seal = |bytes: &[u8]| keys.seal(bytes);
     let prepared = apply::propose(candidate, Behaviour::default(), &base, cluster, &seal).await.ok().unwrap();

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use apply::plan::{Change, Step};
-use apply::{Action, Declarer, FieldChange, Prepared, Proof};
+use apply::{Action, Declarer, FieldChange, Landing, Parcel, Prepared, Proof};
 use manifest::{ObjectId, Origin};
 use serde_json::{Value, json};
 
@@ -36,7 +36,7 @@ pub(super) fn verdict(planned: &[Planned]) -> Verdict {
     verdicts.max_by_key(rank).unwrap_or(Verdict::Unchanged)
 }
 
-fn verb(action: Action) -> &'static str {
+pub(super) fn verb(action: Action) -> &'static str {
     match action {
         Action::Create => "create",
         Action::Configure => "configure",
@@ -77,6 +77,7 @@ fn unit_value(planned: &Planned, redactor: &Redactor) -> Value {
     (value["fate"], value[key]) = (fate.into(), told);
     if let Fate::Lands(prepared) = &planned.fate {
         let landing = prepared.landing();
+        value["parcels"] = landing.parcels.list().iter().map(|parcel| parcel_value(parcel, landing)).collect();
         if !landing.held.is_empty() {
             let issues = landing.failures.iter().cloned().map(Issue::from);
             value["problems"] = issues.map(|issue| issue_value(&issue)).collect();
@@ -84,6 +85,11 @@ fn unit_value(planned: &Planned, redactor: &Redactor) -> Value {
         }
     }
     value
+}
+
+fn parcel_value(parcel: &Parcel, landing: &Landing) -> Value {
+    let members: Vec<String> = parcel.members.iter().map(ToString::to_string).collect();
+    json!({"name": parcel.name, "members": members, "needs": landing.parcels.names(&parcel.needs)})
 }
 
 fn issue_value(issue: &Issue) -> Value {
@@ -200,18 +206,18 @@ pub(super) fn text(planned: &[Planned], redactor: &Redactor) -> String {
     redactor.redact(&text).into_owned()
 }
 
-fn line(text: &mut String, line: &str) {
+pub(super) fn line(text: &mut String, line: &str) {
     text.push_str(line);
     text.push('\n');
 }
 
-fn painted(colour: AnsiColor, sign: &str, what: &str) -> String {
+pub(super) fn painted(colour: AnsiColor, sign: &str, what: &str) -> String {
     let style = Style::new().fg_color(Some(colour.into()));
     format!("  {style}{sign}{style:#} {what}")
 }
 
 /// Place, object, message, as the agent's statuses have them.
-fn issue_text(issue: &Issue) -> String {
+pub(super) fn issue_text(issue: &Issue) -> String {
     let place = issue.origin.as_ref().map(|origin| format!("{origin}: ")).unwrap_or_default();
     let id = issue.id.as_ref().map(ObjectId::to_string).filter(|id| !issue.message.contains(id.as_str()));
     format!("{place}{}{}", id.map(|id| format!("{id}: ")).unwrap_or_default(), issue.message)

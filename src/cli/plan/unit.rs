@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apply::plan::Prior;
-use apply::{Candidate, Journal, Prepared, Reference};
+use apply::{Base, Candidate, Journal, Prepared, Reference};
 use manifest::{Object, ObjectId, Origin};
 
 use crate::api::Kind as _;
@@ -142,7 +142,9 @@ impl Work<'_> {
 
     async fn propose(&self, candidate: Candidate) -> Result<Prepared, Vec<apply::Failure>> {
         let status = Kustomization::status(self.object).unwrap_or_default();
-        let (behaviour, base) = (terms::behaviour(self.object, self.spec), terms::base(Some(self.journal), &status));
+        let behaviour = terms::behaviour(self.object, self.spec);
+        let failed = terms::failed_before(self.journal, &candidate);
+        let base = Base { failed, ..terms::base(Some(self.journal), &status) };
         let cluster = self.world.cluster_of(self.object.namespace(), self.spec.service_account_name.as_deref());
         let prepared = terms::propose(candidate, behaviour, &base, &cluster, &self.world.keys).await?;
         for change in prepared.landing().changes() {

@@ -138,6 +138,7 @@ impl Agent {
             landed: journal.landed().map(|landed| landed.as_ref().clone()),
             superseded: journal.open().map(|open| open.landing.as_ref().clone()),
             inventory: self.world.state().inventory.iter().cloned().collect(),
+            failed: Vec::new(),
         };
         self.world.state().ledger.proposed();
         let proposed = apply::propose(wanted, self.behaviour(), &base, &self.cluster(), &candidate::seal).await;

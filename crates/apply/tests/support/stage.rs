@@ -182,7 +182,9 @@ impl Stage {
     /// Compares and tries.
     pub async fn prepare(&self, candidate: Candidate, behaviour: Behaviour) -> Result<Prepared, String> {
         let journal = self.journal().await?;
-        let base = Base { landed: journal.landed().map(|landed| landed.as_ref().clone()), ..Base::default() };
+        let landed = journal.landed().map(|landed| landed.as_ref().clone());
+        let failed = journal.attempt().map(|attempt| attempt.failed.clone()).unwrap_or_default();
+        let base = Base { landed, failed, ..Base::default() };
         let seal =
             |bytes: &[u8]| format!("{:x}", bytes.iter().fold(7_u64, |sum, b| sum.wrapping_mul(31) + u64::from(*b)));
         let told =
