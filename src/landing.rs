@@ -96,6 +96,7 @@ pub fn again(landed: &Landing) -> Candidate {
         releases: Vec::<Release>::new(),
         removals: Vec::new(),
         failures: Vec::new(),
+        foreign: Vec::new(),
     }
 }
 

@@ -22,6 +22,7 @@ use crate::unit::{MISSING, ReadSet, digest};
 
 pub mod compile;
 pub mod expand;
+pub mod foreign;
 pub mod ready;
 pub mod sources;
 pub mod terms;

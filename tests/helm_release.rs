@@ -215,7 +215,7 @@ impl Stage {
             "spec": {"url": "https://git.example.com/app", "interval": "1s", "ref": {"branch": "main"}}}))
             .await;
         self.apply(json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
-            "metadata": {"name": "app", "namespace": NAMESPACE},
+            "metadata": {"name": "app", "namespace": NAMESPACE, "annotations": {"lockstep.dev/prune-guard": "off"}},
             "spec": {"path": "./", "interval": "1m", "retryInterval": "1s", "timeout": "10s", "prune": true, "wait": true,
                 "sourceRef": {"kind": "GitRepository", "name": "app"}}}))
             .await;

@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::sources::Fetched;
 use super::{
-    FLUX_SWITCH, MANAGER, Problem, Report, Stage, World, expand, object_version, owner_labels, says, spec_version,
-    switch,
+    FLUX_SWITCH, MANAGER, Problem, Report, Stage, World, expand, foreign, object_version, owner_labels, says,
+    spec_version, switch,
 };
 use crate::api::kustomization::{KustomizationSpec, SubstituteStrategy, ValuesKind};
 use crate::redact::{Live, Redactor};
@@ -101,15 +101,17 @@ impl Compile<'_> {
             objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER))).collect();
         expanded.merge(&mut own);
         let objects = own.into_iter().chain(expanded.objects).collect();
-        let candidate = Candidate {
+        let mut candidate = Candidate {
             revision: self.job.source.revision.clone(),
-            input: self.read_set.digest(),
-            read_set: self.read_set.to_value(),
             objects,
             releases: expanded.releases,
             removals: expanded.removals,
-            failures: Vec::new(),
+            ..Candidate::default()
         };
+        let foreign = foreign::secrets(&candidate, self.world.cluster.as_ref(), &mut self.read_set).await;
+        candidate.foreign = foreign.map_err(|error| vec![Problem::cluster(Stage::Resolve, &error)])?;
+        candidate.input = self.read_set.digest();
+        candidate.read_set = self.read_set.to_value();
         self.secrets.append(&mut expanded.secrets);
         self.secrets.push(register(&candidate, &self.world.redactor));
         let mut problems = expanded.problems;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use apply::{Base, Behaviour, Candidate, Failure, Journal, Landing, Outcome, Prepared};
 use manifest::Object;
 
-use super::{Error, Shared, external_secret};
+use super::{Error, Shared, external_secret, triggers};
 use crate::landing;
 use crate::pipeline::expand::{self, Expanded};
-use crate::pipeline::{Problem, spec_version};
+use crate::pipeline::{Problem, foreign, spec_version};
 use crate::unit::{ReadSet, Thing, Unit};
 
 /// How it went.
@@ -33,12 +33,7 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     let world = &shared.world;
     let unit = Unit::of(&apply::Reference::of(object));
     let mut journal = Journal::load(world.journals.clone(), &unit.to_string(), world.epoch).await?;
-    let user = match object.kind() {
-        "HelmRelease" => shared.world.user_of(object.namespace(), object.text("/spec/serviceAccountName")),
-        _ => None,
-    };
-    let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));
-    let site = landing::Site { cluster, unit: unit.clone(), judge: None, superseded: landing::never() };
+    let (user, site) = site_of(object, &unit, shared);
     landing::resume(&mut journal, &site).await?;
     let landed = journal.landed().cloned();
     let mut read_set = ReadSet::default();
@@ -56,15 +51,15 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
         return Ok(Landed::Held);
     }
     expanded.merge(&mut []);
-    let candidate = Candidate {
+    let mut candidate = Candidate {
         revision: format!("generation {}", object.generation()),
-        input: read_set.digest(),
-        read_set: read_set.to_value(),
         objects: std::mem::take(&mut expanded.objects),
         releases: std::mem::take(&mut expanded.releases),
         removals: std::mem::take(&mut expanded.removals),
-        failures: Vec::new(),
+        ..Candidate::default()
     };
+    candidate.foreign = foreign::secrets(&candidate, world.cluster.as_ref(), &mut read_set).await?;
+    (candidate.input, candidate.read_set) = (read_set.digest(), read_set.to_value());
     let mut secrets = std::mem::take(&mut expanded.secrets);
     secrets.push(crate::pipeline::compile::register(&candidate, &world.redactor));
     shared.units.compiled(unit.clone(), read_set, secrets);
@@ -80,12 +75,27 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
         Ok(prepared) if is_at_rest(&prepared, landed.as_deref()) && journal.open().is_none() => {
             Ok(Landed::AtRest(expanded))
         }
-        Ok(prepared) => Ok(Landed::Ended(landing::land(prepared, &mut journal, &site).await?, expanded)),
+        Ok(prepared) => {
+            let outcome = landing::land(prepared, &mut journal, &site).await?;
+            triggers::secrets_changed(shared, &outcome);
+            Ok(Landed::Ended(outcome, expanded))
+        }
         Err(failures) => {
             shared.units.refused(&unit, failures.iter().any(|failure| failure.transient));
             Ok(Landed::Refused(failures, expanded))
         }
     }
+}
+
+/// As whom, and where, an object lands.
+fn site_of(object: &Object, unit: &Unit, shared: &Shared) -> (Option<String>, landing::Site) {
+    let world = &shared.world;
+    let user = match object.kind() {
+        "HelmRelease" => world.user_of(object.namespace(), object.text("/spec/serviceAccountName")),
+        _ => None,
+    };
+    let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));
+    (user, landing::Site { cluster, unit: unit.clone(), judge: None, superseded: landing::never() })
 }
 
 /// Whether a landing would write nothing and know nothing new.

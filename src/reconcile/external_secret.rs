@@ -227,13 +227,17 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> Option<Note
                 return Some(Note { pause: error.retry_after(), ..Note::new(told) });
             }
         };
-    let mut has_news = false;
+    let (mut has_news, mut is_rotated) = (false, false);
     for (thing, version) in resolved.read {
-        has_news |= shared.units.seen(&thing).is_none_or(|known| known != version);
+        let known = shared.units.seen(&thing);
+        is_rotated |= known.as_ref().is_some_and(|known| *known != version);
+        has_news |= known.as_ref() != Some(&version);
         shared.units.saw(thing, &version);
     }
     if has_news && let Some(key) = triggers::key_of(unit) {
-        shared.queue.add(key);
+        // Those that change with it land with it.
+        let wait = if is_rotated { shared.units.gather(unit) } else { Duration::ZERO };
+        shared.queue.add_after(key, wait);
         return None;
     }
     Some(Note::new(ExternalTold::Synced))

@@ -28,6 +28,7 @@ mod drift;
 mod finalize;
 mod guard;
 mod inputs;
+mod prune_guard;
 
 /// Work that ends sooner is told of by its result alone.
 const NOTICEABLE: Duration = Duration::from_secs(3);
@@ -73,7 +74,8 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     turn.status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
     let (unit, interval) = (turn.unit(), turn.interval());
     let told = turn.run().await?;
-    Ok(drift::sooner(told, &shared.owned.suspects(&unit, interval)))
+    let waits = [shared.owned.suspects(&unit, interval).wait, shared.units.is_gathering(&unit)];
+    Ok(sooner(told, waits.into_iter().flatten().min()))
 }
 
 fn unreadable(object: &Object, mut status: KustomizationStatus, message: &str) -> Told {
@@ -293,7 +295,8 @@ impl Turn<'_> {
         }
         let failed = terms::failed_before(journal, &compiled.candidate);
         let base = Base { failed, ..self.base(journal) };
-        let prepared = match self.prepare(compiled.candidate.clone(), &base).await {
+        let prepared = self.prepare(compiled.candidate.clone(), &base).await;
+        let prepared = match prepared.and_then(|prepared| prune_guard::check(self, prepared)) {
             Ok(prepared) => prepared,
             Err(failures) => {
                 triggers::refused(self.shared, &compiled, &failures);
@@ -340,6 +343,7 @@ impl Turn<'_> {
         if matches!(outcome.verdict, Verdict::Landed | Verdict::Partly) {
             self.shared.owned.claim(&self.unit(), &outcome.landing);
         }
+        triggers::secrets_changed(self.shared, outcome);
         let next = match outcome.verdict {
             Verdict::Landed if outcome.failures.is_empty() => Next::After(self.interval()),
             Verdict::Superseded => Next::After(Duration::ZERO),
@@ -456,6 +460,16 @@ async fn noticed<T>(
         tracing::warn!(%error, "a status could not be written");
     }
     done
+}
+
+/// Comes back sooner where something is to be done sooner.
+fn sooner(told: Told, wait: Option<Duration>) -> Told {
+    let next = match (told.next, wait) {
+        (Next::After(after), Some(wait)) => Next::After(after.min(wait)),
+        (Next::OnEvent, Some(wait)) => Next::After(wait),
+        (next, _) => next,
+    };
+    Told { next, ..told }
 }
 
 /// What is told, and another look once it is.

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apply::{Action, Declarer, Failure, Outcome};
+use apply::{Action, Declarer, Failure, Outcome, Reference, Verdict};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
@@ -94,6 +94,18 @@ pub fn at_rest(shared: &Shared, unit: &Unit) {
     let unsettled = shared.index.find(Kind::ExternalSecret, |external| !is_settled(external));
     let is_part = |key: &Key| shared.index.get(key).is_some_and(|external| unit_of(shared, &external) == *unit);
     unsettled.into_iter().filter(is_part).for_each(|key| shared.queue.add(key));
+}
+
+/// Secrets were written: units whose workloads read them and that do not make them land next, once those that change at
+/// the same time are gathered.
+pub fn secrets_changed(shared: &Shared, outcome: &Outcome) {
+    let secrets = outcome.changed().filter(|(id, _)| id.kind == "Secret" && id.group.is_empty());
+    for (id, _) in secrets.filter(|_| outcome.verdict == Verdict::Landed) {
+        let at = Thing::object(&Reference::new("v1", "Secret", &id.namespace, &id.name));
+        for unit in shared.units.readers_of(|thing| *thing == at) {
+            key_of(&unit).into_iter().for_each(|key| shared.queue.add_after(key, shared.units.gather(&unit)));
+        }
+    }
 }
 
 /// A unit has landed: its parts tell how they stand.

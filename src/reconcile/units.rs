@@ -22,6 +22,9 @@ pub enum Ended {
     },
 }
 
+/// How long changed secrets are gathered before they land together: one rollout for a batch of rotations.
+const WINDOW: Duration = Duration::from_millis(1500);
+
 #[derive(Default)]
 struct Memory {
     read_set: ReadSet,
@@ -37,6 +40,8 @@ pub struct Units {
     known: Mutex<HashMap<Unit, Memory>>,
     /// Newest versions of remote secrets that anybody has seen.
     remote: Mutex<HashMap<Thing, String>>,
+    /// Until when the changed secrets of a unit are gathered.
+    gathering: Mutex<HashMap<Unit, Instant>>,
 }
 
 impl Units {
@@ -79,6 +84,15 @@ impl Units {
         Some((memory.read_set.clone(), memory.ended?))
     }
 
+    /// What a unit has read is known from its journal.
+    pub fn recall(&self, unit: &Unit, read_set: ReadSet) {
+        let mut known = self.lock();
+        let memory = known.entry(unit.clone()).or_default();
+        if memory.ended.is_none() {
+            memory.read_set = read_set;
+        }
+    }
+
     /// Units that have read a thing.
     pub fn readers_of(&self, is_meant: impl Fn(&Thing) -> bool) -> Vec<Unit> {
         let known = self.lock();
@@ -105,6 +119,21 @@ impl Units {
     /// The newest version at which a remote secret was seen; `None` when nobody has looked since the start.
     pub fn seen(&self, thing: &Thing) -> Option<String> {
         self.remote.lock().unwrap_or_else(PoisonError::into_inner).get(thing).cloned()
+    }
+
+    /// A secret that a unit reads has changed: how long until those that change with it are gathered.
+    pub fn gather(&self, unit: &Unit) -> Duration {
+        let mut gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        gathering.retain(|_, end| *end > now);
+        gathering.entry(unit.clone()).or_insert(now + WINDOW).saturating_duration_since(now)
+    }
+
+    /// How long changed secrets of a unit are still gathered; `None` when they are not.
+    pub fn is_gathering(&self, unit: &Unit) -> Option<Duration> {
+        let gathering = self.gathering.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = gathering.get(unit)?.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
     }
 
     /// A unit is gone.

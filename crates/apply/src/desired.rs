@@ -156,6 +156,8 @@ pub struct Candidate {
     pub removals: Vec<Removal>,
     /// What went wrong when the candidate was made, and is known to concern some objects only: these are held.
     pub failures: Vec<Failure>,
+    /// Secrets of others that its workloads read, as they are: not written, but their bytes count for the stamps.
+    pub foreign: Vec<Object>,
 }
 
 /// How a unit lands; from its spec and its `lockstep.dev/` annotations.

@@ -286,7 +286,7 @@ impl<'a> Planner<'a> {
 
     fn stamp(&mut self, base: &Base, seal: Seal<'_>) -> Stamps {
         let known = |id: &ObjectId| base.landed.as_ref().and_then(|landed| landed.stamps.get(id));
-        let secrets = Secrets::of(self.all().map(|d| &d.object), seal);
+        let secrets = Secrets::of(self.all().map(|d| &d.object).chain(&self.candidate.foreign), seal);
         let mut stamps = Stamps::new();
         for desired in self.all() {
             let id = desired.object.id();

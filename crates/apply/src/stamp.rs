@@ -3,7 +3,7 @@
 //! **Guarantees.** A workload's stamp changes exactly when the bytes of a Secret that it read before, and still reads,
 //! change. Adoption restarts nothing: the first bytes that are seen are the baseline, and no stamp is written for them.
 //!
-//! **Caveat.** Only Secrets of the same unit count; those of other units join with parcels across units.
+//! **Caveat.** A Secret of another unit counts as it is in the cluster when the unit lands.
 
 use std::collections::BTreeMap;
 

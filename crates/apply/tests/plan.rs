@@ -22,9 +22,7 @@ fn wants(object: Object) -> Candidate {
         input: "i".into(),
         read_set: json!([]),
         objects: vec![Desired::new(object, "m")],
-        releases: Vec::new(),
-        removals: Vec::new(),
-        failures: Vec::new(),
+        ..Candidate::default()
     }
 }
 

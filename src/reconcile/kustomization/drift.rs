@@ -12,6 +12,7 @@ use crate::pipeline::{switch, terms};
 use crate::reconcile::drift::Suspects;
 use crate::reconcile::{Error, Told};
 use crate::status::{Event, Next, drift as tell};
+use crate::unit::ReadSet;
 
 /// Pause from which on it is told that somebody keeps changing an object.
 const WORTH_TELLING: Duration = Duration::from_secs(1);
@@ -28,6 +29,7 @@ impl Turn<'_> {
         let Some(landed) = journal.landed().filter(|_| journal.open().is_none()) else { return Ok(()) };
         if !owned.knows(&unit) {
             owned.claim(&unit, landed);
+            self.shared.units.recall(&unit, ReadSet::from_value(&landed.read_set));
         }
         let Suspects { objects, .. } = owned.suspects(&unit, self.interval());
         if objects.is_empty() {
@@ -82,14 +84,4 @@ impl Turn<'_> {
         let told = Told::status(&self.status, events, Next::OnEvent);
         Ok(self.shared.tell(self.key, self.object, told).await?)
     }
-}
-
-/// Comes back sooner where an object may be put back sooner.
-pub(super) fn sooner(told: Told, suspects: &Suspects) -> Told {
-    let next = match (told.next, suspects.wait) {
-        (Next::After(after), Some(wait)) => Next::After(after.min(wait)),
-        (Next::OnEvent, Some(wait)) => Next::After(wait),
-        (next, _) => next,
-    };
-    Told { next, ..told }
 }

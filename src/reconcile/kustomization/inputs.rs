@@ -39,7 +39,14 @@ pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Know
     {
         return Ok(false);
     }
-    for (thing, version) in known.read_set.iter() {
+    let is_gathering = turn.shared.units.is_gathering(&turn.unit()).is_some();
+    let is_secret = |thing: &Thing| match thing {
+        Thing::Remote { .. } => true,
+        Thing::Object { kind, .. } => kind == "Secret",
+        _ => false,
+    };
+    let waits = |thing: &Thing| is_gathering && is_secret(thing);
+    for (thing, version) in known.read_set.iter().filter(|(thing, _)| !waits(thing)) {
         if !is_at(thing, version, turn.shared).await? {
             tracing::debug!(unit = %turn.unit(), ?thing, "an input has changed");
             return Ok(false);

@@ -1,0 +1,81 @@
+//! What a commit no longer declares, on the cluster in memory: held until it is acknowledged, or deleted.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
+
+#[path = "support/fleet.rs"]
+mod fleet;
+#[path = "support/repository.rs"]
+mod repository;
+
+use fleet::{Fleet, condition, config_map};
+use manifest::Object;
+use serde_json::{Value, json};
+
+const NAMESPACE: (&str, &str, &str) = ("v1", "Namespace", "team");
+
+fn namespace() -> Value {
+    json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "team"}})
+}
+
+/// The acknowledgement that the unit asks for.
+fn token(held: &Object) -> String {
+    let message = condition(held, "Ready")["message"].as_str().expect("a message").to_owned();
+    let (_, rest) = message.split_once("prune-acknowledged: \"").expect("it says how");
+    rest.split('"').next().expect("a token").to_owned()
+}
+
+async fn is_there(fleet: &Fleet, what: &str) -> bool {
+    let at = apply::Reference::new("v1", if what == NAMESPACE.2 { "Namespace" } else { "ConfigMap" }, "", what);
+    let at = if what == NAMESPACE.2 { at } else { apply::Reference { namespace: fleet::NAMESPACE.into(), ..at } };
+    fleet.cluster.get(&at).await.expect("it is served").is_some_and(|found| !found.is_terminating())
+}
+
+/// unmet.md 20: a commit that would delete a Namespace (or a claim, a definition, a HelmRelease) is held until it is
+/// acknowledged in Git.
+#[tokio::test]
+async fn a_commit_that_deletes_a_namespace_is_held_until_it_is_acknowledged() {
+    let fleet = Fleet::new().await;
+    fleet.write("team", &[namespace(), config_map("kept", json!({"a": "1"}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("team", json!({}), json!({})).await;
+    fleet.answered("team", &commit, "True").await;
+
+    fleet.write("team", &[config_map("kept", json!({"a": "2"}))]);
+    let commit = fleet.commit();
+    let held = fleet.answered("team", &commit, "False").await;
+    let message = condition(&held, "Ready")["message"].to_string();
+    assert!(message.contains("nothing was written") && message.contains("Namespace/team"), "{message}");
+    assert!(is_there(&fleet, "team").await);
+    let kept = fleet.get("v1", "ConfigMap", "kept").await.expect("it stays");
+    assert_eq!(kept.text("/data/a"), Some("1"), "the plan is held as a whole");
+
+    let wrong = json!({"lockstep.dev/prune-acknowledged": "something"});
+    fleet.kustomization("team", wrong, json!({})).await;
+    fleet.calm().await;
+    assert!(is_there(&fleet, "team").await);
+    let acknowledged = json!({"lockstep.dev/prune-acknowledged": token(&held)});
+    fleet.kustomization("team", acknowledged, json!({})).await;
+    fleet.answered("team", &commit, "True").await;
+    assert!(!is_there(&fleet, "team").await);
+    fleet.end().await;
+}
+
+/// unmet.md 20: a commit that would delete more than half of a unit is held.
+#[tokio::test]
+async fn a_commit_that_deletes_most_of_a_unit_is_held_and_the_guard_can_be_off() {
+    let fleet = Fleet::new().await;
+    let all: Vec<Value> = (0..12).map(|n| config_map(&format!("c{n}"), json!({}))).collect();
+    fleet.write("many", &all);
+    let commit = fleet.commit();
+    fleet.kustomization("many", json!({}), json!({})).await;
+    fleet.answered("many", &commit, "True").await;
+    fleet.write("many", &all[..5]);
+    let commit = fleet.commit();
+    let held = fleet.answered("many", &commit, "False").await;
+    assert!(condition(&held, "Ready")["message"].to_string().contains("7 of 12 objects would be deleted"));
+    assert!(is_there(&fleet, "c11").await);
+    fleet.kustomization("many", json!({"lockstep.dev/prune-guard": "off"}), json!({})).await;
+    fleet.answered("many", &commit, "True").await;
+    assert!(!is_there(&fleet, "c11").await && is_there(&fleet, "c1").await);
+    fleet.end().await;
+}
