@@ -35,6 +35,8 @@ tests() {
   export LOCKSTEP_TESTBED=${ready%/env}
   # Most of the long ones wait for a cluster: two for each core.
   export RUST_TEST_THREADS=$((2 * $(nproc)))
+  # As many stories of the simulation as a bare `cargo test` has no time for.
+  export SEEDS=10000
   # Examples in documentation apart: there `ignore` means what is no test.
   { cargo test --workspace --no-fail-fast --lib --bins --tests -- --include-ignored && cargo test --quiet --workspace --doc; } 2>&1 | tee "$work/tests.log"
 }

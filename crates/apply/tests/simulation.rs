@@ -12,6 +12,9 @@
 //!
 //! `make simulate SEEDS=n FROM=k` plays many; with `SEEDS=1` it tells the story of one. A story that breaks a rule is made
 //! as small as it goes before it is told.
+//!
+//! With the engine broken on purpose, undoing in the order of the commit is caught by seed 136, and Secrets that are
+//! written behind the workloads by seed 2.
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "what fails here fails the test")]
 
@@ -88,8 +91,8 @@ fn explain(seed: u64) -> String {
     }
 }
 
-/// Seeds without `SEEDS`: a build without optimization plays ten in a second.
-const FEW: u64 = if cfg!(debug_assertions) { 200 } else { 10_000 };
+/// Seeds without `SEEDS`; `make test` plays 10,000.
+const FEW: u64 = 1000;
 
 /// Seeds that have broken a rule, and what was wrong.
 const FOUND: &[(u64, &str)] = &[
