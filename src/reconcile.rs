@@ -28,6 +28,7 @@ mod git_repository;
 pub mod helm_release;
 mod helm_repository;
 mod kustomization;
+pub mod needs;
 pub mod queue;
 pub mod recorder;
 mod secret_store;
@@ -38,6 +39,7 @@ mod unserved;
 use drift::Owned;
 use external_secret::Externals;
 use helm_release::Releases;
+use needs::Needs;
 use queue::Queue;
 use recorder::Recorder;
 use units::Units;
@@ -272,6 +274,8 @@ pub struct Shared {
     pub recorder: Recorder,
     /// What is remembered of units.
     pub units: Units,
+    /// What units need of each other.
+    pub needs: Needs,
     /// What of ours is live.
     pub owned: Arc<Owned>,
     /// What is remembered of ExternalSecrets.
@@ -297,6 +301,7 @@ impl Shared {
             metrics: Metrics::default(),
             recorder,
             units: Units::default(),
+            needs: Needs::default(),
             owned,
             externals: Externals::default(),
             releases: Releases::default(),

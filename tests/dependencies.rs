@@ -118,3 +118,135 @@ async fn units_that_depend_on_each_other_in_a_circle_name_it() {
     }
     stage.end().await;
 }
+
+const NAMESPACE: &str = "apiVersion: v1\nkind: Namespace\nmetadata: {name: shop}\n";
+const STORE: &str = "apiVersion: external-secrets.io/v1
+kind: SecretStore
+metadata: {name: store, namespace: shop}
+spec: {provider: {fake: {data: [{key: db, value: hunter2}]}}}
+";
+const EXTERNAL: &str = "apiVersion: external-secrets.io/v1
+kind: ExternalSecret
+metadata: {name: db, namespace: shop}
+spec: {refreshInterval: 1h, secretStoreRef: {name: store}, data: [{secretKey: password, remoteRef: {key: db}}]}
+";
+const DEPLOYMENT: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: shop}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec: {containers: [{name: web, image: 'web:1', envFrom: [{secretRef: {name: db}}]}]}
+";
+const VARIABLES: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: vars, namespace: flux-system}\ndata: {colour: blue}\n";
+const COLOURED: &str =
+    "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: coloured, namespace: shop}\ndata: {colour: '${colour}'}\n";
+
+fn in_shop(text: &str) -> String {
+    text.replace("namespace: default", "namespace: shop")
+}
+
+/// Reasons for which Kustomizations were not ready, as far as anybody watched.
+async fn reasons(stage: &Stage, names: &[&str]) -> Vec<String> {
+    let mut found = Vec::new();
+    for name in names {
+        let history = stage.get(&unit(name)).await.expect("it is there");
+        let entries = history.value()["status"]["history"].as_array().cloned().unwrap_or_default();
+        found.extend(entries.iter().filter_map(|entry| entry["lastReconciledStatus"].as_str().map(str::to_owned)));
+    }
+    found
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requirement_4_definition_custom_resource_external_secret_and_app_in_units_of_their_own_land_without_depends_on()
+ {
+    let stage = Stage::new().await;
+    let database = in_shop(DATABASE);
+    let names = ["web", "external", "db", "store", "crd", "vars", "namespace"];
+    // Whoever needs comes before whoever makes.
+    let variables = json!({"postBuild": {"substituteFrom": [{"kind": "ConfigMap", "name": "vars"}]}});
+    let coloured = [stage::kustomization("coloured", variables)];
+    let units = coloured.into_iter().chain(names.map(|name| stage::kustomization(name, json!({}))));
+    let fleet = units.map(|unit| format!("{unit:#}\n")).collect::<Vec<_>>().join("---\n");
+    stage
+        .push(&[
+            ("fleet/units.yaml", &fleet),
+            ("namespace/n.yaml", NAMESPACE),
+            ("crd/crd.yaml", DEFINITION),
+            ("db/db.yaml", &database),
+            ("store/store.yaml", STORE),
+            ("external/external.yaml", EXTERNAL),
+            ("web/web.yaml", DEPLOYMENT),
+            ("vars/vars.yaml", VARIABLES),
+            ("coloured/coloured.yaml", COLOURED),
+        ])
+        .await;
+    stage.kustomization("fleet", json!({})).await;
+    for name in names {
+        stage.landed(name).await;
+    }
+    stage.landed("coloured").await;
+    let coloured = Reference::new("v1", "ConfigMap", "shop", "coloured");
+    assert_eq!(stage.get(&coloured).await.expect("it landed").value()["data"]["colour"], "blue");
+    let told = reasons(&stage, &names).await;
+    let is_expected = |reason: &String| matches!(reason.as_str(), "ReconciliationSucceeded" | "DependencyNotReady");
+    assert!(told.iter().all(is_expected), "{told:?}");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requirement_4_all_of_it_in_one_directory_lands_in_one_pass() {
+    let stage = Stage::new().await;
+    let all = [&in_shop(DATABASE), DEPLOYMENT, EXTERNAL, STORE, DEFINITION, NAMESPACE].join("---\n");
+    stage.push(&[("all/all.yaml", &all)]).await;
+    stage.kustomization("all", json!({})).await;
+    stage.landed("all").await;
+    assert_eq!(reasons(&stage, &["all"]).await, ["ReconciliationSucceeded"]);
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_nobody_makes_fails_as_before_and_goes_on_once_somebody_does() {
+    let stage = Stage::new().await;
+    stage.push(&[("db/db.yaml", DATABASE), ("crd/crd.yaml", DEFINITION)]).await;
+    stage.kustomization("db", json!({})).await;
+    let message = stage.told("db", "ReconciliationFailed").await;
+    assert!(message.contains("no matches for kind \"Database\""), "{message}");
+    stage.kustomization("crd", json!({})).await;
+    stage.landed("db").await;
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn units_that_need_each_other_land_in_parts_and_name_the_circle_when_each_must_land_whole() {
+    let stage = Stage::new().await;
+    let namespace = |name: &str| format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {name}}}\n---\n");
+    let config =
+        |namespace: &str| format!("apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: c, namespace: {namespace}}}\n");
+    let (a, b) = (namespace("na") + &config("nb"), namespace("nb") + &config("na"));
+    let (c, d) = (namespace("nc") + &config("nd"), namespace("nd") + &config("nc"));
+    stage.push(&[("a/a.yaml", &a), ("b/b.yaml", &b), ("c/c.yaml", &c), ("d/d.yaml", &d)]).await;
+    for name in ["a", "b"] {
+        stage.kustomization(name, json!({})).await;
+    }
+    for name in ["a", "b"] {
+        stage.landed(name).await;
+    }
+    for name in ["c", "d"] {
+        let mut whole = stage::kustomization(name, json!({}));
+        whole["metadata"]["annotations"] = json!({"lockstep.dev/scope": "unit"});
+        stage.apply(whole).await;
+    }
+    let circle = "units wait for each other in a circle: Kustomization/flux-system/";
+    for name in ["c", "d"] {
+        let is_told = |found: &manifest::Object| {
+            let ready = ready(found);
+            ready["reason"] == "DependencyNotReady"
+                && ready["message"].as_str().is_some_and(|told| told.contains(circle))
+        };
+        stage.until(&unit(name), is_told).await;
+    }
+    stage.end().await;
+}

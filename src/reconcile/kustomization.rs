@@ -29,6 +29,7 @@ mod finalize;
 mod guard;
 mod inputs;
 mod prune_guard;
+mod waits;
 
 /// Work that ends sooner is told of by its result alone.
 const NOTICEABLE: Duration = Duration::from_secs(3);
@@ -73,7 +74,9 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     }
     turn.status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
     let (unit, interval) = (turn.unit(), turn.interval());
-    let told = turn.run().await?;
+    let told = turn.run().await;
+    waits::looked_at(shared, &unit);
+    let told = told?;
     let waits = [shared.owned.suspects(&unit, interval).wait, shared.units.is_gathering(&unit)];
     Ok(sooner(told, waits.into_iter().flatten().min()))
 }
@@ -118,8 +121,17 @@ impl Turn<'_> {
         let since = self.shared.queue.since(self.key);
         let job = Job { object: self.object, spec: &self.spec, source, landed: landed.as_deref(), user, since };
         match pipeline::compile(&job, &self.shared.world).await {
-            Ok(compiled) => self.land(source, compiled, journal).await,
-            Err(report) => Ok(self.failed_to_compile(source, report)),
+            Ok(mut compiled) => {
+                self.hold_for_others(&mut compiled, landed.as_deref()).await?;
+                self.land(source, compiled, journal).await
+            }
+            Err(report) => match self.waits_to_be_built().await? {
+                Some(refusal) => {
+                    self.shared.units.failed(self.unit(), report.read_set, true);
+                    Ok(self.refuse(refusal))
+                }
+                None => Ok(self.failed_to_compile(source, report)),
+            },
         }
     }
 
@@ -342,6 +354,8 @@ impl Turn<'_> {
         let events = tell::landed(&mut self.status, outcome, has_health, &facts);
         if matches!(outcome.verdict, Verdict::Landed | Verdict::Partly) {
             self.shared.owned.claim(&self.unit(), &outcome.landing);
+            let is_whole = outcome.verdict == Verdict::Landed;
+            waits::landed(self.shared, &self.unit(), is_whole);
         }
         triggers::secrets_changed(self.shared, outcome);
         let next = match outcome.verdict {

@@ -275,6 +275,7 @@ fn reason_of_step(step: Option<Step>) -> &'static str {
     match step {
         Some(Step::Health) => reason::HEALTH_CHECK_FAILED,
         Some(Step::Prune) => reason::PRUNE_FAILED,
+        Some(Step::Depend) => reason::DEPENDENCY_NOT_READY,
         _ => reason::RECONCILIATION_FAILED,
     }
 }

@@ -108,7 +108,7 @@ async fn knowing(
         failures.extend(unplanned.failures.iter().cloned());
         let cannot_tell = |failure: &Failure| failure.transient || failure.id.is_none();
         if unplanned.failures.iter().any(cannot_tell) {
-            return Err(failures);
+            return Err(but_for_waiting(failures));
         }
         // What is left out is in a parcel all the same.
         parted.get_or_insert(unplanned.parcels);
@@ -117,7 +117,7 @@ async fn knowing(
     let (mut landing, diffs, refused) = try_all(plan, cluster).await;
     failures.extend(refused);
     landing.parcels = parted.unwrap_or(landing.parcels);
-    Ok((landing, diffs, failures))
+    Ok((landing, diffs, but_for_waiting(failures)))
 }
 
 /// A seal over what each parcel wants.
@@ -161,6 +161,15 @@ fn hold(landing: Landing, held: &BTreeSet<usize>, base: &Base, failures: Vec<Fai
     let missing: Vec<Step> = missing.map(|desired| Step::Apply(Box::new(as_landed(desired.clone())))).collect();
     landing.steps.extend(missing);
     landing
+}
+
+/// What else is wrong with an object that waits for another unit mostly follows from that, and is told when it still is so
+/// afterwards.
+fn but_for_waiting(mut failures: Vec<Failure>) -> Vec<Failure> {
+    let waits = failures.iter().filter(|failure| failure.step == At::Depend).filter_map(|failure| failure.id.clone());
+    let waits: BTreeSet<_> = waits.collect();
+    failures.retain(|failure| failure.step == At::Depend || failure.id.as_ref().is_none_or(|id| !waits.contains(id)));
+    failures
 }
 
 /// Tries every object on the server without writing it.

@@ -27,6 +27,8 @@ pub enum Step {
     Prune,
     /// Bringing back last-good.
     Undo,
+    /// Waiting for what another unit makes; told only when nothing else is wrong.
+    Depend,
 }
 
 /// One thing that failed, and where it was declared. Never a value of an object.

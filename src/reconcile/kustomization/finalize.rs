@@ -3,7 +3,7 @@
 
 use apply::{Behaviour, Candidate, Reference};
 
-use super::{FINALIZER, Turn};
+use super::{FINALIZER, Turn, waits};
 use crate::api::kustomization::DeletionPolicy;
 use crate::landing;
 use crate::pipeline::terms;
@@ -32,6 +32,7 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     }
     journal.forget().await?;
     turn.shared.units.forget(&turn.unit());
+    waits::wake(turn.shared, turn.shared.needs.forget(&turn.unit()));
     turn.shared.owned.forget(&turn.unit());
     turn.shared.set_finalizer(turn.key, turn.object, FINALIZER, false).await?;
     Ok(Told::nothing(Next::OnEvent))

@@ -154,8 +154,18 @@ pub(crate) fn rank(id: &ObjectId) -> usize {
     })
 }
 
+/// Objects that one cannot do without, wherever they are declared: its namespace, the Secrets and ConfigMaps whose values
+/// it reads, and all that the table has it depend on.
+pub fn needed(object: &Object) -> BTreeSet<ObjectId> {
+    let edges = Known::new(std::iter::empty(), |_: &ObjectId| false).edges(object).into_iter();
+    let is_needed = |relation, id: &ObjectId| {
+        relation == DependsOn || (id.group.is_empty() && matches!(id.kind.as_str(), "Secret" | "ConfigMap"))
+    };
+    edges.filter(|(relation, id)| is_needed(*relation, id)).map(|(_, id)| id).collect()
+}
+
 /// Objects that will come of one that declares them: the Secret of an ExternalSecret.
-pub(crate) fn promised(object: &Object) -> Vec<ObjectId> {
+pub fn promised(object: &Object) -> Vec<ObjectId> {
     if object.kind() != "ExternalSecret" || object.gvk().group != EXTERNAL {
         return Vec::new();
     }
