@@ -1,4 +1,5 @@
-//! A commit with many errors: each unit tells all of its own in one pass, writes nothing, and holds no other unit.
+//! A commit with many errors: each unit tells all of its own in one pass, writes nothing of what they are in, and holds no
+//! other unit.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
@@ -46,6 +47,8 @@ fn seven_errors_in_three_units_are_told_at_once_and_hold_nobody_else() {
     expect(&references, &["references/external.yaml:1", &scene.vault.host, "absent"]);
     expect(&references, &["references/release.yaml:1", "HelmRelease", "replicas"]);
     expect(&references, &["references/gadget.yaml:1", "Gadget"]);
+    expect(&references, &["landed without 3 parcels ExternalSecret/", "HelmRelease/"]);
+    assert!(scene.agent.get("configmap/fine").is_some(), "what nothing is wrong with lands");
     scene.agent.ready("kustomization/good", "True", "ReconciliationSucceeded");
     for absent in ["configmap/a", "configmap/config", "secret/sealed", "externalsecret/absent", "helmrelease/chart"] {
         assert_eq!(scene.agent.get(absent), None, "{absent} was written");
@@ -86,10 +89,11 @@ fn bad_content(scene: &Scene) {
     scene.testbed.kubectl(&["create", "secret", "generic", "sops-age", "-n", &scene.agent.namespace, &file]);
 }
 
-/// A key that the vault has not, values that the chart's schema refuses, and a kind that nobody serves.
+/// A key that the vault has not, values that the chart's schema refuses, a kind that nobody serves, and nothing wrong.
 fn bad_references(scene: &Scene) {
     scene.git.write("references/external.yaml", &external("absent", "1h"));
     scene.git.write("references/gadget.yaml", UNKNOWN);
+    scene.git.write("references/fine.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: fine}\n");
     scene.git.write("charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n");
     scene.git.write("charts/web/values.yaml", "replicas: 1\n");
     scene.git.write(

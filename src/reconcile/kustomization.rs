@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use apply::journal::Attempt;
 use apply::report::Step;
-use apply::{Base, Candidate, Cluster, ClusterError, Journal, Outcome, Prepared, Verdict};
+use apply::{Base, Candidate, Cluster, ClusterError, Journal, Landing, Outcome, Prepared, Verdict};
 use jiff::Timestamp;
 use manifest::Object;
 use tokio::time::Instant;
@@ -257,9 +257,8 @@ impl Turn<'_> {
         if !self.is_interrupted() {
             return Some(Told::status(&self.status, Vec::new(), next));
         }
-        let attempt = journal.attempt()?;
-        let moment = self.moment();
-        let event = tell::held_before(&mut self.status, attempt, moment);
+        let (attempt, moment) = (journal.attempt()?, self.moment());
+        let event = tell::held_before(&mut self.status, attempt, journal.landed().map(Arc::as_ref), moment);
         Some(Told::status(&self.status, vec![event], next))
     }
 
@@ -319,7 +318,7 @@ impl Turn<'_> {
         };
         triggers::not_compiled(self.shared, &compiled.problems);
         if let Some(attempt) = journal.attempt().filter(|_| journal.knows(&prepared)) {
-            return Ok(self.held_still(attempt));
+            return Ok(self.held_still(attempt, journal.landed().map(Arc::as_ref)));
         }
         let superseded = inputs::newer_revision(self, &source.name, &source.digest);
         let outcome = landing::land(prepared, journal, &self.site(superseded)).await?;
@@ -401,9 +400,9 @@ impl Turn<'_> {
     }
 
     /// What has landed in part is as it was, and so is what it holds.
-    fn held_still(&mut self, attempt: &Attempt) -> Told {
+    fn held_still(&mut self, attempt: &Attempt, landed: Option<&Landing>) -> Told {
         let moment = self.moment();
-        let event = tell::held_before(&mut self.status, attempt, moment);
+        let event = tell::held_before(&mut self.status, attempt, landed, moment);
         let is_news = !self.says_already(&event.reason, &event.message);
         let next = if attempt.transient { self.retry_interval().min(LONGEST_WAIT) } else { self.interval() };
         Told::status(&self.status, if is_news { vec![event] } else { Vec::new() }, Next::After(next))

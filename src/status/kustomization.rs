@@ -246,7 +246,17 @@ fn held(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) 
 }
 
 /// A landing was taken back, or landed in part, and that is told again.
-pub fn held_before(status: &mut KustomizationStatus, attempt: &Attempt, moment: Moment) -> Event {
+pub fn held_before(
+    status: &mut KustomizationStatus,
+    attempt: &Attempt,
+    landed: Option<&Landing>,
+    moment: Moment,
+) -> Event {
+    if let Some(landed) = landed.filter(|_| !attempt.held.is_empty()) {
+        // What has landed in part belongs to the unit, though nobody came to tell it.
+        let entries = inventory(landed).entries.0.into_iter();
+        add(status, entries.map(|entry| (entry.id, entry.version)).collect());
+    }
     let why = reason_of_step(Some(attempt.step));
     let good = status.last_applied_revision.as_deref().unwrap_or("nothing");
     let summary = match attempt.held.as_slice() {

@@ -69,7 +69,20 @@ pub(super) struct Told {
     pub(super) inputs: Vec<Input>,
     pub(super) open: Option<OpenLanding>,
     pub(super) attempt: Option<Failed>,
+    /// What lands together; none when all of it does.
+    pub(super) parcels: Vec<Parcel>,
     pub(super) objects: Vec<Part>,
+}
+
+/// What lands together.
+#[derive(Serialize)]
+pub(super) struct Parcel {
+    pub(super) name: String,
+    /// Whether it stands at what landed before.
+    pub(super) held: bool,
+    pub(super) members: Vec<String>,
+    /// Parcels that it depends on.
+    pub(super) needs: Vec<String>,
 }
 
 /// One thing that was read.
@@ -250,6 +263,7 @@ async fn told(cluster: &Arc<dyn Cluster>, object: &Object, kept: &Kept, attempt:
         unreadable: None,
         landed: landed.map(|landed| landed.revision.clone()),
         inputs,
+        parcels: shown.map(|landing| parcels(landing)).unwrap_or_default(),
         objects: shown.map(|landing| parts(landing)).unwrap_or_default(),
         attempt: attempt.map(|attempt| Failed {
             revision: attempt.revision,
@@ -285,6 +299,16 @@ async fn input(cluster: &Arc<dyn Cluster>, object: &Object, thing: &Thing, versi
     };
     let version = if version == MISSING { "not there".into() } else { version.chars().take(12).collect() };
     Some(Input { name, version, now })
+}
+
+fn parcels(landing: &Landing) -> Vec<Parcel> {
+    let parcel = |(number, parcel): (usize, &apply::Parcel)| Parcel {
+        name: parcel.name.clone(),
+        held: landing.held.contains(&number),
+        members: parcel.members.iter().map(ToString::to_string).collect(),
+        needs: landing.parcels.names(&parcel.needs),
+    };
+    landing.parcels.list().iter().enumerate().map(parcel).collect()
 }
 
 fn parts(landing: &Landing) -> Vec<Part> {

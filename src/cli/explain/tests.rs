@@ -51,18 +51,21 @@ async fn stage() -> Arc<dyn Cluster> {
 async fn land(cluster: &Arc<dyn Cluster>) {
     let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s", "namespace": "flux-system"},
         "stringData": {"password": CANARY}});
+    let config =
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "t", "namespace": "flux-system"}});
     let mut read_set = ReadSet::default();
     read_set.note(Thing::object(&Reference::new("v1", "ConfigMap", "flux-system", "vars")), "another version");
     let candidate = Candidate {
         revision: "main@sha1:1".into(),
         read_set: read_set.to_value(),
-        objects: vec![Desired::new(Object::new(secret).unwrap(), "kustomize-controller")],
+        objects: [secret, config].map(|value| Desired::new(Object::new(value).unwrap(), "kustomize-controller")).into(),
         ..Candidate::default()
     };
     let base = Base::default();
+    let behaviour = Behaviour { scope: apply::LandingScope::Parcel, ..Behaviour::default() };
     let keys = Arc::new(Keys::load(cluster, "lockstep-system").await.unwrap());
     let seal = |bytes: &[u8]| keys.seal(bytes);
-    let prepared = apply::propose(candidate, Behaviour::default(), &base, cluster, &seal).await.ok().unwrap();
+    let prepared = apply::propose(candidate, behaviour, &base, cluster, &seal).await.ok().unwrap();
     let unit = Unit::kustomization("flux-system", "app");
     let store = Arc::new(ClusterStore::new(cluster.clone(), "lockstep-system", keys.clone()));
     let mut journal = Journal::load(store, &unit.to_string(), 7).await.unwrap();
@@ -82,6 +85,7 @@ async fn a_unit_is_explained_with_its_inputs_objects_and_what_to_do_and_without_
         "  depends on:\n    flux-system/infra, ready: False: it is not there\n",
         "  landed: main@sha1:1\n",
         "    ConfigMap flux-system/vars at another vers: changed\n",
+        "  parcels:\n    ConfigMap/flux-system/t\n    Secret/flux-system/s\n",
         "    Secret/flux-system/s created (proof: server)\n",
         "  next: it is tried again within 2m, or as soon as an input changes\n",
         "  what to do:\n    look at the pods of what failed",
@@ -92,6 +96,7 @@ async fn a_unit_is_explained_with_its_inputs_objects_and_what_to_do_and_without_
     let json = explain(&cluster, &app, "lockstep-system", Some(Document::Json)).await.unwrap();
     let value: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["journal"]["objects"][0]["proof"], "server");
+    assert_eq!(value["journal"]["parcels"][1]["members"][0], "Secret/flux-system/s");
     assert_eq!(value["journal"]["inputs"][0]["now"], "changed");
     assert!(!json.contains(CANARY), "{json}");
     let yaml = explain(&cluster, &app, "lockstep-system", Some(Document::Yaml)).await.unwrap();

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::account::{Account, Told};
+use super::account::{Account, Parcel, Told};
 
 /// The account as text.
 pub(super) fn text(account: &Account) -> String {
@@ -54,11 +54,21 @@ fn journal(out: &mut String, told: &Told) {
         attempt.causes.iter().for_each(|cause| line(out, &format!("    {cause}")));
     }
     list(out, "inputs", told.inputs.iter().map(|input| format!("{} at {}: {}", input.name, input.version, input.now)));
+    list(out, "parcels", told.parcels.iter().map(parcel));
     list(
         out,
         "objects",
         told.objects.iter().map(|part| format!("{} {} (proof: {})", part.name, part.action, part.proof)),
     );
+}
+
+fn parcel(parcel: &Parcel) -> String {
+    let held = if parcel.held { ", held at what landed before" } else { "" };
+    let needs = if parcel.needs.is_empty() { String::new() } else { format!(", needs {}", parcel.needs.join(", ")) };
+    let others = parcel.members.iter().filter(|member| **member != parcel.name);
+    let others: Vec<&str> = others.map(String::as_str).collect();
+    let with = if others.is_empty() { String::new() } else { format!(" with {}", others.join(", ")) };
+    format!("{}{with}{needs}{held}", parcel.name)
 }
 
 fn list(out: &mut String, title: &str, lines: impl Iterator<Item = String>) {
