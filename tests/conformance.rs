@@ -123,7 +123,7 @@ async fn memory_merges_random_writes_as_the_real_server_does() {
     let testbed = Testbed::shared();
     let cluster = real(testbed).await;
     let namespace = testbed.namespace("conformance");
-    let seeds = std::env::var("SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
+    let seeds = std::env::var("SEQUENCES").ok().and_then(|text| text.parse().ok()).unwrap_or(60);
     let mut failed = Vec::new();
     let mut steps = 0;
     for seed in 0..seeds {
