@@ -88,7 +88,15 @@ fn cleanup() -> Cleanup {
         ]),
         labels: texts(&["fluxcd.io/sync-gc-mark"]),
         except: vec![(format!("{FLUX_SWITCH}ssa"), "merge".into())],
-        asked: vec![("external-secrets.io".into(), "ExternalSecret".into())],
+        asked: [
+            ("external-secrets.io", "ExternalSecret"),
+            ("kustomize.toolkit.fluxcd.io", "Kustomization"),
+            ("helm.toolkit.fluxcd.io", "HelmRelease"),
+            ("source.toolkit.fluxcd.io", "GitRepository"),
+            ("source.toolkit.fluxcd.io", "HelmRepository"),
+        ]
+        .map(|(group, kind)| (group.to_owned(), kind.to_owned()))
+        .into(),
     }
 }
 
