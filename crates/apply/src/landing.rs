@@ -4,8 +4,8 @@
 //! was being written, awaited or pruned, and goes on undoing one that was being undone.
 //!
 //! **Guarantees.** Refused in prepare: nothing changed. Failed in commit or health: its parcel is undone from the journal,
-//! with what depends on it, and the others land. Crashed anywhere: resume finishes or undoes it. If undo fails too, the outcome says which object stands where, and the journal
-//! stays open for the next attempt.
+//! with what depends on it, and the others land. Crashed anywhere: resume finishes or undoes it. If undo fails too, the
+//! outcome says which object stands where, and the journal stays open for the next attempt.
 //!
 //! **Limit.** Kubernetes has no transaction over objects: between the first and the last write of a commit a client can
 //! see a mix, for as long as the writes, hooks and barriers take.
