@@ -1,5 +1,5 @@
 # The rest are cargo aliases: .cargo/config.toml.
-.PHONY: test simulate demo image testbed bench-landing
+.PHONY: test simulate ordeal demo image testbed bench-landing
 
 # Installs and builds what is missing, starts the testbed, runs every check and test.
 test:
@@ -8,6 +8,11 @@ test:
 # Random repositories, commits and faults in memory: SEEDS of them, from FROM. One that breaks a rule is made small and told.
 simulate:
 	@SEEDS=$(or $(SEEDS),1000000) FROM=$(or $(FROM),0) cargo test --quiet --release -p apply --test simulation -- --nocapture no_story
+
+# Kills, freezes, full disks and a bad network on the testbed, as often as is said, or as one SEED had it: tests/ordeal.rs.
+ordeal:
+	@KILLS=$(or $(KILLS),300) COMPONENTS=$(or $(COMPONENTS),30) REPLICAS=$(or $(REPLICAS),10) CUT=$(or $(CUT),12) FULL=$(or $(FULL),6) SEED=$(SEED) \
+	cargo test --quiet --test ordeal -- --include-ignored --nocapture
 
 demo:
 	@cargo run --release -- demo

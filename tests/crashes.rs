@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "support/repository.rs"]
 mod repository;
 
@@ -15,6 +17,7 @@ use apply::memory::{MemoryCluster, Settings as MemorySettings, Simulation};
 use apply::{Answer, Call, Cluster, ClusterError, Journal, Reference, Selection};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use dice::Dice;
 use jiff::{SignedDuration, Timestamp};
 use lockstep::agent::Agent;
 use lockstep::api::schema;
@@ -35,16 +38,6 @@ const NAMESPACE: &str = "apps";
 const SYSTEM: &str = "system";
 /// How long anything may take.
 const PATIENCE: Duration = Duration::from_secs(30);
-
-/// Small numbers that follow from a seed.
-struct Dice(u64);
-
-impl Dice {
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % limit
-    }
-}
 
 /// A cluster with a repository and one Kustomization; agents come and go.
 struct Stage {

@@ -145,6 +145,12 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     turn.run().await
 }
 
+/// Whether its status says that what it asks for now is there.
+pub(super) fn is_settled(object: &Object) -> bool {
+    let status = HelmRelease::status(object).unwrap_or_default();
+    status.conditions.is_true(READY) && status.observed_generation == object.generation()
+}
+
 impl Turn<'_> {
     async fn run(mut self) -> Result<Told, Error> {
         self.status.last_handled_reconcile_at = self.object.annotation(REQUESTED_AT).map(str::to_owned);
@@ -195,8 +201,8 @@ impl Turn<'_> {
             (_, true) => format!("revision {} is not ours", look.history.next_revision()),
             _ => look.chart.clone(),
         };
-        self.shared.units.saw(self.thing(), &version);
-        if let Some(unit) = triggers::key_of(&self.unit) {
+        let is_news = self.shared.units.saw(self.thing(), &version);
+        if let Some(unit) = triggers::key_of(&self.unit).filter(|_| is_news) {
             self.shared.queue.add(unit);
         }
         match look.current {

@@ -8,7 +8,7 @@ use manifest::{Object, ObjectId};
 use serde_json::Value;
 
 use super::external_secret::{has_ended, is_settled};
-use super::helm_release::Note;
+use super::helm_release::{self, Note};
 use super::{Key, Kind, Shared};
 use crate::pipeline::sources::SourceName;
 use crate::pipeline::{Compiled, Problem, Stage};
@@ -85,15 +85,16 @@ pub fn store_judged(shared: &Arc<Shared>, key: &Key) {
     shared.index.find(Kind::ExternalSecret, is_meant).into_iter().for_each(|key| shared.queue.add(key));
 }
 
-/// What a unit has landed stands: its ExternalSecrets that do not say so look. Whoever landed them may have died before it
-/// told them, or they were told of before their new version was seen.
+/// What a unit has landed stands: its ExternalSecrets and HelmReleases that do not say so look. Whoever landed them may have
+/// died before it told them, or they were told of before their new version was seen.
 pub fn at_rest(shared: &Shared, unit: &Unit) {
     if !has_ended(unit, shared) {
         return;
     }
-    let unsettled = shared.index.find(Kind::ExternalSecret, |external| !is_settled(external));
-    let is_part = |key: &Key| shared.index.get(key).is_some_and(|external| unit_of(shared, &external) == *unit);
-    unsettled.into_iter().filter(is_part).for_each(|key| shared.queue.add(key));
+    let externals = shared.index.find(Kind::ExternalSecret, |external| !is_settled(external));
+    let releases = shared.index.find(Kind::HelmRelease, |release| !helm_release::is_settled(release));
+    let is_part = |key: &Key| shared.index.get(key).is_some_and(|part| unit_of(shared, &part) == *unit);
+    externals.into_iter().chain(releases).filter(is_part).for_each(|key| shared.queue.add(key));
 }
 
 /// Secrets were written: units whose workloads read them and that do not make them land next, once those that change at

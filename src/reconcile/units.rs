@@ -67,7 +67,7 @@ impl Units {
         read_set
             .iter()
             .filter(|(thing, _)| is_seen(thing))
-            .for_each(|(thing, version)| self.saw(thing.clone(), version));
+            .for_each(|(thing, version)| drop(self.remember(thing.clone(), version)));
     }
 
     /// The server refused what was compiled.
@@ -111,9 +111,13 @@ impl Units {
         last.map_or(Duration::ZERO, |last| interval.saturating_sub(last.elapsed()))
     }
 
-    /// A remote secret was seen at a version.
-    pub fn saw(&self, thing: Thing, version: &str) {
-        self.remote.lock().unwrap_or_else(PoisonError::into_inner).insert(thing, version.to_owned());
+    /// A remote secret or a chart was seen at a version; whether that is news.
+    pub fn saw(&self, thing: Thing, version: &str) -> bool {
+        self.remember(thing, version).as_deref() != Some(version)
+    }
+
+    fn remember(&self, thing: Thing, version: &str) -> Option<String> {
+        self.remote.lock().unwrap_or_else(PoisonError::into_inner).insert(thing, version.to_owned())
     }
 
     /// The newest version at which a remote secret was seen; `None` when nobody has looked since the start.

@@ -26,6 +26,8 @@ pub struct Agent<'a> {
     folder: PathBuf,
     kubeconfig: PathBuf,
     metrics: SocketAddr,
+    /// What comes before the program, such as a shell that prepares its world and becomes it.
+    pub wrapper: Vec<String>,
     arguments: Vec<String>,
     process: Option<Child>,
 }
@@ -59,14 +61,60 @@ impl<'a> Agent<'a> {
             ["run".to_owned(), format!("--namespace={namespace}"), cache, format!("--metrics-addr={metrics}")];
         let more = ["--health-addr=127.0.0.1:0", "--log-level=debug"];
         let arguments = arguments.into_iter().chain(more.map(str::to_owned)).collect();
-        Self { testbed, namespace, folder, kubeconfig: testbed.kubeconfig(), metrics, arguments, process: None }
+        let kubeconfig = testbed.kubeconfig();
+        Self { testbed, namespace, folder, kubeconfig, metrics, wrapper: Vec::new(), arguments, process: None }
+    }
+
+    /// Another replica of it with a kubeconfig of its own, not started yet.
+    pub fn replica(&self, kubeconfig: &Path) -> Self {
+        let mut twin = Self::new(self.testbed, self.namespace.clone());
+        twin.folder = self.folder.with_extension("twin");
+        std::fs::create_dir_all(&twin.folder).expect("the data folder can be written");
+        twin.kubeconfig = kubeconfig.to_owned();
+        let kept = self
+            .arguments
+            .iter()
+            .filter(|flag| !["--cache=", "--metrics-addr="].iter().any(|own| flag.starts_with(own)));
+        let own = [format!("--cache={}", twin.cache().display()), format!("--metrics-addr={}", twin.metrics)];
+        twin.arguments = kept.cloned().chain(own).collect();
+        twin
+    }
+
+    /// Ends it in good order, and starts it with another kubeconfig and further arguments.
+    pub fn restart_through(&mut self, kubeconfig: &Path, arguments: &[&str]) {
+        assert!(self.stop(), "asked to end, the agent ends well");
+        self.kubeconfig = kubeconfig.to_owned();
+        self.arguments.extend(arguments.iter().map(|argument| (*argument).to_owned()));
+        self.start();
+    }
+
+    /// Its process, while it was not killed.
+    pub fn process(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+
+    /// Sends it a signal, such as `STOP`.
+    pub fn signal(&self, name: &str) {
+        let id = self.process().expect("it runs").to_string();
+        run(command(Path::new("kill")).args(["-s", name, &id]));
+    }
+
+    /// Starts it again if it has ended by itself, as a kubelet does; whether that was so.
+    pub fn revive(&mut self) -> bool {
+        let has_ended = self.process.as_mut().is_some_and(|process| process.try_wait().is_ok_and(|end| end.is_some()));
+        if has_ended {
+            self.start();
+        }
+        has_ended
     }
 
     /// Starts it, as it was started before.
     pub fn start(&mut self) {
         let log = File::options().create(true).append(true).open(self.log_file()).expect("the folder can be written");
-        let mut lockstep = command(Path::new(env!("CARGO_BIN_EXE_lockstep")));
-        lockstep.envs(self.testbed.environment()).env("KUBECONFIG", &self.kubeconfig);
+        let binary = env!("CARGO_BIN_EXE_lockstep");
+        let mut words = self.wrapper.iter().map(String::as_str).chain([binary]);
+        let mut lockstep = command(Path::new(words.next().unwrap_or(binary)));
+        lockstep.args(words).envs(self.testbed.environment()).env("KUBECONFIG", &self.kubeconfig);
         lockstep.args(&self.arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         self.process = Some(lockstep.spawn().expect("it is built"));
     }

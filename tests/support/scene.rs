@@ -32,7 +32,11 @@ pub struct Scene {
 
 impl Scene {
     pub fn new(name: &str) -> Self {
-        let testbed = Testbed::shared();
+        Self::on(Testbed::shared(), name)
+    }
+
+    /// One on a testbed of the test's own.
+    pub fn on(testbed: &'static Testbed, name: &str) -> Self {
         let (agent, git, vault) = (Agent::of_namespace(testbed, name), testbed.git("fleet"), testbed.vault());
         let namespace = &agent.namespace;
         testbed.service_account(namespace, "app");

@@ -105,7 +105,13 @@ impl Testbed {
 
     /// A testbed for the caller alone, which ends when it is dropped.
     pub fn own() -> Self {
+        Self::own_with(&[])
+    }
+
+    /// One with variables for `up.sh`.
+    pub fn own_with(variables: &[(&str, &str)]) -> Self {
         let mut supervisor = command(&scripts().join("up.sh"))
+            .envs(variables.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .process_group(0)
@@ -165,6 +171,15 @@ impl Testbed {
     /// Starts a killed part again, and waits until it answers.
     pub fn start(&self, part: Part) {
         self.part("start", part);
+    }
+
+    /// Starts a killed part this once with further flags.
+    pub fn start_with(&self, part: Part, flags: &str) {
+        let file = self.data.join("parts").join(part.name());
+        let line = std::fs::read_to_string(&file).expect("every part has one");
+        std::fs::write(&file, format!("{} {flags}\n", line.trim_end())).expect("the data folder can be written");
+        self.start(part);
+        std::fs::write(&file, line).expect("the data folder can be written");
     }
 
     fn part(&self, verb: &str, part: Part) {

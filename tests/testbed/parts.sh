@@ -15,8 +15,8 @@ launch() { # name
   disown $!
 }
 
-alive() { # name: a zombie, which nobody has waited for yet, is dead
-  local pid; pid=$(cat "$data/pids/$1") && kill -0 "$pid" 2>/dev/null && ! grep -q '^State:.Z' "/proc/$pid/status" 2>/dev/null
+alive() { # name: a zombie, which nobody has waited for yet, is dead, once its last thread has let go of its ports
+  local pid; pid=$(cat "$data/pids/$1") && kill -0 "$pid" 2>/dev/null && ! { grep -q '^State:.Z' "/proc/$pid/status" && [ "$(ls "/proc/$pid/task" | wc -l)" -le 1 ]; } 2>/dev/null
 }
 
 # await SECONDS NAME COMMAND...: runs the command again and again until it succeeds; fails when the part dies or time is up.
