@@ -93,7 +93,7 @@ impl World {
     /// The first landing; then one in calm, to know what it takes.
     fn begin(&mut self) {
         self.scene.vault.put("turning", &self.bytes("turning", 1));
-        self.push(Flavour::Good);
+        self.make(Change::Commit(Flavour::Good));
         let namespace = self.scene.agent.namespace.clone();
         let decryption = ", decryption: {provider: sops, secretRef: {name: sops-age}}";
         self.scene.testbed.apply(&scene::kustomization("app", &namespace, decryption));
@@ -196,7 +196,12 @@ impl World {
     pub fn trap(&self, change: Change, dice: &mut Dice) -> Trap {
         let writes_only = dice.hits(60);
         let count = if writes_only { self.calm.0.writes } else { self.calm.0.requests };
-        let count = if matches!(change, Change::Commit(_)) { count } else { count / 10 };
+        let count = match change {
+            Change::Commit(Flavour::Refused) => self.calm.0.requests / 2,
+            Change::Commit(_) => count,
+            Change::Turn | Change::Outage(_) => count / 10,
+        };
+        let writes_only = writes_only && change != Change::Commit(Flavour::Refused);
         let side = if dice.hits(50) { Side::Before } else { Side::After };
         Trap { nth: 1 + dice.below(count), writes_only, side }
     }
