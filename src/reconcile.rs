@@ -471,7 +471,8 @@ mod tests {
         Object::unchecked(json!({"apiVersion": kind.api_version(), "kind": kind.name(), "metadata": metadata}))
     }
 
-    fn shared() -> Shared {
+    /// Everything, on an empty cluster in memory.
+    pub(super) fn shared() -> Shared {
         let local = Local::open(None, apply::memory::Simulation::default()).unwrap();
         let (keys, redactor) = (Keys::generate().unwrap(), crate::redact::Redactor::default());
         let (pod, settings) = (Default::default(), Settings::default());

@@ -10,6 +10,10 @@ use apply::Reference;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub mod looks;
+
+use looks::Looks;
+
 /// What lands together: a Kustomization with all that it declares, or a HelmRelease or ExternalSecret that stands alone.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Unit {
@@ -54,6 +58,18 @@ pub enum Thing {
         namespace: String,
         /// Name of the source.
         name: String,
+    },
+    /// Where in the artifact of a source a compile has looked; version: a digest over what it saw. An artifact that looks
+    /// the same there leads to the same objects.
+    Paths {
+        /// `GitRepository`.
+        kind: String,
+        /// Namespace of the source.
+        namespace: String,
+        /// Name of the source.
+        name: String,
+        /// Where it looked.
+        looks: Looks,
     },
     /// A ConfigMap, Secret or other object that was read for its values; version: a digest of its content.
     Object {

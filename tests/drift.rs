@@ -135,3 +135,39 @@ async fn at_rest_and_after_a_restart_nothing_is_written_and_drift_of_the_meantim
     assert_eq!(written, [("apply", false, "Deployment/apps/web".to_owned())]);
     fleet.end().await;
 }
+
+#[tokio::test]
+async fn after_a_restart_only_what_others_have_changed_meanwhile_is_asked_for() {
+    let mut fleet = Fleet::new().await;
+    let units: Vec<String> = (0..8).map(|number| format!("unit-{number}")).collect();
+    for unit in &units {
+        fleet.write(unit, &[deployment(unit, 2, &[]), config_map(unit, json!({"a": "1"}))]);
+    }
+    let commit = fleet.commit();
+    for unit in &units {
+        fleet.kustomization(unit, json!({}), json!({})).await;
+    }
+    for unit in &units {
+        fleet.answered(unit, &commit, "True").await;
+    }
+    fleet.calm().await;
+    fleet.stop().await;
+    // The last one is claimed when all watches have told what there is.
+    for name in ["unit-0", "unit-7"] {
+        fleet.edit("apps/v1", "Deployment", name, json!({"spec": {"replicas": 5}})).await;
+    }
+    fleet.delete("v1", "ConfigMap", "unit-7").await;
+    fleet.start().await;
+    for name in ["unit-0", "unit-7"] {
+        fleet.until(("apps/v1", "Deployment", name), "scaled back", |found| replicas(found) == Some(2)).await;
+    }
+    fleet.until(("v1", "ConfigMap", "unit-7"), "back", |found| found.is_some()).await;
+    tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+    let asked = fleet.requests("/apps/");
+    let is_about = |(.., id): &&(_, _, String)| id.starts_with("Deployment/") || id.starts_with("ConfigMap/");
+    let mut ids: Vec<_> = asked.iter().filter(is_about).map(|(.., id)| id.as_str()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!(ids, ["ConfigMap/apps/unit-7", "Deployment/apps/unit-0", "Deployment/apps/unit-7"]);
+    fleet.end().await;
+}

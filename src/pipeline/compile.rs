@@ -21,6 +21,7 @@ use super::{
 use crate::api::kustomization::{KustomizationSpec, SubstituteStrategy, ValuesKind};
 use crate::redact::{Live, Redactor};
 use crate::substitute::{self, Unset, Variables, value_of};
+use crate::unit::looks::Looked;
 use crate::unit::{ReadSet, Thing, digest};
 use crate::{build, decrypt};
 
@@ -62,7 +63,9 @@ pub struct Compiled {
 /// All that keeps the unit's objects from being known, with what was read. What concerns single objects is no error: it is
 /// among the candidate's failures.
 pub async fn compile(job: &Job<'_>, world: &World) -> Result<Compiled, Report> {
-    let mut compile = Compile { job, world, read_set: ReadSet::default(), secrets: Vec::new(), warnings: Vec::new() };
+    let looked = Arc::new(Looked::new(job.source.verified.files().clone()));
+    let (secrets, warnings) = (Vec::new(), Vec::new());
+    let mut compile = Compile { job, world, looked, read_set: ReadSet::default(), secrets, warnings };
     match compile.run().await {
         Ok(compiled) => Ok(compiled),
         Err(problems) => {
@@ -75,6 +78,8 @@ pub async fn compile(job: &Job<'_>, world: &World) -> Result<Compiled, Report> {
 struct Compile<'a> {
     job: &'a Job<'a>,
     world: &'a World,
+    /// The revision's files, and what was looked at of them.
+    looked: Arc<Looked>,
     read_set: ReadSet,
     secrets: Vec<Live>,
     warnings: Vec<String>,
@@ -95,6 +100,7 @@ impl Compile<'_> {
             landed: self.job.landed,
             user: self.job.user.clone(),
             since: self.job.since,
+            own: Some((&self.job.source.name, &self.looked)),
         };
         let mut expanded = expand::expand(input, self.world, &mut self.read_set).await;
         let mut own: Vec<Desired> =
@@ -110,6 +116,10 @@ impl Compile<'_> {
         };
         let foreign = foreign::secrets(&candidate, self.world.cluster.as_ref(), &mut self.read_set).await;
         candidate.foreign = foreign.map_err(|error| vec![Problem::cluster(Stage::Resolve, &error)])?;
+        if let Some((looks, seen)) = self.looked.looks() {
+            let (kind, namespace, name) = self.job.source.name.clone();
+            self.read_set.note(Thing::Paths { kind, namespace, name, looks }, seen);
+        }
         candidate.input = self.read_set.digest();
         candidate.read_set = self.read_set.to_value();
         self.secrets.append(&mut expanded.secrets);
@@ -179,7 +189,7 @@ impl Compile<'_> {
         variables: Option<Variables>,
     ) -> Result<Vec<Object>, Vec<Problem>> {
         let recipe = Recipe {
-            files: self.job.source.verified.files().clone(),
+            files: self.looked.clone(),
             spec: self.job.object.value().get("spec").cloned().unwrap_or_default(),
             path: self.job.spec.path.clone().unwrap_or_default(),
             identities,

@@ -13,11 +13,13 @@ use apply::{Cluster, Landing};
 use futures::future::{FutureExt as _, join_all};
 use manifest::{Object, ObjectId};
 
+use super::sources::SourceName;
 use super::{Problem, Stage, World};
 use crate::api::Kind as _;
 use crate::api::secret::ExternalSecret;
 use crate::redact::Live;
 use crate::resolve::{self, Deletion, Missing, Outcome, Pass, ResolveError, Resolved, refresh, target};
+use crate::unit::looks::Looked;
 use tokio::time::Instant;
 
 use crate::unit::{ReadSet, Thing, digest};
@@ -38,7 +40,12 @@ pub struct Input<'a> {
     pub user: Option<String>,
     /// Since when the work is wanted: what was read of a vault after that is not read again.
     pub since: Instant,
+    /// The artifact that the unit is built from; charts that lie in it are looked at there.
+    pub own: Own<'a>,
 }
+
+/// A source and its files.
+pub type Own<'a> = Option<(&'a SourceName, &'a Arc<Looked>)>;
 
 /// What became of an ExternalSecret.
 #[derive(Clone, Debug)]
@@ -47,6 +54,8 @@ pub struct External {
     pub id: ObjectId,
     /// What its status is to say.
     pub told: ExternalTold,
+    /// As of when its store is known.
+    pub as_of: Instant,
 }
 
 /// What an ExternalSecret's status is to say.
@@ -89,9 +98,9 @@ pub struct Expanded {
 
 /// Expands until nothing is left to expand: a chart may hold ExternalSecrets.
 pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Expanded {
-    let Input { objects, landed, user, since } = input;
+    let Input { objects, landed, user, since, own } = input;
     let mut work = Work::new(world, landed, user, index(objects), read_set);
-    work.since = since;
+    (work.since, work.own) = (since, own);
     let mut expanded = Expanded::default();
     work.resolve_all(objects, &mut expanded).await;
     work.render_all(objects, &mut expanded).await;
@@ -111,6 +120,7 @@ struct Work<'a> {
     user: Option<String>,
     /// Since when the work is wanted.
     since: Instant,
+    own: Own<'a>,
     /// The cluster as that user.
     cluster: Arc<dyn Cluster>,
     known: Known,
@@ -136,6 +146,7 @@ impl<'a> Work<'a> {
             landed,
             user,
             since: Instant::now(),
+            own: None,
             cluster,
             known,
             read_set,
@@ -199,7 +210,7 @@ impl Work<'_> {
             Outcome::NotWanted => ExternalTold::Synced,
             Outcome::Foreign => ExternalTold::Foreign,
         };
-        expanded.externals.push(External { id, told });
+        expanded.externals.push(External { id, told, as_of: pass.as_of() });
     }
 
     /// A store that does not answer, or refuses: what landed stays, if the ExternalSecret is the one that landed.
@@ -225,7 +236,7 @@ impl Work<'_> {
         }
         self.stay(external, expanded);
         let told = ExternalTold::Failed(error.to_string());
-        expanded.externals.push(External { id: external.id(), told });
+        expanded.externals.push(External { id: external.id(), told, as_of: Instant::now() });
     }
 
     fn retain(&mut self, external: &Object, expanded: &mut Expanded) -> ExternalTold {

@@ -39,7 +39,8 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     let mut read_set = ReadSet::default();
     read_set.note(Thing::Spec, spec_version(object));
     let since = external_secret::wanted_since(object, shared);
-    let input = expand::Input { objects: std::slice::from_ref(object), landed: landed.as_deref(), user, since };
+    let input =
+        expand::Input { objects: std::slice::from_ref(object), landed: landed.as_deref(), user, since, own: None };
     let mut expanded = expand::expand(input, world, &mut read_set).await;
     if !expanded.problems.is_empty() {
         let is_transient = expanded.problems.iter().any(|problem| problem.transient);

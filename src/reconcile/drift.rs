@@ -30,6 +30,8 @@ pub mod watches;
 
 /// Mark of an object that is gone.
 const GONE: u64 = 0;
+/// Mark of an object of which a watch has told before anybody claimed it, when nobody listened.
+const UNHEARD: u64 = 1;
 /// Times that an object is put back at once.
 const AT_ONCE: u32 = 2;
 /// First pause afterwards; each further one is twice as long.
@@ -91,6 +93,15 @@ enum Health {
 struct Following {
     objects: usize,
     health: Health,
+    /// Whether it has told of all objects since it began, or was mended.
+    has_listed: bool,
+}
+
+/// What a watch has told of an object that no unit has claimed.
+struct Told {
+    follow: Follow,
+    mark: u64,
+    version: u64,
 }
 
 /// One object of a unit's last landing.
@@ -165,6 +176,8 @@ struct State {
     follows: HashMap<Follow, Following>,
     /// Applied and not claimed yet: mark and resourceVersion.
     fresh: HashMap<ObjectId, (u64, u64)>,
+    /// Told of and not claimed: after a start watches tell of all units' objects before the last unit has claimed its own.
+    unclaimed: HashMap<ObjectId, Told>,
     /// Kinds that may not be followed over the whole cluster.
     narrow: BTreeSet<Gvk>,
 }
@@ -195,17 +208,30 @@ impl Owned {
         }
     }
 
-    /// A unit has landed, or is known to have: its objects are followed from now on, and no others of it.
-    pub fn claim(&self, unit: &Unit, landing: &Landing) {
+    /// How the objects of a landing stand, in the order of its changes; 0 where nobody knows.
+    pub fn marks(&self, landing: &Landing) -> Vec<u64> {
+        let state = self.lock();
+        let mark = |id: ObjectId| match state.objects.get(&id) {
+            Some(entry) => entry.good,
+            None => state.fresh.get(&id).map(|(mark, _)| *mark),
+        };
+        landing.changes().map(|change| mark(change.desired.object.id()).unwrap_or_default()).collect()
+    }
+
+    /// A unit has landed, or is known to have: its objects are followed from now on, and no others of it. `marks` says how
+    /// they stood when they had landed, as far as that is known.
+    pub fn claim(&self, unit: &Unit, landing: &Landing, marks: &[u64]) {
         let mut state = self.lock();
         let mut ids = Vec::new();
-        for change in landing.changes() {
+        let is_meant = marks.len() == landing.changes().count();
+        let marks = marks.iter().filter(|_| is_meant).map(|mark| Some(*mark).filter(|mark| *mark != 0));
+        for (change, mark) in landing.changes().zip(marks.chain(std::iter::repeat(None))) {
             let desired = &change.desired;
             let is_followed = !matches!(desired.declarer, Declarer::Release(_)) && desired.policy != Policy::Ignore;
             if is_followed {
                 let id = desired.object.id();
                 let follow = Follow::of(&desired.object, &state.narrow, self.only);
-                state.put(id.clone(), unit, follow);
+                state.put(id.clone(), unit, follow, mark);
                 ids.push(id);
             }
         }
@@ -294,8 +320,11 @@ impl Owned {
             return None;
         }
         let mark = if is_gone { GONE } else { imprint.mark(counts) };
-        let mut state = self.lock();
-        let entry = state.objects.get_mut(&follow.id(imprint))?;
+        let (mut state, id) = (self.lock(), follow.id(imprint));
+        let Some(entry) = state.objects.get_mut(&id) else {
+            state.nobodys(id, follow, mark, imprint.version);
+            return None;
+        };
         entry.saw(mark, imprint.version).then(|| entry.unit.clone())
     }
 
@@ -305,6 +334,10 @@ impl Owned {
             imprints.iter().filter_map(|imprint| self.saw(follow, imprint, false)).collect();
         let present: BTreeSet<ObjectId> = imprints.iter().map(|imprint| follow.id(imprint)).collect();
         let mut state = self.lock();
+        state.unclaimed.retain(|id, told| told.follow != *follow || present.contains(id));
+        if let Some(following) = state.follows.get_mut(follow) {
+            following.has_listed = true;
+        }
         for (id, entry) in &mut state.objects {
             if entry.follow == *follow && !present.contains(id) && entry.saw(GONE, 0) {
                 units.insert(entry.unit.clone());
@@ -316,6 +349,7 @@ impl Owned {
     fn fares(&self, follow: &Follow, health: Health) {
         if let Some(following) = self.lock().follows.get_mut(follow) {
             following.health = health;
+            following.has_listed &= health == Health::Good;
         }
     }
 
@@ -356,26 +390,50 @@ impl Owned {
 }
 
 impl State {
-    fn put(&mut self, id: ObjectId, unit: &Unit, follow: Follow) {
+    fn put(&mut self, id: ObjectId, unit: &Unit, follow: Follow, landed: Option<u64>) {
         let fresh = self.fresh.remove(&id);
         if let Some(entry) = self.objects.get_mut(&id) {
             entry.unit = unit.clone();
             return self.follow(&id, follow);
         }
         self.count(&follow);
+        let (good, version) = (fresh.map(|(mark, _)| mark).or(landed), fresh.map(|(_, version)| version));
+        let seen = self.told_before(&id, &follow, version);
         let entry = Entry {
             unit: unit.clone(),
             follow,
-            good: fresh.map(|(mark, _)| mark),
-            seen: None,
-            version: fresh.map(|(_, version)| version).unwrap_or_default(),
-            since: None,
+            good,
+            seen: seen.map(|(mark, _)| mark),
+            version: seen.map(|(_, version)| version).max(version).unwrap_or_default(),
+            since: seen.filter(|(mark, _)| Some(*mark) != good).map(|_| Instant::now()),
             last: None,
             times: 0,
             not_before: None,
             reported: None,
         };
         self.objects.insert(id, entry);
+    }
+
+    /// What a watch has told of an object before it was claimed. `applied` is the version of an apply of our own, of which
+    /// the watch may not have heard yet.
+    fn told_before(&mut self, id: &ObjectId, follow: &Follow, applied: Option<u64>) -> Option<(u64, u64)> {
+        let told = self.unclaimed.remove(id).filter(|told| told.follow == *follow);
+        let has_listed = self.follows.get(follow).is_some_and(|following| following.has_listed);
+        let silent = if follow.selector.is_some() { GONE } else { UNHEARD };
+        match (told, applied) {
+            (Some(told), applied) => (Some(told.version) >= applied).then_some((told.mark, told.version)),
+            (None, None) => has_listed.then_some((silent, 0)),
+            (None, Some(_)) => None,
+        }
+    }
+
+    /// Kept where only objects with our labels are told of.
+    fn nobodys(&mut self, id: ObjectId, follow: &Follow, mark: u64, version: u64) {
+        if mark == GONE {
+            self.unclaimed.remove(&id);
+        } else if follow.selector.is_some() {
+            self.unclaimed.insert(id, Told { follow: follow.clone(), mark, version });
+        }
     }
 
     fn follow(&mut self, id: &ObjectId, follow: Follow) {
@@ -390,13 +448,16 @@ impl State {
         if self.objects.get(id).is_some_and(|entry| entry.unit == *unit)
             && let Some(entry) = self.objects.remove(id)
         {
+            if let Some(mark) = entry.seen {
+                self.nobodys(id.clone(), &entry.follow, mark, entry.version);
+            }
             self.release(&entry.follow);
         }
     }
 
     fn count(&mut self, follow: &Follow) {
         let following = self.follows.entry(follow.clone());
-        following.or_insert(Following { objects: 0, health: Health::Good }).objects += 1;
+        following.or_insert(Following { objects: 0, health: Health::Good, has_listed: false }).objects += 1;
     }
 
     fn release(&mut self, follow: &Follow) {
@@ -404,6 +465,7 @@ impl State {
         following.objects = following.objects.saturating_sub(1);
         if following.objects == 0 {
             self.follows.remove(follow);
+            self.unclaimed.retain(|_, told| told.follow != *follow);
         }
     }
 }

@@ -14,15 +14,13 @@ use super::{Error, Key, Shared, Told, triggers};
 use crate::api::Kind as _;
 use crate::api::condition::{Conditions, READY, reason};
 use crate::api::secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus};
-use crate::pipeline::expand::{External, ExternalTold};
+use crate::pipeline::expand::{Expanded, External, ExternalTold};
 use crate::resolve::{refresh, target};
 use crate::status::{Event, Next, external as tell, unsupported_message};
 use crate::unit::Unit;
 
 /// External Secrets' finalizer: an object that it worked on before carries it.
 const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
-/// Age at which another's read still counts for a look that an interval asks for: a tenth of it, and no more than this.
-const SLACK: Duration = Duration::from_secs(10);
 /// How soon a store that failed is asked again, at the latest.
 const RETRY: Duration = Duration::from_secs(60);
 
@@ -45,11 +43,13 @@ pub struct Note {
     about: Option<String>,
     /// How long the store asks to be left alone.
     pause: Option<Duration>,
+    /// As of when its store is known.
+    as_of: Instant,
 }
 
 impl Note {
     fn new(told: ExternalTold) -> Self {
-        Self { told, action: None, about: None, pause: None }
+        Self { told, action: None, about: None, pause: None, as_of: Instant::now() }
     }
 
     /// Whether nobody has asked for anything since, as `force-sync` does.
@@ -61,7 +61,8 @@ impl Note {
 impl Externals {
     /// A unit has landed with this ExternalSecret; `seen` is the object as it was then, unless the landing wrote it.
     pub fn put(&self, external: &External, action: Option<Action>, seen: Option<&Object>) {
-        let note = Note { told: external.told.clone(), action, about: seen.map(refresh::synced_version), pause: None };
+        let about = seen.map(refresh::synced_version);
+        let note = Note { action, about, as_of: external.as_of, ..Note::new(external.told.clone()) };
         self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(external.id.clone(), note);
     }
 
@@ -102,12 +103,8 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         }
     };
     let unit = triggers::unit_of(shared, object);
-    // From when it was wanted on, so that those who read the same stay together.
-    let since = shared.queue.since(key);
-    let rest = |interval: Duration| interval - since.elapsed().min(interval / 2);
-    let next = Next::After(refresh::interval(&spec).map_or(Duration::MAX, rest));
     if let Some(note) = shared.externals.take(&object.id()) {
-        shared.externals.looked(&object.id(), since);
+        let next = next_look(object, &spec, note.as_of, shared);
         if note.is_about(object) {
             return Ok(finish(key, object, status, &note, next, shared));
         }
@@ -118,12 +115,20 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         let interval = refresh::interval(&spec).unwrap_or(Duration::MAX);
         return Ok(Told::nothing(Next::After(interval.saturating_sub(passed))));
     }
-    shared.externals.looked(&object.id(), since);
     if unit == Unit::of(&key.reference()) {
-        return stand_alone(key, object, status, next, shared).await;
+        return stand_alone(key, object, &spec, status, shared).await;
     }
-    let note = look(object, &unit, shared).await;
+    let (note, as_of) = look(object, &unit, shared).await;
+    let next = next_look(object, &spec, as_of, shared);
     status_unless_new(key, object, status, note, next, (&unit, shared))
+}
+
+/// The store is known as of a moment: when it is to be looked at again. Nothing gets older than the interval, and those
+/// who read the same thing come to look at the same time.
+fn next_look(object: &Object, spec: &ExternalSecretSpec, as_of: Instant, shared: &Shared) -> Next {
+    shared.externals.looked(&object.id(), as_of);
+    let rest = |interval: Duration| interval - as_of.elapsed().min(interval / 2);
+    Next::After(refresh::interval(spec).map_or(Duration::MAX, rest))
 }
 
 /// Whether the status is about an earlier version of the object.
@@ -155,7 +160,7 @@ async fn finish_outdated(
     next: Next,
     shared: &Arc<Shared>,
 ) -> Told {
-    match look(object, &triggers::unit_of(shared, object), shared).await {
+    match look(object, &triggers::unit_of(shared, object), shared).await.0 {
         Some(Note { told: told @ ExternalTold::Failed(_), .. }) => {
             finish(key, object, status, &Note { told, ..note }, Next::After(RETRY), shared)
         }
@@ -205,28 +210,30 @@ fn is_due(object: &Object, spec: &ExternalSecretSpec, status: &ExternalSecretSta
 }
 
 /// Since when a look is wanted; of anything that is no ExternalSecret: now. One that only its interval asks for takes what
-/// another has read a little before.
+/// another has read not longer ago than half of it, and looks again when that is as old as the interval.
 pub(super) fn wanted_since(object: &Object, shared: &Shared) -> Instant {
     let key = Key::of(super::Kind::ExternalSecret, object);
     let (since, spec) = (shared.queue.since(&key), ExternalSecret::spec(object).unwrap_or_default());
     let status = ExternalSecret::status(object).unwrap_or_default();
     let is_periodic = status.conditions.is_true(READY) && !is_behind(object, &status);
-    let slack = refresh::interval(&spec).filter(|_| is_periodic).unwrap_or_default() / 10;
-    since.checked_sub(slack.min(SLACK)).unwrap_or(since)
+    let slack = refresh::interval(&spec).filter(|_| is_periodic).unwrap_or_default() / 2;
+    since.checked_sub(slack).unwrap_or(since)
 }
 
-/// Looks at the store for a unit: a version that the unit has not read is an input of it that has changed.
-async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> Option<Note> {
+/// Looks at the store for a unit: a version that the unit has not read is an input of it that has changed. Tells as of when
+/// that is known, too.
+async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Note>, Instant) {
     let live = shared.world.cluster.get(&target::reference(object)).await.ok().flatten();
-    let resolved =
-        match shared.world.resolver.pass_since(None, wanted_since(object, shared)).resolve(object, live.as_ref()).await
-        {
-            Ok(resolved) => resolved,
-            Err(error) => {
-                let told = ExternalTold::Failed(error.to_string());
-                return Some(Note { pause: error.retry_after(), ..Note::new(told) });
-            }
-        };
+    let pass = shared.world.resolver.pass_since(None, wanted_since(object, shared));
+    let resolved = pass.resolve(object, live.as_ref()).await;
+    let as_of = pass.as_of();
+    let resolved = match resolved {
+        Ok(resolved) => resolved,
+        Err(error) => {
+            let told = ExternalTold::Failed(error.to_string());
+            return (Some(Note { pause: error.retry_after(), ..Note::new(told) }), as_of);
+        }
+    };
     let (mut has_news, mut is_rotated) = (false, false);
     for (thing, version) in resolved.read {
         let known = shared.units.seen(&thing);
@@ -238,39 +245,44 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> Option<Note
         // Those that change with it land with it.
         let wait = if is_rotated { shared.units.gather(unit) } else { Duration::ZERO };
         shared.queue.add_after(key, wait);
-        return None;
+        return (None, as_of);
     }
-    Some(Note::new(ExternalTold::Synced))
+    (Some(Note::new(ExternalTold::Synced)), as_of)
 }
 
 async fn stand_alone(
     key: &Key,
     object: &Object,
+    spec: &ExternalSecretSpec,
     status: ExternalSecretStatus,
-    next: Next,
     shared: &Arc<Shared>,
 ) -> Result<Told, Error> {
     let behaviour = Behaviour { rollout: false, ..Behaviour::default() };
-    let (told, action) = match alone::land(object, behaviour, shared).await? {
+    let landed = alone::land(object, behaviour, shared).await?;
+    let mut as_of = Instant::now();
+    let mut told_of = |expanded: Expanded| {
+        let external = expanded.externals.into_iter().next()?;
+        as_of = external.as_of;
+        Some(external.told)
+    };
+    let (told, action) = match landed {
         Landed::Ended(outcome, expanded) => {
             let action = outcome.changed().map(|(_, action)| action).next();
             let failure = outcome.failures.first().map(|failure| ExternalTold::Failed(failure.to_string()));
-            let told = expanded.externals.into_iter().map(|external| external.told).next();
+            let told = told_of(expanded);
             (failure.or(told).unwrap_or(ExternalTold::Synced), action)
         }
         Landed::NotExpanded(problems) => {
             (ExternalTold::Failed(problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("; ")), None)
         }
-        Landed::AtRest(expanded) => {
-            let told = expanded.externals.into_iter().map(|external| external.told).next();
-            (told.unwrap_or(ExternalTold::Synced), None)
-        }
+        Landed::AtRest(expanded) => (told_of(expanded).unwrap_or(ExternalTold::Synced), None),
         // It is told already.
         Landed::Held => return Ok(Told::nothing(Next::After(RETRY))),
         Landed::Refused(failures, _) => {
             (ExternalTold::Failed(failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")), None)
         }
     };
+    let next = next_look(object, spec, as_of, shared);
     let next = if matches!(told, ExternalTold::Failed(_)) { Next::After(RETRY) } else { next };
     Ok(finish(key, object, status, &Note { action, ..Note::new(told) }, next, shared))
 }
@@ -308,10 +320,30 @@ mod tests {
         )
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn nothing_gets_older_than_the_interval_and_a_request_takes_nothing_that_was_read_before_it() {
+        let shared = super::super::tests::shared();
+        tokio::time::advance(Duration::from_secs(600)).await;
+        let mut value = external("1").value().clone();
+        value["spec"] = json!({"refreshInterval": "60s"});
+        value["status"] = json!({
+            "conditions": [{"type": "Ready", "status": "True"}],
+            "syncedResourceVersion": refresh::synced_version(&external("1")),
+        });
+        let object = Object::unchecked(value.clone());
+        let age = |object: &Object| Instant::now() - wanted_since(object, &shared);
+        assert_eq!(age(&object), Duration::from_secs(30), "what another has read a little before counts");
+        value["metadata"]["annotations"]["force-sync"] = "2".into();
+        assert_eq!(age(&Object::unchecked(value)), Duration::ZERO, "somebody wants what is there now");
+        let spec = ExternalSecret::spec(&object).unwrap();
+        let next = next_look(&object, &spec, Instant::now() - Duration::from_secs(20), &shared);
+        assert_eq!(next, Next::After(Duration::from_secs(40)));
+    }
+
     #[test]
     fn what_a_unit_found_out_does_not_answer_a_request_that_came_later() {
         let externals = Externals::default();
-        let found = External { id: external("").id(), told: ExternalTold::Synced };
+        let found = External { id: external("").id(), told: ExternalTold::Synced, as_of: Instant::now() };
         externals.put(&found, None, Some(&external("1")));
         let note = externals.take(&found.id).unwrap();
         assert!(note.is_about(&external("1")) && !note.is_about(&external("2")));

@@ -122,6 +122,7 @@ impl Turn<'_> {
         let job = Job { object: self.object, spec: &self.spec, source, landed: landed.as_deref(), user, since };
         match pipeline::compile(&job, &self.shared.world).await {
             Ok(mut compiled) => {
+                tracing::debug!(unit = %self.unit(), "compiled");
                 self.hold_for_others(&mut compiled, landed.as_deref()).await?;
                 self.land(source, compiled, journal).await
             }
@@ -162,7 +163,10 @@ impl Turn<'_> {
 
     async fn journal(&self) -> Result<Journal, Error> {
         let world = &self.shared.world;
-        Ok(Journal::load(world.journals.clone(), &self.unit().to_string(), world.epoch).await?)
+        let mut journal = Journal::load(world.journals.clone(), &self.unit().to_string(), world.epoch).await?;
+        let owned = self.shared.owned.clone();
+        journal.mark_by(Arc::new(move |landing| owned.marks(landing)));
+        Ok(journal)
     }
 
     fn cluster(&self) -> Arc<dyn Cluster> {
@@ -215,6 +219,12 @@ impl Turn<'_> {
         if !known.has_landed {
             return Ok(self.still_held(journal));
         }
+        // It stands at a new revision, too. Those that depend on it take that for an answer about what it depends on.
+        if !self.is_told_at(&source.revision)
+            && let Err(refusal) = guard::dependencies(self, source).await
+        {
+            return Ok(Some(Told::nothing(Next::After(refusal.next))));
+        }
         let is_followed = self.shared.owned.is_followed(&self.unit()) && !self.lists_more(journal);
         if self.is_held_by(&[reason::PRUNE_FAILED]) || self.until_due().is_zero() && !is_followed && !self.only_warns()
         {
@@ -223,7 +233,11 @@ impl Turn<'_> {
         if self.until_due().is_zero() {
             self.shared.units.looked_at(&self.unit());
         }
-        Ok(Some(self.quietly(journal)))
+        Ok(Some(self.quietly(journal, source)))
+    }
+
+    fn is_told_at(&self, revision: &str) -> bool {
+        self.status.last_applied_revision.as_deref() == Some(revision)
     }
 
     /// Whether the inventory has more than what landed: who pruned it has died, before or after.
@@ -235,17 +249,14 @@ impl Turn<'_> {
     }
 
     /// Nothing to tell but the handled request; and what has landed, where nobody was left to tell it.
-    fn quietly(&mut self, journal: &Journal) -> Told {
-        let untold = journal.landed().filter(|landed| {
-            let is_told = self.status.last_applied_revision.as_deref() == Some(&landed.revision);
-            !is_told || !self.status.conditions.is_true(READY)
-        });
-        let Some(landed) = untold else {
+    fn quietly(&mut self, journal: &Journal, source: &Fetched) -> Told {
+        let is_told = self.is_told_at(&source.revision) && self.status.conditions.is_true(READY);
+        let Some(landed) = journal.landed().filter(|_| !is_told) else {
             triggers::at_rest(self.shared, &self.unit());
             return Told::status(&self.status, Vec::new(), Next::After(self.until_due()));
         };
         let (has_health, read_set) = (self.has_health(), ReadSet::from_value(&landed.read_set));
-        let facts = self.facts(&landed.revision, &read_set);
+        let facts = self.facts(&source.revision, &read_set);
         tell::stands(&mut self.status, landed, has_health, &facts);
         // Its parts look once it is told.
         at_once(Told::status(&self.status, Vec::new(), Next::OnEvent))
@@ -277,9 +288,9 @@ impl Turn<'_> {
     /// Lands last-good again: without a build, and without a write where nothing has drifted.
     async fn correct_drift(&mut self, journal: &Journal, source: &Fetched) -> Result<Told, Error> {
         self.shared.units.looked_at(&self.unit());
-        let Some(landed) = journal.landed().cloned() else { return Ok(self.quietly(journal)) };
+        let Some(landed) = journal.landed().cloned() else { return Ok(self.quietly(journal, source)) };
         let base = self.base(journal);
-        let candidate = landing::again(&landed);
+        let candidate = Candidate { revision: source.revision.clone(), ..landing::again(&landed) };
         let prepared = match self.prepare(candidate, &base).await {
             Ok(prepared) => prepared,
             Err(failures) => {
@@ -288,7 +299,7 @@ impl Turn<'_> {
             }
         };
         if prepared.landing().is_empty() {
-            return Ok(self.quietly(journal));
+            return Ok(self.quietly(journal, source));
         }
         let mut journal = self.journal().await?;
         let outcome = landing::land(prepared, &mut journal, &self.site(landing::never())).await?;
@@ -352,7 +363,7 @@ impl Turn<'_> {
         }
         let events = tell::landed(&mut self.status, outcome, has_health, &facts);
         if matches!(outcome.verdict, Verdict::Landed | Verdict::Partly) {
-            self.shared.owned.claim(&self.unit(), &outcome.landing);
+            self.shared.owned.claim(&self.unit(), &outcome.landing, &[]);
             let is_whole = outcome.verdict == Verdict::Landed;
             waits::landed(self.shared, &self.unit(), is_whole);
         }

@@ -82,6 +82,15 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Adds a key to be worked on now. What is there already counts: nothing newer is wanted than before.
+    pub fn wake(&self, key: Key) {
+        self.with(|state| {
+            let wanted = state.waiting.get(&key).or_else(|| state.running.get(&key)).copied();
+            state.add_since(key, wanted.unwrap_or_else(Instant::now));
+        });
+        self.changed.notify_one();
+    }
+
     /// Adds a key to be worked on after `delay`, instead of when it was appointed before.
     pub fn add_after(&self, key: Key, delay: Duration) {
         self.with(|state| {
@@ -178,6 +187,25 @@ mod tests {
         assert_eq!(queue.next().await, Some(key("a")));
         queue.done(&key("a"));
         assert!(queue.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_woken_wants_nothing_newer_than_before() {
+        let (queue, began) = (Queue::default(), Instant::now());
+        queue.add(key("a"));
+        tokio::time::advance(Duration::from_secs(1)).await;
+        queue.wake(key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        assert_eq!(queue.since(&key("a")), began);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        queue.wake(key("a"));
+        queue.done(&key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        assert_eq!(queue.since(&key("a")), began, "while it is worked on, too");
+        queue.add(key("a"));
+        queue.done(&key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        assert!(queue.since(&key("a")) > began);
     }
 
     #[tokio::test(start_paused = true)]

@@ -82,7 +82,7 @@ pub fn store_judged(shared: &Arc<Shared>, key: &Key) {
         let text = |field: &str| object.text(&format!("/spec/secretStoreRef/{field}"));
         text("name") == Some(&key.name) && text("kind").unwrap_or("SecretStore") == key.kind.name()
     };
-    shared.index.find(Kind::ExternalSecret, is_meant).into_iter().for_each(|key| shared.queue.add(key));
+    shared.index.find(Kind::ExternalSecret, is_meant).into_iter().for_each(|key| shared.queue.wake(key));
 }
 
 /// What a unit has landed stands: its ExternalSecrets and HelmReleases that do not say so look. Whoever landed them may have

@@ -39,6 +39,8 @@ pub struct Pass {
     items: OnceMap<(Address, Item), Arc<Remote>>,
     lists: OnceMap<Address, Arc<Vec<Listed>>>,
     gates: Mutex<HashMap<Address, Arc<Gate>>>,
+    /// When the oldest read began that counts here.
+    oldest: Mutex<Option<Instant>>,
 }
 
 /// What was asked of a store, as a read-set keeps it.
@@ -66,8 +68,13 @@ struct Piece {
 
 impl Pass {
     pub(super) fn new(resolver: Arc<Resolver>, lookup: Lookup, since: Instant) -> Self {
-        let (stores, items, lists, gates) = Default::default();
-        Self { resolver, lookup, since, stores, items, lists, gates }
+        let (stores, items, lists, gates, oldest) = Default::default();
+        Self { resolver, lookup, since, stores, items, lists, gates, oldest }
+    }
+
+    /// As of when everything that was read until now is known.
+    pub fn as_of(&self) -> Instant {
+        self.oldest.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or_else(Instant::now)
     }
 
     /// Resolves one ExternalSecret; `live` is its target as the cluster has it.
@@ -247,7 +254,10 @@ impl Pass {
         if opened.dialect == Dialect::Fake {
             return once(&self.items, (address, item.clone()), read).await;
         }
-        self.resolver.recent.get(&opened.store, item.clone(), self.since, read).await
+        let (answer, began) = self.resolver.recent.get(&opened.store, item.clone(), self.since, read).await;
+        let mut oldest = self.oldest.lock().unwrap_or_else(PoisonError::into_inner);
+        *oldest = Some(oldest.map_or(began, |oldest| oldest.min(began)));
+        answer
     }
 
     /// The listed items that a selection means, by name; those that are disabled are none.

@@ -3,7 +3,7 @@
 //! **Guarantee.** A demand is met by a read that began after the demand arose: nobody sees a value older than what asked
 //! for it. At a start, when every ExternalSecret is due, each item is read once however many want it.
 //!
-//! **Caveat.** Values stay in memory for a minute, or until the next read after that.
+//! **Caveat.** Values stay in memory for ten minutes, or until the next read after that.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 
 use super::store::{Cause, Item, Remote, Store};
 
-/// How long a value is kept.
-const KEPT: Duration = Duration::from_secs(60);
+/// How long a value is kept: longer than the first look at some thousand ExternalSecrets takes.
+const KEPT: Duration = Duration::from_secs(600);
 /// Least time between the beginnings of two reads: no more than a hundred a second, over all stores.
 const PACE: Duration = Duration::from_micros(10_500);
 
@@ -38,33 +38,32 @@ struct Read {
 }
 
 impl Recent {
-    /// What a read of `item` answered that began after `since`; `read` does it where there was none.
+    /// What a read of `item` answered that began after `since`, and when it began; `read` does it where there was none.
     pub(super) async fn get(
         &self,
         store: &Arc<dyn Store>,
         item: Item,
         since: Instant,
         read: impl Future<Output = Answer>,
-    ) -> Answer {
-        let answer = self.entry(store, item, since);
+    ) -> (Answer, Instant) {
+        let (answer, began) = self.entry(store, item, since);
         let paced = async {
             tokio::time::sleep_until(self.slot()).await;
             read.await
         };
-        answer.get_or_init(|| paced).await.clone()
+        (answer.get_or_init(|| paced).await.clone(), began)
     }
 
-    fn entry(&self, store: &Arc<dyn Store>, item: Item, since: Instant) -> Arc<OnceCell<Answer>> {
+    fn entry(&self, store: &Arc<dyn Store>, item: Item, since: Instant) -> (Arc<OnceCell<Answer>>, Instant) {
         let key = (Arc::as_ptr(store).cast::<()>().addr(), item);
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(read) = reads.get(&key).filter(|read| read.began >= since) {
-            return read.answer.clone();
+            return (read.answer.clone(), read.began);
         }
         reads.retain(|_, read| read.began.elapsed() < KEPT);
-        let read = Read { began: Instant::now(), _store: store.clone(), answer: Arc::default() };
-        let answer = read.answer.clone();
-        reads.insert(key, read);
-        answer
+        let (began, answer) = (Instant::now(), Arc::<OnceCell<Answer>>::default());
+        reads.insert(key, Read { began, _store: store.clone(), answer: answer.clone() });
+        (answer, began)
     }
 
     /// When the caller may begin.
@@ -101,6 +100,8 @@ mod tests {
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_eq!(read(Instant::now()).await, 2, "somebody wants what is there now");
         assert_eq!(read(start).await, 2, "and whoever wanted it before has it, too");
+        tokio::time::advance(Duration::from_secs(300)).await;
+        assert_eq!(read(start).await, 2, "however long it has waited for its turn");
     }
 
     #[tokio::test(start_paused = true)]

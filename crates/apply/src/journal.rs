@@ -123,7 +123,13 @@ struct LandedHeader {
     /// Parcels that were taken back.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     undone: BTreeSet<usize>,
+    /// Marks of the objects as they stood when the landing ended, in the order of its changes; 0 where none is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    marks: Vec<u64>,
 }
+
+/// Tells how the objects of a landing stand, one mark for each change ([`crate::imprint::Imprint::mark`]).
+pub type Marker = Arc<dyn Fn(&Landing) -> Vec<u64> + Send + Sync>;
 
 #[derive(Clone, Debug, Serialize, Deserialize)]
 struct OpenHeader {
@@ -237,6 +243,7 @@ pub struct Journal {
     open: Option<Arc<Landing>>,
     /// The header has moved on since it was written.
     is_unsaved: bool,
+    marker: Option<Marker>,
 }
 
 impl Journal {
@@ -255,9 +262,9 @@ impl Journal {
             return Err(StoreError::Changed { name });
         }
         header.epoch = epoch;
-        let mut journal = Self { store, header, version, landed: None, open: None, is_unsaved: false };
+        let mut journal = Self { store, header, version, landed: None, open: None, is_unsaved: false, marker: None };
         let landed = journal.header.landed.clone();
-        if let Some(LandedHeader { body, undone }) = landed {
+        if let Some(LandedHeader { body, undone, .. }) = landed {
             journal.landed = journal.body(Some(&body)).await?.map(|landing| holding(landing, &undone));
         }
         journal.open = journal.body(journal.header.open.as_ref().map(|open| &open.body)).await?;
@@ -284,6 +291,17 @@ impl Journal {
     /// The last concluded landing.
     pub fn landed(&self) -> Option<&Arc<Landing>> {
         self.landed.as_ref()
+    }
+
+    /// Marks of what landed, in the order of its changes; none where nobody kept them.
+    pub fn marks(&self) -> &[u64] {
+        self.header.landed.as_ref().map(|landed| landed.marks.as_slice()).unwrap_or_default()
+    }
+
+    /// From now on `marker` says which marks are kept with what lands: whoever restarts knows by them that nobody has
+    /// changed anything.
+    pub fn mark_by(&mut self, marker: Marker) {
+        self.marker = Some(marker);
     }
 
     /// The landing that was begun and not ended.
@@ -379,7 +397,8 @@ impl Journal {
             }
             true => None,
         };
-        let landed = LandedHeader { body: open.body, undone: open.undone };
+        let marks = self.marker.as_ref().map(|marker| marker(&landing)).unwrap_or_default();
+        let landed = LandedHeader { body: open.body, undone: open.undone, marks };
         self.write(Header { landed: Some(landed), open: None, attempt, ..self.header.clone() }).await?;
         self.open = None;
         self.landed = Some(landing);

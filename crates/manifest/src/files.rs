@@ -94,6 +94,13 @@ pub trait Files: Send + Sync {
     /// When there is no folder, or a link leaves the tree.
     fn list(&self, path: &str) -> Result<Vec<Entry>, FilesError>;
 
+    /// A name of the content of the file at `path` that is had without reading it: the same for the same bytes alone.
+    /// `None` where the tree has none, or no file stands there.
+    fn content_id(&self, path: &str) -> Option<String> {
+        let _ = path;
+        None
+    }
+
     /// Where `path` leads once its links are followed; the path itself in a tree without links.
     ///
     /// # Errors

@@ -295,7 +295,7 @@ async fn input(cluster: &Arc<dyn Cluster>, object: &Object, thing: &Thing, versi
         Thing::Remote { store, request } => (format!("{request} of {store}"), "not asked".into()),
         Thing::Chart { release } => (format!("the chart of {release}"), "not asked".into()),
         Thing::Capabilities => ("what the API server can do".into(), "not asked".into()),
-        Thing::Declared { .. } | Thing::Built => return None,
+        Thing::Declared { .. } | Thing::Built | Thing::Paths { .. } => return None,
     };
     let version = if version == MISSING { "not there".into() } else { version.chars().take(12).collect() };
     Some(Input { name, version, now })

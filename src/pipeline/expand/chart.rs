@@ -91,7 +91,7 @@ pub async fn look(object: &Object, world: &World, user: Option<String>) -> Resul
     let mut work = Work::new(world, None, user, Known::new(), &mut read_set);
     let turn = Turn::of(object)?;
     let history = work.history(&turn).await?;
-    let located = locate(object, &turn.spec, world, &sources::nothing_known).await?;
+    let located = locate(object, &turn.spec, world, &sources::nothing_known, None).await?;
     let values = work.values(&turn).await?;
     let live = work.live_status(&turn).await?;
     let current = deployed_already(&turn, &history, &located, &values::digest(&values));
@@ -200,7 +200,7 @@ impl Work<'_> {
         }
         let mut problems = Vec::new();
         let ready = self.dependencies_ready(&turn).await;
-        let located = locate(object, &turn.spec, self.world, &facts::known_by(&self.known)).await;
+        let located = locate(object, &turn.spec, self.world, &facts::known_by(&self.known), self.own).await;
         if located.is_err() {
             self.note_source(&turn);
         }

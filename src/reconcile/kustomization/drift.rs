@@ -28,7 +28,7 @@ impl Turn<'_> {
         let (owned, unit) = (&self.shared.owned, self.unit());
         let Some(landed) = journal.landed().filter(|_| journal.open().is_none()) else { return Ok(()) };
         if !owned.knows(&unit) {
-            owned.claim(&unit, landed);
+            owned.claim(&unit, landed, journal.marks());
             self.shared.units.recall(&unit, ReadSet::from_value(&landed.read_set));
         }
         let Suspects { objects, .. } = owned.suspects(&unit, self.interval());
@@ -42,7 +42,9 @@ impl Turn<'_> {
     }
 
     async fn hold_these(&mut self, suspects: Vec<Desired>, landed: &Landing) -> Result<(), Error> {
-        let (owned, revision) = (&self.shared.owned, landed.revision.as_str());
+        // What has landed may stand at a newer revision by now.
+        let revision = self.status.last_applied_revision.clone().unwrap_or_else(|| landed.revision.clone());
+        let (owned, revision) = (&self.shared.owned, revision.as_str());
         let (mut written, mut failures, mut events) = (Vec::new(), Vec::<Failure>::new(), Vec::new());
         let site = self.site(landing::never());
         let behaviour = terms::behaviour(self.object, &self.spec);

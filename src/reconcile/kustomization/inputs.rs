@@ -28,15 +28,15 @@ pub(super) fn last_read(turn: &Turn<'_>, journal: &Journal) -> Option<Known> {
         let read_set = ReadSet::from_value(&attempt.read_set);
         return (!attempt.transient).then_some(Known { read_set, has_landed: false });
     }
-    let landed = journal.landed()?;
+    // A landing that was superseded has written something else than what landed before it.
+    let landed = journal.landed().filter(|_| journal.open().is_none())?;
     Some(Known { read_set: ReadSet::from_value(&landed.read_set), has_landed: true })
 }
 
 /// Whether everything that was read is as it was.
 pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Known) -> Result<bool, ClusterError> {
-    if known.read_set.version(&Thing::Spec) != Some(spec_version(turn.object).as_str())
-        || known.read_set.version(&source.thing()) != Some(source.digest.as_str())
-    {
+    let is_asked = known.read_set.version(&Thing::Spec) == Some(spec_version(turn.object).as_str());
+    if !is_asked || !is_built_from(source, known) {
         return Ok(false);
     }
     let is_gathering = turn.shared.units.is_gathering(&turn.unit()).is_some();
@@ -46,13 +46,30 @@ pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Know
         _ => false,
     };
     let waits = |thing: &Thing| is_gathering && is_secret(thing);
-    for (thing, version) in known.read_set.iter().filter(|(thing, _)| !waits(thing)) {
+    let is_own = |thing: &Thing| *thing == source.thing() || matches!(thing, Thing::Paths { .. });
+    for (thing, version) in known.read_set.iter().filter(|(thing, _)| !waits(thing) && !is_own(thing)) {
         if !is_at(thing, version, turn.shared).await? {
             tracing::debug!(unit = %turn.unit(), ?thing, "an input has changed");
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+/// Whether a source's files are those that were read. What failed is tried again with every artifact.
+fn is_built_from(source: &Fetched, known: &Known) -> bool {
+    if known.read_set.version(&source.thing()) == Some(source.digest.as_str()) {
+        return true;
+    }
+    let files = source.verified.files().as_ref();
+    known.has_landed
+        && known.read_set.iter().any(|(thing, seen)| match thing {
+            Thing::Paths { kind, namespace, name, looks } => {
+                (kind, namespace, name) == (&source.name.0, &source.name.1, &source.name.2)
+                    && looks.digest(files).as_deref() == Some(seen)
+            }
+            _ => false,
+        })
 }
 
 async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, ClusterError> {
@@ -68,7 +85,7 @@ async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, Cl
         }
         // Whoever looks after ExternalSecrets and HelmReleases tells; nobody asks a store or repository for this.
         Thing::Remote { .. } | Thing::Chart { .. } => shared.units.seen(thing).is_none_or(|now| now == version),
-        Thing::Capabilities | Thing::Built => true,
+        Thing::Capabilities | Thing::Built | Thing::Paths { .. } => true,
     })
 }
 

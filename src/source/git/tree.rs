@@ -101,6 +101,10 @@ impl Files for GitFiles {
     fn list(&self, path: &str) -> Result<Vec<Entry>, FilesError> {
         self.folders.get(path).cloned().ok_or_else(|| FilesError::NotFound { path: path.into() })
     }
+
+    fn content_id(&self, path: &str) -> Option<String> {
+        self.files.get(path).map(ToString::to_string)
+    }
 }
 
 impl Tree for GitFiles {

@@ -15,6 +15,7 @@ use crate::api::helm::{ChartTemplateSpec, HelmReleaseSpec};
 use crate::api::source::{GitRepository, HelmRepository, ReconcileStrategy};
 use crate::artifact::Trust;
 use crate::pipeline::World;
+use crate::pipeline::expand::Own;
 use crate::pipeline::sources::{self, Charts, Failure, Fetched, Known, SourceName};
 use crate::source::helm::{self as repository, ChartVersion};
 use crate::unit::digest;
@@ -49,8 +50,9 @@ pub(super) async fn locate(
     spec: &HelmReleaseSpec,
     world: &World,
     known: Known<'_>,
+    own: Own<'_>,
 ) -> Result<Located, Problem> {
-    let finder = Finder { object, world, known };
+    let finder = Finder { object, world, known, own };
     let Some(chart) = spec.chart.as_ref().map(|template| &template.spec) else {
         return Err(finder.problem(false, "not supported yet: spec.chartRef".into()));
     };
@@ -64,6 +66,7 @@ struct Finder<'a> {
     object: &'a Object,
     world: &'a World,
     known: Known<'a>,
+    own: Own<'a>,
 }
 
 impl Finder<'_> {
@@ -109,7 +112,8 @@ impl Finder<'_> {
             Some(declared) => self.fetch_files(&name, &declared).await?,
             None => self.world.sources.files(&name).ok_or_else(|| self.waits(&name))?,
         };
-        let files = fetched.verified.files().clone();
+        let is_revised = chart.reconcile_strategy == ReconcileStrategy::Revision;
+        let files = self.files(&name, &fetched, is_revised);
         let path = manifest::normalize("", &chart.chart).map_err(|error| self.problem(false, error.to_string()))?;
         let (tree, shown) = (files.clone(), path.clone());
         let loaded = tokio::task::spawn_blocking(move || Chart::load(tree.as_ref(), &path)).await;
@@ -117,12 +121,24 @@ impl Finder<'_> {
         let loaded = loaded.map_err(|error| self.problem(false, format!("chart '{shown}': {error}")))?;
         let values_files = ValuesFiles::of(chart);
         let mut version = loaded.metadata.version.clone();
-        if chart.reconcile_strategy == ReconcileStrategy::Revision {
+        if is_revised {
             version = appended(&version, &short_revision(&fetched.revision));
         }
         let version = values_files.marked(&version);
         let place = Place::Loaded { chart: Box::new(loaded), files };
         Ok(Located { name: place.name(), version, place, values_files })
+    }
+
+    /// The files of a source: those that the unit is built from are looked at as they are by the build.
+    fn files(&self, name: &SourceName, fetched: &Fetched, is_revised: bool) -> Arc<dyn Files> {
+        let Some((_, looked)) = self.own.filter(|(own, looked)| *own == name && looked.is_of(fetched.verified.files()))
+        else {
+            return fetched.verified.files().clone();
+        };
+        if is_revised {
+            looked.bind();
+        }
+        looked.clone()
     }
 
     /// A source of the candidate that the cluster does not have in this form: fetching it cannot wait for the landing.
