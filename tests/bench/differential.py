@@ -13,7 +13,7 @@ SAMPLE: bootstrap/*.yaml  applied to both clusters before the first commit, afte
         charts/NAME/      charts, packaged into the Helm repository at https://github.com/charts
         commits/NN-name/  one folder per commit, in order: files to write; DELETE lists paths to remove; VAULT.json: secrets to set
                           before the push ({"name": "value"}), a null deletes
-        NAMED             differences that are meant, one a line: a regular expression over "COMMIT KIND NAMESPACE/NAME FIELD", a tab, the reason
+        NAMED             differences that are meant, besides those of ../NAMED, one a line: a regular expression over "COMMIT KIND NAMESPACE/NAME FIELD VALUE" (the agent's), a tab, the reason
         or: a Git repository (each commit of its first-parent history is pushed in turn) with bootstrap/ and charts/ at its head
 The agent's environment: KUBECONFIG, RUNTIME_NAMESPACE=flux-system, SSL_CERT_FILE, HTTPS_PROXY, TMPDIR; DIFFERENTIAL_PORT is free for it.
 env: as testbed.py.
@@ -151,8 +151,7 @@ def compare(left, right):
 
 def named(sample):
     """[(expression, reason)] of the differences that are meant."""
-    path = f"{sample}/NAMED"
-    lines = open(path).read().splitlines() if os.path.exists(path) else []
+    lines = [l for f in (f"{sample}/../NAMED", f"{sample}/NAMED") if os.path.exists(f) for l in open(f).read().splitlines()]
     return [(re.compile(e), reason) for e, reason in (l.split("\t") for l in lines if l and not l.startswith("#"))]
 
 
@@ -194,7 +193,7 @@ def main():
             left, right = both(lambda s: s.snapshot(managers=args.managers))
             rows, met = [], collections.Counter()
             for row in compare(left, right):
-                reason = next((why for e, why in meant if e.search(f"{name} {row[0]} {row[1]}")), None)
+                reason = next((why for e, why in meant if e.search(f"{name} {row[0]} {row[1]} {show(row[3])}")), None)
                 if reason: met[reason] += 1
                 else: rows.append(row)
             total += len(rows); reasons += met
@@ -208,7 +207,7 @@ def main():
                 for o in a.get(path)["items"]:
                     if not ready(o): print(f"  not Ready under Flux: {kind} {o['metadata']['name']}: {next((c['reason'] + ': ' + c['message'] for c in o['status'].get('conditions', []) if c['type'] == 'Ready'), '')[:300]}", flush=True)
         for e, reason in meant:
-            if not reasons[reason] and len(report) > 1: print(f"named, and not met: {reason}")
+            if not reasons[reason]: print(f"named, and not met: {reason}")
         print(f"{total} differences in {len(report)} commits, {sum(reasons.values())} more that are meant")
         if args.o: json.dump(report, open(args.o, "w"), indent=1)
         return 1 if total else 0

@@ -74,6 +74,8 @@ pub struct Count {
     pub requests: u64,
     /// Those that may change something: neither reviews, nor tokens, nor dry runs.
     pub writes: u64,
+    /// Writes that the server has accepted.
+    pub accepted: u64,
 }
 
 struct Shared {
@@ -167,7 +169,7 @@ impl Shared {
         }
         let (weather, roll) = (state.weather, state.dice.below(200));
         let cut = (roll < 2 * weather.cut).then_some(if roll.is_multiple_of(2) { Side::Before } else { Side::After });
-        let mut fate = Fate { delay: weather.delay, cut, stop: None };
+        let mut fate = Fate { is_write, delay: weather.delay, cut, stop: None };
         if let Some((trap, _)) = state.trap.as_mut().filter(|(trap, _)| is_write || !trap.writes_only) {
             trap.nth -= 1;
             let side = trap.side;
@@ -181,6 +183,7 @@ impl Shared {
 
 #[derive(Default)]
 struct Fate {
+    is_write: bool,
     delay: Duration,
     cut: Option<Side>,
     stop: Option<(Side, mpsc::Sender<Stopped>)>,
@@ -227,6 +230,7 @@ async fn pass(shared: Arc<Shared>, request: Request<Incoming>) -> Result<Respons
     tokio::time::sleep(fate.delay).await;
     fate.befall(Side::Before, &what).await?;
     let response = forward(&shared, request).await.map_err(|_| Cut)?;
+    shared.lock().count.accepted += u64::from(fate.is_write && response.status().is_success());
     fate.befall(Side::After, &what).await?;
     Ok(response)
 }

@@ -103,7 +103,8 @@ impl World {
         self.make(Change::Commit(Flavour::Good));
         self.rest("a calm landing");
         let after = self.gate.count();
-        let count = Count { requests: after.requests - before.requests, writes: after.writes - before.writes };
+        let (requests, writes) = (after.requests - before.requests, after.writes - before.writes);
+        let count = Count { requests, writes, ..after };
         self.calm = (count, began.elapsed().saturating_sub(QUIET));
         println!("a calm landing: {} requests, {} of them writes, {:.1?}", count.requests, count.writes, self.calm.1);
     }
@@ -235,8 +236,7 @@ impl World {
         let took = began.elapsed().saturating_sub(QUIET);
         self.longest = self.longest.max(took);
         let mut page = self.ledger.page();
-        let mut found = page.rules.at_rest(&page.objects, &unit::keys(self.good), self.good, self.turned);
-        found.extend(open_journal(&page.objects));
+        let found = page.rules.at_rest(&page.objects, &unit::keys(self.good), self.good, self.turned);
         if let [first, ..] = found.as_slice() {
             println!("  BREACH at rest, {place}: {found:#?}");
             let breach = format!("{place}: {} at rest, such as {first}", found.len());
@@ -256,7 +256,7 @@ impl World {
 
     /// Wakes or starts the agent that led: it writes nothing more. The twin leads from now on, and changes places with it.
     pub fn wake(&mut self, is_frozen: bool) {
-        let before = self.gate.count().writes;
+        let before = self.gate.count().accepted;
         if is_frozen {
             self.scene.agent.signal("CONT");
         } else {
@@ -264,7 +264,7 @@ impl World {
         }
         std::thread::sleep(Duration::from_secs(8));
         self.revive();
-        let after = self.gate.count().writes;
+        let after = self.gate.count().accepted;
         if after != before {
             let breach =
                 format!("who lost the lease wrote {} times, at last {:?}", after - before, self.gate.last_write());
@@ -333,6 +333,9 @@ impl World {
         let turning = ("secrets".to_owned(), "turning".to_owned());
         if page.objects.get(&turning).and_then(|secret| revision(&turning, secret)) != Some(self.turned) {
             return Some("secret/turning has the old bytes".into());
+        }
+        if let Some(open) = open_journal(&page.objects) {
+            return Some(open);
         }
         // Parts of a revision that was taken back keep what they said of it until the next landing.
         let wanted = if is_good { unit::keys(self.good) } else { Default::default() };

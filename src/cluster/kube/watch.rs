@@ -10,7 +10,7 @@ use ::kube::core::{DynamicResourceScope, GroupVersionKind, PartialObjectMeta};
 use ::kube::runtime::WatchStreamExt as _;
 use ::kube::runtime::watcher::{self, Event, watcher};
 use apply::imprint::Imprint;
-use apply::{ClusterError, Selection, WatchEvent};
+use apply::{ClusterError, Scope, Selection, WatchEvent};
 use futures::stream::{self, BoxStream, Stream, StreamExt as _};
 use manifest::Object;
 use serde_json::json;
@@ -50,7 +50,7 @@ struct Watch<T> {
     catalogue: Arc<Catalogue>,
     selection: Selection,
     begin: Begin<T>,
-    /// How long to wait before the kind is looked for.
+    /// How long to wait before the kind is looked for; nothing once it has been listed.
     pause: Duration,
     following: Option<Events<T>>,
     /// What a list has brought so far.
@@ -124,7 +124,10 @@ impl<T: Send + 'static> Watch<T> {
             match event {
                 Ok(Event::Init) => self.listed.clear(),
                 Ok(Event::InitApply(found)) => self.listed.extend(found),
-                Ok(Event::InitDone) => return Ok(WatchEvent::Reset(std::mem::take(&mut self.listed))),
+                Ok(Event::InitDone) => {
+                    self.pause = Duration::ZERO;
+                    return Ok(WatchEvent::Reset(std::mem::take(&mut self.listed)));
+                }
                 Ok(Event::Apply(Some(found))) => return Ok(WatchEvent::Applied(found)),
                 Ok(Event::Delete(Some(found))) => return Ok(WatchEvent::Deleted(found)),
                 Ok(Event::Apply(None) | Event::Delete(None)) => {}
@@ -140,7 +143,6 @@ impl<T: Send + 'static> Watch<T> {
         }
         self.pause = (self.pause * 2).clamp(FIRST_PAUSE, LONGEST_PAUSE);
         let resource = self.catalogue.resolve(&self.selection.gvk).await?;
-        self.pause = Duration::ZERO;
         let mut config = watcher::Config::default();
         if let Some(labels) = &self.selection.labels {
             config = config.labels(labels);
@@ -148,7 +150,9 @@ impl<T: Send + 'static> Watch<T> {
         if let Some(name) = &self.selection.name {
             config = config.fields(&format!("metadata.name={name}"));
         }
-        let place = Place { client: self.client.clone(), resource, namespace: self.selection.namespace.clone() };
+        // An agent of one namespace follows kinds that are in none as well.
+        let namespace = self.selection.namespace.clone().filter(|_| resource.scope == Scope::Namespaced);
+        let place = Place { client: self.client.clone(), resource, namespace };
         self.following = Some((self.begin)(place, config));
         Ok(())
     }
@@ -164,7 +168,6 @@ impl<T: Send + 'static> Watch<T> {
         match code {
             404 => {
                 self.following = None;
-                self.pause = FIRST_PAUSE;
                 ClusterError::NoKind { gvk: self.selection.gvk.clone() }
             }
             401 | 403 => ClusterError::Forbidden { id: None, message },
