@@ -8,6 +8,7 @@ use manifest::{Object, ObjectId};
 
 use crate::cluster::Reference;
 use crate::desired::{Behaviour, Declarer, Desired, Hook, Put, Reading};
+use crate::guest::Guest;
 use crate::order;
 use crate::parcels::Parcels;
 use crate::report::Failure;
@@ -132,6 +133,8 @@ pub struct Landing {
     pub stamps: Stamps,
     /// What was known of them before, where that differs.
     pub stamps_before: Stamps,
+    /// Workloads of others that are stamped with it.
+    pub guests: Vec<Guest>,
     /// How it is to land.
     pub behaviour: Behaviour,
     /// What lands together.
@@ -219,7 +222,7 @@ impl Landing {
     pub fn is_empty(&self) -> bool {
         let applies = self.changes().any(Change::is_written);
         let runs = self.steps.iter().any(|step| matches!(step, Step::Put(_) | Step::Hook(_)));
-        !applies && !runs && self.stale.is_empty()
+        !applies && !runs && self.stale.is_empty() && self.guests.is_empty()
     }
 
     /// Whether an object is in a parcel that does not land.
@@ -237,6 +240,8 @@ impl Landing {
         if parcels.is_empty() {
             return self;
         }
+        let guests = std::mem::take(&mut self.guests);
+        self.guests = guests.into_iter().filter(|guest| !guest.is_of(&self, parcels)).collect();
         let Self { steps, stale, parcels: all, stamps, stamps_before, .. } = &mut self;
         let is_held = |id: &ObjectId| all.is_in(id, parcels);
         *steps = std::mem::take(steps).into_iter().filter_map(|step| held_step(step, is_held)).collect();

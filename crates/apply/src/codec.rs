@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::cleanup::Cleanup;
 use crate::cluster::Reference;
 use crate::desired::{Behaviour, Declarer, Desired, HealthScope, Hook, LandingScope, OnFailure, Policy, Put, Reading};
+use crate::guest::Guest;
 use crate::parcels::{Parcel, Parcels};
 use crate::plan::{Action, Change, Landing, Prior, Proof, Stale, Step};
 use crate::report::{self, Failure};
@@ -39,11 +40,23 @@ struct StoredLanding {
     stale: Vec<StoredStale>,
     stamps: Vec<StoredStamp>,
     stamps_before: Vec<StoredStamp>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    guests: Vec<StoredGuest>,
     behaviour: StoredBehaviour,
     parcels: Vec<StoredParcel>,
     wants: Vec<String>,
     held: BTreeSet<usize>,
     failures: Vec<StoredFailure>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredGuest {
+    workload: StoredReference,
+    uid: String,
+    host: String,
+    secrets: BTreeSet<String>,
+    stamp: Option<String>,
+    before: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -183,6 +196,7 @@ impl From<&Landing> for StoredLanding {
             stale: landing.stale.iter().map(Into::into).collect(),
             stamps: stored_stamps(&landing.stamps),
             stamps_before: stored_stamps(&landing.stamps_before),
+            guests: landing.guests.iter().map(Into::into).collect(),
             behaviour: (&landing.behaviour).into(),
             parcels: landing.parcels.list().iter().map(Into::into).collect(),
             wants: landing.wants.clone(),
@@ -206,6 +220,7 @@ impl TryFrom<StoredLanding> for Landing {
             stale: stored.stale.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stamps: stamps(stored.stamps)?,
             stamps_before: stamps(stored.stamps_before)?,
+            guests: stored.guests.into_iter().map(Into::into).collect(),
             behaviour: stored.behaviour.try_into()?,
             parcels: Parcels::from_list(parcels),
             wants: stored.wants,
@@ -226,6 +241,20 @@ fn stored_stamps(stamps: &Stamps) -> Vec<StoredStamp> {
 
 fn stamps(stored: Vec<StoredStamp>) -> Result<Stamps, serde_json::Error> {
     stored.into_iter().map(|s| Ok((id(&s.id)?, Stamp { seals: s.seals, value: s.value }))).collect()
+}
+
+impl From<&Guest> for StoredGuest {
+    fn from(guest: &Guest) -> Self {
+        let Guest { workload, uid, host, secrets, stamp, before } = guest.clone();
+        Self { workload: (&workload).into(), uid, host, secrets, stamp, before }
+    }
+}
+
+impl From<StoredGuest> for Guest {
+    fn from(stored: StoredGuest) -> Self {
+        let StoredGuest { workload, uid, host, secrets, stamp, before } = stored;
+        Self { workload: workload.into(), uid, host, secrets, stamp, before }
+    }
 }
 
 impl From<&Stale> for StoredStale {

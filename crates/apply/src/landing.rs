@@ -20,6 +20,7 @@ use crate::cluster::Reference;
 use crate::commit;
 use crate::context::{Context, Progress, Waited};
 use crate::desired::{Declarer, HealthScope, OnFailure, Reading};
+use crate::guest;
 use crate::journal::{Attempt, Journal, Open, Phase, StoreError};
 use crate::plan::{self, Action, Change, Landing, Step};
 use crate::prepare::Prepared;
@@ -216,6 +217,7 @@ impl<'a, 'c> Work<'a, 'c> {
             let is_cut_short = has_failed && !goes_on && matches!(self.landing.steps[index], Step::Await(..));
             index += if is_cut_short { 0 } else { batch };
         }
+        guest::stamp(&self.landing, &self.open.undone, self.ctx, deadline).await;
         Ok(None)
     }
 
@@ -223,7 +225,8 @@ impl<'a, 'c> Work<'a, 'c> {
     async fn await_health(&mut self) -> Result<End, StoreError> {
         let deadline = self.ctx.clock.now() + self.landing.behaviour.timeout;
         loop {
-            let targets = health_targets(&self.landing, &self.open.undone);
+            let mut targets = health_targets(&self.landing, &self.open.undone);
+            targets.extend(guest::awaited(&self.landing, &self.open.undone, self.ctx).await);
             if targets.is_empty() {
                 return Ok(None);
             }
@@ -236,8 +239,9 @@ impl<'a, 'c> Work<'a, 'c> {
                 self.failures.clear();
                 return Ok(Some(Verdict::Superseded));
             }
-            let failures = commit::unhealthy(At::Health, &self.landing, waited);
-            let (pending, failed): (Vec<_>, Vec<_>) = failures.into_iter().partition(|failure| failure.transient);
+            let (waited, of_guests) = guest::told(&self.landing, waited);
+            let failures = commit::unhealthy(At::Health, &self.landing, waited).into_iter().chain(of_guests);
+            let (pending, failed): (Vec<_>, Vec<_>) = failures.partition(|failure| failure.transient);
             match (failed.is_empty(), pending.is_empty()) {
                 (true, true) => return Ok(None),
                 _ if goes_on => {

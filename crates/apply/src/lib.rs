@@ -26,6 +26,7 @@ pub mod desired;
 pub mod diff;
 pub mod drift;
 pub mod fault;
+pub mod guest;
 pub mod imprint;
 pub mod journal;
 pub mod landing;
@@ -45,6 +46,7 @@ pub use cluster::{Answer, Call, Cluster, ClusterError, Reference, Scope, Selecti
 pub use context::{Clock, Context, Health, Progress, Waited};
 pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, LandingScope, OnFailure, Reading};
 pub use diff::{Diff, FieldChange};
+pub use guest::Guest;
 pub use journal::{Journal, Phase, Store, StoreError};
 pub use landing::{Outcome, Verdict, land, resume};
 pub use parcels::{Parcel, Parcels};

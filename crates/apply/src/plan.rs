@@ -9,6 +9,7 @@ use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, LandingScope, Policy, Reading, Release};
+use crate::guest;
 use crate::journal::Failed;
 use crate::order;
 use crate::parcels::Parcels;
@@ -372,6 +373,7 @@ impl<'a> Planner<'a> {
             steps,
             past: base.superseded.as_ref().map(Landing::to_supersede).unwrap_or_default(),
             stale,
+            guests: guest::inherited(base.superseded.as_ref()),
             stamps_before: stamps_before.map(|(id, stamp)| (id.clone(), stamp.clone())).collect(),
             stamps,
             behaviour,

@@ -16,6 +16,7 @@ use crate::cluster::{Call, ClusterError, Propagation, Reference};
 use crate::commit;
 use crate::context::{Context, Progress};
 use crate::desired::{Desired, Put};
+use crate::guest;
 use crate::order;
 use crate::plan::{Action, Change, Landing, Prior, Step};
 use crate::reads;
@@ -35,6 +36,12 @@ pub(crate) struct Undone {
 pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Context<'_>) -> Undone {
     let mut undone = Undone::default();
     let mut awaited = Awaited::default();
+    let deadline = ctx.clock.now() + landing.behaviour.timeout;
+    for (guest, failure) in guest::take_back(landing, parcels, ctx, deadline).await {
+        let names = guest.secrets.iter().map(|name| (guest.workload.namespace.clone(), name.clone()));
+        awaited.secrets.extend(names);
+        undone.failures.push(failure);
+    }
     let is_meant = |step: &&Step| step.id().is_some_and(|id| landing.parcels.is_in(&id, parcels));
     for step in landing.to_undo().into_iter().rev().filter(is_meant) {
         let deadline = ctx.clock.now() + landing.behaviour.timeout;

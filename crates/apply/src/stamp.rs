@@ -5,7 +5,7 @@
 //!
 //! **Caveat.** A Secret of another unit counts as it is in the cluster when the unit lands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use manifest::{Object, ObjectId};
 use serde_json::Value;
@@ -55,6 +55,19 @@ impl<'a> Secrets<'a> {
         Some(Stamp { seals, value })
     }
 
+    /// The stamp that a workload of others will want when these Secrets are live, and which of them change for it;
+    /// `None` when none of what it read before changes.
+    pub fn restamp(&self, workload: &Object, before: &Stamp) -> Option<(BTreeSet<String>, String)> {
+        let now = self.seals(workload);
+        let is_changed = |name: &&String| before.seals.get(*name).is_some_and(|old| now.get(*name) != Some(old));
+        let changed: BTreeSet<String> = now.keys().filter(is_changed).cloned().collect();
+        if changed.is_empty() {
+            return None;
+        }
+        let seals: BTreeMap<String, String> = before.seals.clone().into_iter().chain(now).collect();
+        Some((changed, (self.seal)(joined(&seals).as_bytes())))
+    }
+
     fn seals(&self, workload: &Object) -> BTreeMap<String, String> {
         let found = reads::secrets(workload).into_iter().filter_map(|(name, keys)| {
             let secret = self.by_name.get(&(workload.namespace(), name.as_str()))?;
@@ -82,7 +95,7 @@ pub fn write(workload: &mut Object, value: &str) {
 }
 
 /// The annotation as it stands.
-fn current(workload: &Object) -> Option<String> {
+pub fn current(workload: &Object) -> Option<String> {
     let template = workload.value().pointer(reads::pod_template(workload)?)?;
     Some(template.get("metadata")?.get("annotations")?.get(ANNOTATION)?.as_str()?.to_owned())
 }
@@ -151,6 +164,19 @@ mod tests {
         let second = stamp(&secret("two"), Some(&first), None);
         assert!(second.value.is_some());
         assert_eq!(stamp(&secret("two"), Some(&second), None), second);
+    }
+
+    #[test]
+    fn a_workload_of_others_gets_the_stamp_that_its_own_unit_will_want() {
+        let seal = |bytes: &[u8]| format!("<{}>", String::from_utf8_lossy(bytes));
+        let first = stamp(&secret("one"), None, None);
+        let two = secret("two");
+        let rotated = Secrets::of(std::iter::once(&two), &seal);
+        let (changed, value) = rotated.restamp(&workload(), &first).unwrap();
+        assert_eq!(changed, ["s".to_owned()].into());
+        let own = stamp(&two, Some(&first), None);
+        assert_eq!(own.value, Some(value));
+        assert_eq!(rotated.restamp(&workload(), &own), None);
     }
 
     #[test]
