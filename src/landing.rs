@@ -2,6 +2,7 @@
 //!
 //! The protocol itself, with its guarantees, is [`apply::landing`]; nothing here decides anything about it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,16 +19,23 @@ use tokio::time::Instant;
 use crate::health;
 use crate::unit::Unit;
 
+mod routed;
 mod written;
+use routed::Routed;
 use written::Written;
 
 /// Ends when a landing need not become healthy any more, because a newer revision is there. May be asked many times.
 pub type Superseded = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// The identities of workloads that are not the unit's own.
+pub type Guests = BTreeMap<Reference, Arc<dyn Cluster>>;
+
 /// Where a unit lands.
 pub struct Site {
     /// The cluster, as the unit's identity.
     pub cluster: Arc<dyn Cluster>,
+    /// The cluster as whose workloads of others are written that land with the unit's secrets.
+    pub guests: Guests,
     /// The unit, for the log.
     pub unit: Unit,
     /// Judges the health of the unit's objects first.
@@ -39,6 +47,11 @@ pub struct Site {
 /// Nothing newer ever comes.
 pub fn never() -> Superseded {
     Box::new(|| futures::future::pending().boxed())
+}
+
+/// The cluster as a unit sees it, but as their own identities what is about workloads of others.
+pub fn as_guests(own: &Arc<dyn Cluster>, guests: &Guests) -> Arc<dyn Cluster> {
+    if guests.is_empty() { own.clone() } else { Arc::new(Routed::new(own.clone(), guests.clone())) }
 }
 
 /// Lands what was prepared.
@@ -112,7 +125,7 @@ impl<'a> Parts<'a> {
     fn new(site: &'a Site) -> Self {
         let unit = site.unit.clone();
         let tell = move |progress: Progress| tracing::debug!(unit = %unit, %progress, "landing");
-        let cluster = Arc::new(Written::new(site.cluster.clone()));
+        let cluster = Arc::new(Written::new(as_guests(&site.cluster, &site.guests)));
         Self { start: Instant::now(), site, cluster, tell: Box::new(tell) }
     }
 

@@ -25,6 +25,7 @@ mod alone;
 pub mod drift;
 pub mod external_secret;
 mod git_repository;
+pub mod guests;
 pub mod helm_release;
 mod helm_repository;
 mod kustomization;
@@ -38,6 +39,7 @@ mod unserved;
 
 use drift::Owned;
 use external_secret::Externals;
+use guests::Guests;
 use helm_release::Releases;
 use needs::Needs;
 use queue::Queue;
@@ -278,6 +280,8 @@ pub struct Shared {
     pub needs: Needs,
     /// What of ours is live.
     pub owned: Arc<Owned>,
+    /// Units that rest while another lands with workloads of theirs.
+    pub guests: Guests,
     /// What is remembered of ExternalSecrets.
     pub externals: Externals,
     /// What is to be told of HelmReleases.
@@ -303,6 +307,7 @@ impl Shared {
             units: Units::default(),
             needs: Needs::default(),
             owned,
+            guests: Guests::default(),
             externals: Externals::default(),
             releases: Releases::default(),
             changes: watch::Sender::default(),

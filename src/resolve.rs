@@ -49,7 +49,7 @@ use azure::{Azure, PodIdentity};
 pub use lookup::Candidate;
 use lookup::Lookup;
 pub use open::{StoreId, Verdict};
-pub use pass::Pass;
+pub use pass::{Pass, versions_before};
 pub use store::{Bytes, Cause, Data, Deletion};
 pub use target::Desired;
 

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::str::FromStr;
 
 use apply::Reference;
 use serde::{Deserialize, Serialize};
@@ -34,6 +35,20 @@ impl Unit {
     /// The unit that an object is when it stands alone.
     pub fn of(reference: &Reference) -> Self {
         Self { kind: reference.gvk.kind.clone(), namespace: reference.namespace.clone(), name: reference.name.clone() }
+    }
+}
+
+/// The inverse of `Display`.
+impl FromStr for Unit {
+    type Err = ();
+
+    fn from_str(text: &str) -> Result<Self, ()> {
+        match text.split('/').collect::<Vec<_>>().as_slice() {
+            [kind, namespace, name] => {
+                Ok(Self { kind: (*kind).into(), namespace: (*namespace).into(), name: (*name).into() })
+            }
+            _ => Err(()),
+        }
     }
 }
 

@@ -119,3 +119,187 @@ async fn a_workload_of_another_unit_rolls_once_with_the_secret_that_it_reads() {
     assert_eq!(generation(&fleet).await, before + 2);
     fleet.end().await;
 }
+
+const GOOD: &str = r#"{"password": "good"}"#;
+const BETTER: &str = r#"{"password": "better"}"#;
+/// What reads the password does not start with this.
+const BAD: &str = r#"{"pass": "bad"}"#;
+
+/// An ExternalSecret of every key of a document.
+fn document(name: &str) -> Value {
+    let data = json!([{"extract": {"key": name}}]);
+    let spec = json!({"refreshInterval": "1s", "secretStoreRef": {"name": "store"}, "dataFrom": data});
+    object(STORE, "ExternalSecret", name, json!({ "spec": spec }))
+}
+
+/// A Deployment that needs the password, and has failed after a second without it.
+fn consumer(name: &str) -> Value {
+    let mut value = deployment(name, 1, &[]);
+    value["spec"]["progressDeadlineSeconds"] = 1.into();
+    value["spec"]["template"]["spec"]["containers"][0] = json!({"name": "c", "image": "app:1",
+        "env": [{"name": "P", "valueFrom": {"secretKeyRef": {"name": "db", "key": "password"}}}]});
+    value
+}
+
+/// Data of the Secret, and the template of the workload.
+async fn standing(fleet: &Fleet) -> (Value, Value) {
+    let secret = fleet.get("v1", "Secret", "db").await.expect("it landed");
+    let web = fleet.get("apps/v1", "Deployment", "web").await.expect("it landed");
+    (secret.value()["data"].clone(), web.value()["spec"]["template"].clone())
+}
+
+async fn ready_message(fleet: &Fleet, unit: &str, has: &str) -> String {
+    let at = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", unit);
+    let text = |found: &Object| fleet::condition(found, "Ready")["message"].as_str().unwrap_or_default().to_owned();
+    let found = fleet.until(at, has, |found| found.is_some_and(|found| text(found).contains(has))).await;
+    text(&found.expect("it is there"))
+}
+
+fn writes(requests: &[fleet::Request]) -> Vec<&fleet::Request> {
+    let is_write = |verb: &str| matches!(verb, "apply" | "update" | "patch" | "create" | "delete");
+    requests.iter().filter(|(verb, is_dry_run, _)| is_write(verb) && !is_dry_run).collect()
+}
+
+/// unmet.md 2: a rotation to a bad password is taken back, bytes and template, status says where the unit is held, and
+/// nothing is tried again before a newer commit or version.
+#[tokio::test]
+async fn rotation_to_a_bad_password_returns_the_last_good_bytes_and_template_and_waits_for_news() {
+    let mut fleet = Fleet::new().await;
+    store(&fleet, &[("db", GOOD)]).await;
+    fleet.write("web", &[document("db"), consumer("web")]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({"wait": false})).await;
+    fleet.answered("web", &commit, "True").await;
+    let good = standing(&fleet).await;
+
+    store(&fleet, &[("db", BAD)]).await;
+    let message = ready_message(&fleet, "web", "held at").await;
+    assert_eq!(standing(&fleet).await, good, "byte for byte");
+    let held = format!("{commit}, kv version ");
+    assert!(message.starts_with("held at main@sha1:") && message.contains(&held), "{message}");
+    let rolled = generation(&fleet).await;
+    fleet.calm().await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let tried = fleet.requests("apps/");
+    assert!(
+        writes(&tried).iter().all(|(.., id)| !id.contains("Secret/apps/db") && !id.contains("Deployment")),
+        "{tried:?}"
+    );
+    // Nor does a restart try.
+    fleet.stop().await;
+    fleet.start().await;
+    fleet.calm().await;
+    assert_eq!((standing(&fleet).await, generation(&fleet).await), (good, rolled));
+
+    store(&fleet, &[("db", BETTER)]).await;
+    fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
+    let secret = fleet.get("v1", "Secret", "db").await.expect("it landed");
+    assert_eq!(secret.text("/data/password"), Some(STANDARD.encode("better").as_str()));
+    fleet.answered("web", &commit, "True").await;
+    fleet.end().await;
+}
+
+/// Two units: `keys` makes the Secret, `web` needs its password.
+async fn producer_and_consumer(annotations: Value) -> (Fleet, String) {
+    let fleet = Fleet::new().await;
+    store(&fleet, &[("db", GOOD)]).await;
+    fleet.write("keys", &[document("db")]);
+    fleet.write("web", &[consumer("web")]);
+    let commit = fleet.commit();
+    fleet.kustomization("keys", json!({}), json!({})).await;
+    fleet.answered("keys", &commit, "True").await;
+    fleet.kustomization("web", annotations, json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
+    (fleet, commit)
+}
+
+#[tokio::test]
+async fn rotation_that_breaks_a_workload_of_another_unit_takes_the_secret_back() {
+    let (fleet, commit) = producer_and_consumer(json!({})).await;
+    let good = standing(&fleet).await;
+    store(&fleet, &[("db", BAD)]).await;
+    let message = ready_message(&fleet, "keys", "held at").await;
+    assert!(message.contains("Deployment/apps/web of Kustomization/apps/web reads it"), "{message}");
+    assert_eq!(standing(&fleet).await, good, "both are back");
+    fleet.calm().await;
+    assert_eq!(standing(&fleet).await, good, "and stay");
+    let web = fleet.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web").await.expect("it is there");
+    assert_eq!(fleet::condition(&web, "Ready")["status"], "True", "the other unit is as it was");
+
+    store(&fleet, &[("db", BETTER)]).await;
+    fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
+    fleet.answered("keys", &commit, "True").await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_workload_of_another_unit_that_landed_as_a_guest_is_unchanged_for_its_own_unit() {
+    let (mut fleet, _) = producer_and_consumer(json!({})).await;
+    let before = generation(&fleet).await;
+    store(&fleet, &[("db", BETTER)]).await;
+    fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let requests = fleet.requests("Deployment/apps/web");
+    let live = fleet.get("apps/v1", "Deployment", "web").await.expect("it landed");
+    assert_eq!(writes(&requests).len(), 1, "the stamp alone, once: {requests:?}");
+    assert_eq!(live.generation(), before + 1);
+    let managers = live.value()["metadata"]["managedFields"].as_array().expect("managers");
+    assert!(managers.iter().any(|entry| entry["manager"] == apply::guest::MANAGER), "{managers:?}");
+    // Its own unit keeps the stamp, also when it writes for another reason, and after a restart.
+    let stamped = stamp(&live);
+    fleet.edit("apps/v1", "Deployment", "web", json!({"spec": {"minReadySeconds": 7}})).await;
+    fleet
+        .until(DEPLOYMENT, "put back", |found| {
+            found.is_some_and(|f| f.value().pointer("/spec/minReadySeconds").is_none())
+        })
+        .await;
+    fleet.stop().await;
+    fleet.start().await;
+    fleet.calm().await;
+    let live = fleet.get("apps/v1", "Deployment", "web").await.expect("it landed");
+    assert_eq!(stamp(&live), stamped);
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_unit_that_switches_rollouts_off_has_no_guests() {
+    let (fleet, _) = producer_and_consumer(json!({"lockstep.dev/rollout": "disabled"})).await;
+    let before = generation(&fleet).await;
+    store(&fleet, &[("db", BETTER)]).await;
+    let is_new = |found: Option<&Object>| {
+        found.is_some_and(|found| found.text("/data/password") == Some(STANDARD.encode("better").as_str()))
+    };
+    fleet.until(("v1", "Secret", "db"), "new", is_new).await;
+    fleet.calm().await;
+    assert_eq!(generation(&fleet).await, before);
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_workload_that_nobody_manages_is_rolled_out_when_it_asks_for_it() {
+    let fleet = Fleet::new().await;
+    store(&fleet, &[("db", GOOD)]).await;
+    fleet.write("keys", &[document("db")]);
+    let commit = fleet.commit();
+    fleet.kustomization("keys", json!({}), json!({})).await;
+    fleet.answered("keys", &commit, "True").await;
+    let mut asks = consumer("asks");
+    asks["metadata"]["annotations"] = json!({"lockstep.dev/rollout": "enabled"});
+    fleet.apply(asks).await;
+    fleet.apply(consumer("silent")).await;
+    fleet.calm().await;
+    let read = async |name: &str| fleet.get("apps/v1", "Deployment", name).await.expect("it is there");
+    store(&fleet, &[("db", BETTER)]).await;
+    let asks = ("apps/v1", "Deployment", "asks");
+    fleet.until(asks, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
+    fleet.calm().await;
+    assert_eq!(stamp(&read("silent").await), None);
+    let good = stamp(&read("asks").await);
+    // It has a say, too.
+    store(&fleet, &[("db", BAD)]).await;
+    let message = ready_message(&fleet, "keys", "held at").await;
+    assert!(message.contains("Deployment/apps/asks of no unit reads it"), "{message}");
+    assert_eq!(stamp(&read("asks").await), good);
+    fleet.end().await;
+}

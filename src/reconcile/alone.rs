@@ -5,7 +5,7 @@ use std::sync::Arc;
 use apply::{Base, Behaviour, Candidate, Failure, Journal, Landing, Outcome, Prepared};
 use manifest::Object;
 
-use super::{Error, Shared, external_secret, triggers};
+use super::{Error, Shared, external_secret, guests, triggers};
 use crate::landing;
 use crate::pipeline::expand::{self, Expanded};
 use crate::pipeline::{Problem, foreign, spec_version};
@@ -33,8 +33,8 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     let world = &shared.world;
     let unit = Unit::of(&apply::Reference::of(object));
     let mut journal = Journal::load(world.journals.clone(), &unit.to_string(), world.epoch).await?;
-    let (user, site) = site_of(object, &unit, shared);
-    landing::resume(&mut journal, &site).await?;
+    let (user, mut site) = site_of(object, &unit, shared);
+    resume(&mut journal, &mut site, shared).await?;
     let landed = journal.landed().cloned();
     let mut read_set = ReadSet::default();
     read_set.note(Thing::Spec, spec_version(object));
@@ -76,7 +76,9 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
         Ok(prepared) if is_at_rest(&prepared, landed.as_deref()) && journal.open().is_none() => {
             Ok(Landed::AtRest(expanded))
         }
-        Ok(prepared) => {
+        Ok(mut prepared) => {
+            let visit = guests::invite(&mut prepared, &unit, &site.cluster, shared).await;
+            site.guests = visit.clusters.clone();
             let outcome = landing::land(prepared, &mut journal, &site).await?;
             triggers::secrets_changed(shared, &outcome);
             Ok(Landed::Ended(outcome, expanded))
@@ -88,6 +90,15 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     }
 }
 
+/// Ends what a crash has left open.
+async fn resume(journal: &mut Journal, site: &mut landing::Site, shared: &Arc<Shared>) -> Result<(), Error> {
+    let Some(open) = journal.open() else { return Ok(()) };
+    let visit = guests::recall(&open.landing, shared);
+    site.guests = visit.clusters.clone();
+    landing::resume(journal, site).await?;
+    Ok(())
+}
+
 /// As whom, and where, an object lands.
 fn site_of(object: &Object, unit: &Unit, shared: &Shared) -> (Option<String>, landing::Site) {
     let world = &shared.world;
@@ -96,7 +107,16 @@ fn site_of(object: &Object, unit: &Unit, shared: &Shared) -> (Option<String>, la
         _ => None,
     };
     let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));
-    (user, landing::Site { cluster, unit: unit.clone(), judge: None, superseded: landing::never() })
+    (
+        user,
+        landing::Site {
+            cluster,
+            unit: unit.clone(),
+            judge: None,
+            guests: Default::default(),
+            superseded: landing::never(),
+        },
+    )
 }
 
 /// Whether a landing would write nothing and know nothing new.

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use manifest::Object;
 use tokio::time::Instant;
 
-use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, triggers};
+use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, guests, triggers};
 use crate::api::Kind as _;
 use crate::api::condition::{READY, Truth, reason};
 use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
@@ -20,6 +20,7 @@ use crate::health::{self, Judge};
 use crate::landing;
 use crate::pipeline::sources::{Fetched, artifact};
 use crate::pipeline::{self, Compiled, Job, Report, spec_version, terms};
+use crate::resolve;
 use crate::status::kustomization::{self as tell, Facts, Work};
 use crate::status::{Event, Moment, Next, list, unsupported_message};
 use crate::unit::{ReadSet, Thing, Unit};
@@ -46,6 +47,8 @@ struct Turn<'a> {
     /// What `healthCheckExprs` say.
     judge: Option<Judge>,
     began: Instant,
+    /// What the last landing had read.
+    good: ReadSet,
 }
 
 /// Reconciles a Kustomization.
@@ -58,7 +61,8 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         Ok(spec) => spec,
         Err(error) => return Ok(unreadable(object, status, &error.to_string())),
     };
-    let mut turn = Turn { key, object, spec, status, shared, judge: None, began: Instant::now() };
+    let mut turn =
+        Turn { key, object, spec, status, shared, judge: None, began: Instant::now(), good: ReadSet::default() };
     if object.is_terminating() {
         return finalize::finalize(&mut turn).await;
     }
@@ -74,6 +78,9 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     }
     turn.status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
     let (unit, interval) = (turn.unit(), turn.interval());
+    if shared.guests.are_out(&unit) {
+        return Ok(Told::nothing(Next::OnEvent));
+    }
     let told = turn.run().await;
     waits::looked_at(shared, &unit);
     let told = told?;
@@ -161,11 +168,12 @@ impl Turn<'_> {
         self.shared.units.until_due(&self.unit(), self.interval())
     }
 
-    async fn journal(&self) -> Result<Journal, Error> {
+    async fn journal(&mut self) -> Result<Journal, Error> {
         let world = &self.shared.world;
         let mut journal = Journal::load(world.journals.clone(), &self.unit().to_string(), world.epoch).await?;
         let owned = self.shared.owned.clone();
         journal.mark_by(Arc::new(move |landing| owned.marks(landing)));
+        self.good = journal.landed().map(|landed| ReadSet::from_value(&landed.read_set)).unwrap_or_default();
         Ok(journal)
     }
 
@@ -176,7 +184,10 @@ impl Turn<'_> {
     /// A suspended unit begins nothing, but a landing that was begun is finished or undone.
     async fn only_end_what_is_open(mut self) -> Result<Told, Error> {
         let mut journal = self.journal().await?;
-        match landing::resume(&mut journal, &self.site(landing::never())).await? {
+        let visit = journal.open().map(|open| guests::recall(&open.landing, self.shared));
+        let clusters = visit.as_ref().map(|visit| visit.clusters.clone()).unwrap_or_default();
+        let site = landing::Site { guests: clusters, ..self.site(landing::never()) };
+        match landing::resume(&mut journal, &site).await? {
             None => Ok(Told::nothing(Next::OnEvent)),
             // What it waits for is gone, and may not be made again before the unit goes on.
             Some(outcome) if outcome.verdict == Verdict::Superseded => {
@@ -192,7 +203,9 @@ impl Turn<'_> {
         let name = guard::source_name(self);
         let read_set = ReadSet::from_value(&open.landing.read_set);
         let about = read_set.version(&artifact(&name)).unwrap_or_default();
-        let site = self.site(inputs::newer_revision(self, &name, about));
+        let visit = guests::recall(&open.landing, self.shared);
+        let superseded = inputs::newer_revision(self, &name, about);
+        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded) };
         let outcome = landing::resume(journal, &site).await?;
         Ok(outcome.filter(|outcome| outcome.verdict != Verdict::Superseded))
     }
@@ -206,7 +219,8 @@ impl Turn<'_> {
     }
 
     fn site(&self, superseded: landing::Superseded) -> landing::Site {
-        landing::Site { cluster: self.cluster(), unit: self.unit(), judge: self.judge.clone(), superseded }
+        let (unit, judge, guests) = (self.unit(), self.judge.clone(), landing::Guests::new());
+        landing::Site { cluster: self.cluster(), guests, unit, judge, superseded }
     }
 
     /// Whether nothing that was read has changed; then drift is looked for when the interval is over, and nothing else
@@ -269,7 +283,8 @@ impl Turn<'_> {
             return Some(Told::status(&self.status, Vec::new(), next));
         }
         let (attempt, moment) = (journal.attempt()?, self.moment());
-        let event = tell::held_before(&mut self.status, attempt, journal.landed().map(Arc::as_ref), moment);
+        let (landed, kept) = (journal.landed().map(Arc::as_ref), self.kept(&ReadSet::from_value(&attempt.read_set)));
+        let event = tell::held_before(&mut self.status, attempt, landed, kept.as_deref(), moment);
         Some(Told::status(&self.status, vec![event], next))
     }
 
@@ -331,8 +346,11 @@ impl Turn<'_> {
         if let Some(attempt) = journal.attempt().filter(|_| journal.knows(&prepared)) {
             return Ok(self.held_still(attempt, journal.landed().map(Arc::as_ref)));
         }
+        let mut prepared = prepared;
+        let visit = guests::invite(&mut prepared, &self.unit(), &self.cluster(), self.shared).await;
         let superseded = inputs::newer_revision(self, &source.name, &source.digest);
-        let outcome = landing::land(prepared, journal, &self.site(superseded)).await?;
+        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded) };
+        let outcome = landing::land(prepared, journal, &site).await?;
         self.shared.units.looked_at(&self.unit());
         triggers::landed(self.shared, &outcome, &compiled);
         Ok(self.after(&outcome))
@@ -383,7 +401,19 @@ impl Turn<'_> {
     fn facts<'b>(&self, revision: &'b str, read_set: &'b ReadSet) -> Facts<'b> {
         let digest = read_set.version(&Thing::Built).unwrap_or_default();
         let is_current = read_set.version(&Thing::Spec) == Some(spec_version(self.object).as_str());
-        Facts { moment: self.moment(), is_current, revision, digest, took: self.began.elapsed() }
+        Facts {
+            moment: self.moment(),
+            is_current,
+            revision,
+            digest,
+            took: self.began.elapsed(),
+            kept: self.kept(read_set),
+        }
+    }
+
+    /// The versions of secrets that stand where others were tried.
+    fn kept(&self, tried: &ReadSet) -> Option<String> {
+        resolve::versions_before(&self.good, tried)
     }
 
     fn failed_to_compile(&mut self, source: &Fetched, report: Report) -> Told {
@@ -413,7 +443,8 @@ impl Turn<'_> {
     /// What has landed in part is as it was, and so is what it holds.
     fn held_still(&mut self, attempt: &Attempt, landed: Option<&Landing>) -> Told {
         let moment = self.moment();
-        let event = tell::held_before(&mut self.status, attempt, landed, moment);
+        let kept = self.kept(&ReadSet::from_value(&attempt.read_set));
+        let event = tell::held_before(&mut self.status, attempt, landed, kept.as_deref(), moment);
         let is_news = !self.says_already(&event.reason, &event.message);
         let next = if attempt.transient { self.retry_interval().min(LONGEST_WAIT) } else { self.interval() };
         Told::status(&self.status, if is_news { vec![event] } else { Vec::new() }, Next::After(next))

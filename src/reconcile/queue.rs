@@ -142,6 +142,11 @@ impl Queue {
         self.changed.notify_one();
     }
 
+    /// Whether a key is worked on now.
+    pub fn is_running(&self, key: &Key) -> bool {
+        self.with(|state| state.running.contains_key(key))
+    }
+
     /// Since when the present work on a key was wanted: whoever asked for it last has asked no later.
     pub fn since(&self, key: &Key) -> Instant {
         self.with(|state| state.running.get(key).copied()).unwrap_or_else(Instant::now)

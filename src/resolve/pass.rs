@@ -22,7 +22,7 @@ use crate::api::secret::{
     TargetDeletion,
 };
 use crate::api::store::StoreReference;
-use crate::unit::Thing;
+use crate::unit::{ReadSet, Thing};
 
 type Once<T> = Arc<OnceCell<Result<T, Cause>>>;
 type OnceMap<K, T> = Mutex<HashMap<K, Once<T>>>;
@@ -459,6 +459,26 @@ fn finish(data: Data, from: &DataFrom, find: &Find, dialect: Dialect) -> Result<
     let data = keys::decode_all(&find.decoding_strategy, data)?;
     data.iter().try_for_each(|(key, value)| keys::check_bytes(&find.null_byte_policy, key, value))?;
     Ok(data)
+}
+
+/// For people: at which versions secrets were read before, of those that were read at others since.
+pub fn versions_before(before: &ReadSet, since: &ReadSet) -> Option<String> {
+    let version = |mark: &str| mark.split('@').next().unwrap_or_default().to_owned();
+    let changed = since.iter().filter_map(|(thing, now)| {
+        let Thing::Remote { request, .. } = thing else { return None };
+        let Ok(Request::Item(item)) = serde_json::from_str(request) else { return None };
+        let known = before.version(thing).filter(|known| *known != now)?;
+        Some((item.name, version(known)))
+    });
+    let changed: Vec<(String, String)> = changed.collect();
+    match changed.as_slice() {
+        [] => None,
+        [(_, version)] => Some(format!("kv version {version}")),
+        many => {
+            let each: Vec<String> = many.iter().map(|(name, version)| format!("{name} {version}")).collect();
+            Some(format!("kv versions {}", each.join(", ")))
+        }
+    }
 }
 
 fn thing(store: &StoreId, request: &Request) -> Thing {

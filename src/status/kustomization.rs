@@ -60,6 +60,8 @@ pub struct Facts<'a> {
     pub digest: &'a str,
     /// How long it took.
     pub took: Duration,
+    /// At which versions secrets landed last that it read at others, for people.
+    pub kept: Option<String>,
 }
 
 /// How far a reconciliation came, in kustomize-controller's words and order.
@@ -229,9 +231,15 @@ fn applied(status: &mut KustomizationStatus, facts: &Facts<'_>) {
     remember(status, reason::RECONCILIATION_SUCCEEDED, facts);
 }
 
+/// Where a unit stands that could not go on.
+fn good(status: &KustomizationStatus, kept: Option<&str>) -> String {
+    let revision = status.last_applied_revision.as_deref().unwrap_or("nothing");
+    kept.map_or_else(|| revision.to_owned(), |kept| format!("{revision}, {kept}"))
+}
+
 fn held(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) -> Event {
     let why = reason_of(&outcome.failures);
-    let good = status.last_applied_revision.as_deref().unwrap_or("nothing");
+    let good = good(status, facts.kept.as_deref());
     let summary = match outcome.verdict {
         Verdict::Undone => format!("held at {good}: revision {} was taken back", facts.revision),
         Verdict::Waiting => format!("revision {} is applied and not healthy yet", facts.revision),
@@ -250,6 +258,7 @@ pub fn held_before(
     status: &mut KustomizationStatus,
     attempt: &Attempt,
     landed: Option<&Landing>,
+    kept: Option<&str>,
     moment: Moment,
 ) -> Event {
     if let Some(landed) = landed.filter(|_| !attempt.held.is_empty()) {
@@ -258,7 +267,7 @@ pub fn held_before(
         add(status, entries.map(|entry| (entry.id, entry.version)).collect());
     }
     let why = reason_of_step(Some(attempt.step));
-    let good = status.last_applied_revision.as_deref().unwrap_or("nothing");
+    let good = good(status, kept);
     let summary = match attempt.held.as_slice() {
         [] => format!("held at {good}: revision {} was taken back", attempt.revision),
         names => landed_without(status, &attempt.revision, names),
@@ -387,7 +396,14 @@ mod tests {
 
     fn facts(revision: &str) -> Facts<'_> {
         let moment = Moment { generation: 2, now: Timestamp::UNIX_EPOCH };
-        Facts { moment, is_current: true, revision, digest: "sha256:abc", took: Duration::from_millis(61_500) }
+        Facts {
+            moment,
+            is_current: true,
+            revision,
+            digest: "sha256:abc",
+            took: Duration::from_millis(61_500),
+            kept: None,
+        }
     }
 
     fn outcome(verdict: Verdict, failures: Vec<Failure>) -> Outcome {

@@ -68,6 +68,17 @@ pub enum Prior {
     Adopted(Box<Object>),
 }
 
+impl Prior {
+    /// What stood there, as far as it was seen.
+    pub(crate) fn object(&self) -> Option<&Object> {
+        match self {
+            Self::Absent => None,
+            Self::Landed(desired) => Some(&desired.object),
+            Self::Adopted(object) => Some(object),
+        }
+    }
+}
+
 /// One object of the plan.
 #[derive(Clone, Debug)]
 pub struct Change {

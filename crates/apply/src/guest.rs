@@ -102,15 +102,12 @@ impl Prepared {
         refused
     }
 
-    /// Secrets whose bytes the landing may change while others read them.
-    pub fn rotated(&self) -> Vec<&Object> {
-        let continues = !self.landing.past.is_empty();
-        let changes = self.landing.changes().filter(|change| match change.action {
-            Action::Configure | Action::Replace => true,
-            Action::Unchanged => continues,
-            Action::Create | Action::Skip => false,
-        });
-        changes.map(|change| &change.desired.object).filter(|object| object.is_secret()).collect()
+    /// Secrets whose bytes the landing changes, each as it was and as it will be. One that it creates has no readers.
+    pub fn rotated(&self) -> Vec<(&Object, &Object)> {
+        let bytes = |object: &Object| ["data", "stringData"].map(|field| object.value().get(field).cloned());
+        let changes = self.landing.changes().filter(|change| change.action != Action::Skip);
+        let pairs = changes.filter_map(|change| Some((change.prior.object()?, &change.desired.object)));
+        pairs.filter(|(before, now)| now.is_secret() && bytes(before) != bytes(now)).collect()
     }
 }
 

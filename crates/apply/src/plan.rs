@@ -109,7 +109,7 @@ pub(crate) async fn attempt(
     if !planner.failures.is_empty() {
         return Err(Unplanned { failures: planner.failures, candidate: planner.candidate, parcels });
     }
-    let stamps = if behaviour.rollout { planner.stamp(base, seal) } else { Stamps::new() };
+    let stamps = planner.stamp(base, seal, behaviour.rollout);
     let stale = planner.stale(base, behaviour.prune);
     Ok(planner.finish(base, behaviour, stamps, stale, parcels))
 }
@@ -285,14 +285,18 @@ impl<'a> Planner<'a> {
         }
     }
 
-    fn stamp(&mut self, base: &Base, seal: Seal<'_>) -> Stamps {
+    /// Gives workloads their stamps. Where none is rolled out they keep those that they have, and new bytes are the baseline.
+    fn stamp(&mut self, base: &Base, seal: Seal<'_>, rolls_out: bool) -> Stamps {
         let known = |id: &ObjectId| base.landed.as_ref().and_then(|landed| landed.stamps.get(id));
         let secrets = Secrets::of(self.all().map(|d| &d.object).chain(&self.candidate.foreign), seal);
         let mut stamps = Stamps::new();
         for desired in self.all() {
             let id = desired.object.id();
             let live = self.live.get(&desired.reference());
-            if let Some(stamp) = secrets.stamp(&desired.object, known(&id), live) {
+            if let Some(mut stamp) = secrets.stamp(&desired.object, known(&id), live) {
+                if let Some(known) = known(&id).filter(|_| !rolls_out) {
+                    stamp.value.clone_from(&known.value);
+                }
                 stamps.insert(id, stamp);
             }
         }

@@ -43,13 +43,18 @@ impl<'a> Secrets<'a> {
     /// The stamp that `workload` should have, given what was known when it last landed and the annotation that it
     /// carries in the cluster. `None` for an object that reads no Secret of the candidate.
     pub fn stamp(&self, workload: &Object, before: Option<&Stamp>, live: Option<&Object>) -> Option<Stamp> {
-        let seals = self.seals(workload);
+        let mut seals = self.seals(workload);
+        let Some(before) = before else {
+            return (!seals.is_empty()).then(|| Stamp { seals, value: live.and_then(current) });
+        };
+        // One that is not known this time is not forgotten, as long as it is read.
+        let read = reads::secrets(workload);
+        for (name, seal) in before.seals.iter().filter(|(name, _)| read.contains_key(*name)) {
+            seals.entry(name.clone()).or_insert_with(|| seal.clone());
+        }
         if seals.is_empty() {
             return None;
         }
-        let Some(before) = before else {
-            return Some(Stamp { seals, value: live.and_then(current) });
-        };
         let changed = seals.iter().any(|(name, seal)| before.seals.get(name).is_some_and(|old| old != seal));
         let value = if changed { Some((self.seal)(joined(&seals).as_bytes())) } else { before.value.clone() };
         Some(Stamp { seals, value })
@@ -164,6 +169,15 @@ mod tests {
         let second = stamp(&secret("two"), Some(&first), None);
         assert!(second.value.is_some());
         assert_eq!(stamp(&secret("two"), Some(&second), None), second);
+    }
+
+    #[test]
+    fn a_secret_that_is_not_known_this_time_stays_the_baseline() {
+        let first = stamp(&secret("one"), None, None);
+        let seal = |bytes: &[u8]| format!("<{}>", String::from_utf8_lossy(bytes));
+        let blind = Secrets::of(std::iter::empty(), &seal).stamp(&workload(), Some(&first), None).unwrap();
+        assert_eq!(blind, first);
+        assert!(stamp(&secret("two"), Some(&blind), None).value.is_some());
     }
 
     #[test]

@@ -69,7 +69,13 @@ async fn land(cluster: &Arc<dyn Cluster>) {
     let unit = Unit::kustomization("flux-system", "app");
     let store = Arc::new(ClusterStore::new(cluster.clone(), "lockstep-system", keys.clone()));
     let mut journal = Journal::load(store, &unit.to_string(), 7).await.unwrap();
-    let site = landing::Site { cluster: cluster.clone(), unit, judge: None, superseded: landing::never() };
+    let site = landing::Site {
+        cluster: cluster.clone(),
+        unit,
+        judge: None,
+        guests: Default::default(),
+        superseded: landing::never(),
+    };
     landing::land(prepared, &mut journal, &site).await.unwrap();
 }
 

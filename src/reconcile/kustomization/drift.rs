@@ -6,7 +6,7 @@ use std::time::Duration;
 use apply::desired::Desired;
 use apply::{Failure, Journal, Landing, order};
 
-use super::Turn;
+use super::{Turn, inputs};
 use crate::landing::{self, Held};
 use crate::pipeline::{switch, terms};
 use crate::reconcile::drift::Suspects;
@@ -33,6 +33,10 @@ impl Turn<'_> {
         }
         let Suspects { objects, .. } = owned.suspects(&unit, self.interval());
         if objects.is_empty() {
+            return Ok(());
+        }
+        // It lands next, and puts everything back then: last-good has the stamps of last-good secrets.
+        if inputs::has_rotated(self.shared, landed).await? {
             return Ok(());
         }
         let mut suspects: Vec<Desired> =

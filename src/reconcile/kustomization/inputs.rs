@@ -1,6 +1,6 @@
 //! Whether there is anything to do: the versions of what was read, read again.
 
-use apply::{ClusterError, Journal, Reference};
+use apply::{ClusterError, Journal, Landing, Reference};
 
 use super::Turn;
 use crate::landing::Superseded;
@@ -70,6 +70,18 @@ fn is_built_from(source: &Fetched, known: &Known) -> bool {
             }
             _ => false,
         })
+}
+
+/// Whether a Secret that another unit makes has changed since the last landing has read it.
+pub(super) async fn has_rotated(shared: &Shared, landed: &Landing) -> Result<bool, ClusterError> {
+    let read_set = ReadSet::from_value(&landed.read_set);
+    let is_secret = |thing: &Thing| matches!(thing, Thing::Object { kind, .. } if kind == "Secret");
+    for (thing, version) in read_set.iter().filter(|(thing, _)| is_secret(thing)) {
+        if !is_at(thing, version, shared).await? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, ClusterError> {
