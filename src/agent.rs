@@ -13,9 +13,12 @@ use manifest::Object;
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 
+use crate::api::Kind as _;
+use crate::api::kustomization::Kustomization;
 use crate::pipeline::World;
 use crate::reconcile::drift::watches::follow_all;
 use crate::reconcile::{Key, Kind, Shared, triggers};
+use crate::unit::Unit;
 
 pub mod lease;
 pub mod server;
@@ -134,7 +137,13 @@ fn seen(shared: &Arc<Shared>, kind: Kind, object: Object) {
     let key = Key::of(kind, &object);
     let matters = match shared.index.get(&key) {
         Some(before) => triggers::asks_more(&before, &object),
-        None => true,
+        None => {
+            if kind == Kind::Kustomization {
+                let status = Kustomization::status(&object).unwrap_or_default();
+                shared.claims.listed(&Unit::of(&key.reference()), &status);
+            }
+            true
+        }
     };
     let told_ready = matters || shared.index.get(&key).is_some_and(|before| triggers::says_more(&before, &object));
     shared.index.put(key.clone(), object);

@@ -9,8 +9,8 @@ use std::time::Duration;
 use apply::desired::{Behaviour, Candidate, Desired, Release};
 use apply::drift::{self, Drifted};
 use apply::{
-    Action, Clock, Cluster, Context, Failure, Health, Journal, Landing, Outcome, Prepared, Progress, Reading,
-    Reference, StoreError, Waited,
+    Action, Claims, Clock, Cluster, Context, Failure, Health, Journal, Landing, Others, Outcome, Prepared, Progress,
+    Reading, Reference, StoreError, Waited,
 };
 use futures::future::{BoxFuture, FutureExt as _};
 use jiff::Timestamp;
@@ -42,6 +42,8 @@ pub struct Site {
     pub judge: Option<health::Judge>,
     /// Whether something newer has come.
     pub superseded: Superseded,
+    /// What other units hold.
+    pub others: Arc<dyn Others>,
 }
 
 /// Nothing newer ever comes.
@@ -85,8 +87,8 @@ pub enum Held {
 }
 
 /// Looks at one object that has landed; where it differs, puts it back if it `is_corrected`.
-pub async fn hold(desired: Desired, behaviour: &Behaviour, is_corrected: bool, site: &Site) -> Held {
-    let drifted = match drift::look(desired, &behaviour.cleanup, &site.cluster).await {
+pub async fn hold(desired: Desired, behaviour: &Behaviour, others: Claims, is_corrected: bool, site: &Site) -> Held {
+    let drifted = match drift::look(desired, behaviour, others, &site.cluster).await {
         Ok(Some(drifted)) if is_corrected => drifted,
         Ok(Some(drifted)) => return Held::Drifted(Box::new(drifted)),
         Ok(None) => return Held::AsLanded,
@@ -130,7 +132,8 @@ impl<'a> Parts<'a> {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { cluster: self.cluster.clone(), clock: self, health: self, progress: &*self.tell }
+        let others = &*self.site.others;
+        Context { cluster: self.cluster.clone(), clock: self, health: self, others, progress: &*self.tell }
     }
 
     /// Whether an object was written by this landing, and is of a kind whose status nobody writes: being accepted is all

@@ -22,6 +22,7 @@ use crate::status::{self, Event, Next};
 use crate::telemetry::Metrics;
 
 mod alone;
+pub mod claims;
 pub mod drift;
 pub mod external_secret;
 mod git_repository;
@@ -37,6 +38,7 @@ pub mod triggers;
 pub mod units;
 mod unserved;
 
+use claims::Claims;
 use drift::Owned;
 use external_secret::Externals;
 use guests::Guests;
@@ -191,6 +193,12 @@ impl Index {
             .collect()
     }
 
+    /// Whether an object of a kind `is_meant`.
+    pub fn any(&self, kind: Kind, is_meant: impl Fn(&Object) -> bool) -> bool {
+        let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
+        objects.iter().any(|(key, object)| key.kind == kind && is_meant(object))
+    }
+
     /// Puts an object; returns the one that stood there.
     pub fn put(&self, key: Key, object: Object) -> Option<Object> {
         self.objects.write().unwrap_or_else(PoisonError::into_inner).insert(key, object)
@@ -278,6 +286,8 @@ pub struct Shared {
     pub units: Units,
     /// What units need of each other.
     pub needs: Needs,
+    /// Which units hold which objects.
+    pub claims: Claims,
     /// What of ours is live.
     pub owned: Arc<Owned>,
     /// Units that rest while another lands with workloads of theirs.
@@ -306,6 +316,7 @@ impl Shared {
             recorder,
             units: Units::default(),
             needs: Needs::default(),
+            claims: Claims::default(),
             owned,
             guests: Guests::default(),
             externals: Externals::default(),

@@ -13,7 +13,7 @@ use serde_json::Value;
 use super::{FLUX_SWITCH, MANAGER, owner_labels, switch};
 use crate::api::kustomization::{KustomizationSpec, KustomizationStatus};
 use crate::cluster::journal::Keys;
-use crate::unit::{ReadSet, Thing};
+use crate::unit::{ReadSet, Thing, digest};
 
 /// Compares a candidate with the cluster and tries it there. Changes nothing.
 ///
@@ -54,8 +54,9 @@ pub fn behaviour(object: &Object, spec: &KustomizationSpec) -> Behaviour {
         health,
         timeout: timeout(spec),
         owner_labels: owner_labels(object.namespace(), object.name()),
+        sharer: sharer(object),
         rollout: switch(object, "rollout") != Some("disabled"),
-        cleanup: cleanup(),
+        cleanup: cleanup(object),
     }
 }
 
@@ -69,9 +70,19 @@ fn scope(object: &Object, spec: &KustomizationSpec) -> LandingScope {
     }
 }
 
+/// Longest name of a field manager that the API server takes.
+const LONGEST_MANAGER: usize = 128;
+
+/// The field manager for what a unit applies to objects that another one owns.
+fn sharer(object: &Object) -> String {
+    let unit = format!("{}/{}", object.namespace(), object.name());
+    let name = format!("{MANAGER} ({unit})");
+    if name.len() <= LONGEST_MANAGER { name } else { format!("{MANAGER} ({})", digest(unit.as_bytes())) }
+}
+
 /// What kubectl and early Fluxes leave on objects (kustomize-controller v1.9 `apply`). Our own writes besides applies are
 /// what undoing restored.
-fn cleanup() -> Cleanup {
+fn cleanup(object: &Object) -> Cleanup {
     let manager = |prefix: &str, applies: bool| Manager { prefix: prefix.into(), applies };
     let texts = |all: &[&str]| all.iter().map(|text| (*text).to_owned()).collect();
     Cleanup {
@@ -80,6 +91,8 @@ fn cleanup() -> Cleanup {
             manager("kubectl", false),
             manager("before-first-apply", false),
             manager(MANAGER, false),
+            // What the unit has shared before it came to own it.
+            manager(&sharer(object), true),
         ],
         annotations: texts(&[
             "kubectl.kubernetes.io/last-applied-configuration",
@@ -114,7 +127,7 @@ pub fn base(journal: Option<&Journal>, status: &KustomizationStatus) -> Base {
         landed: journal.and_then(Journal::landed).map(|landed| landed.as_ref().clone()),
         superseded: journal.and_then(Journal::open).map(|open| open.landing.as_ref().clone()),
         inventory: entries.filter_map(|entry| inventory_reference(&entry.id, &entry.version)).collect(),
-        failed: Vec::new(),
+        ..Base::default()
     }
 }
 

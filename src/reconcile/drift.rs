@@ -49,7 +49,8 @@ const LABELS: [(&str, &str); 2] = [
 /// Whose writes matter: our own, since whoever takes a field changes them, and those that an apply undoes.
 fn counts(writer: &Writer) -> bool {
     let manager = writer.manager.as_str();
-    let is_ours = manager == MANAGER || manager.starts_with("externalsecrets.external-secrets.io/");
+    let is_applied = manager.strip_prefix(MANAGER).is_some_and(|rest| rest.is_empty() || rest.starts_with(" ("));
+    let is_ours = is_applied || manager.starts_with("externalsecrets.external-secrets.io/");
     let is_undone = manager.starts_with("kubectl") || manager.starts_with("before-first-apply");
     is_ours || is_undone && manager != "kubectl-rollout"
 }
@@ -107,6 +108,10 @@ struct Told {
 /// One object of a unit's last landing.
 struct Entry {
     unit: Unit,
+    /// Units that share it with that one.
+    sharers: BTreeSet<Unit>,
+    /// Those of them that are to look.
+    called: BTreeSet<Unit>,
     follow: Follow,
     /// Mark of the last state that is known to be good.
     good: Option<u64>,
@@ -129,6 +134,15 @@ impl Entry {
         self.seen.is_some() && self.seen != self.good
     }
 
+    fn units(&self) -> impl Iterator<Item = &Unit> {
+        std::iter::once(&self.unit).chain(&self.sharers)
+    }
+
+    /// Whether a unit has a part in it that may have changed.
+    fn concerns(&self, unit: &Unit) -> bool {
+        if self.unit == *unit { self.is_suspect() } else { self.called.contains(unit) }
+    }
+
     /// When it may be looked at.
     fn due(&self, interval: Duration) -> Option<Instant> {
         let is_ended_job = self.seen == Some(GONE) && self.follow.gvk.kind == "Job";
@@ -146,6 +160,7 @@ impl Entry {
             self.since = None;
         } else if is_news {
             self.since = Some(Instant::now());
+            self.called.clone_from(&self.sharers);
         }
         is_news && self.is_suspect()
     }
@@ -231,7 +246,7 @@ impl Owned {
             if is_followed {
                 let id = desired.object.id();
                 let follow = Follow::of(&desired.object, &state.narrow, self.only);
-                state.put(id.clone(), unit, follow, mark);
+                state.put(id.clone(), unit, follow, (mark, desired.shared));
                 ids.push(id);
             }
         }
@@ -267,7 +282,7 @@ impl Owned {
         let (state, now) = (self.lock(), Instant::now());
         let mut suspects = Suspects::default();
         for id in state.units.get(unit).into_iter().flatten() {
-            let Some(entry) = state.objects.get(id).filter(|entry| entry.unit == *unit && entry.is_suspect()) else {
+            let Some(entry) = state.objects.get(id).filter(|entry| entry.concerns(unit)) else {
                 continue;
             };
             match entry.due(interval).filter(|due| *due > now) {
@@ -279,21 +294,25 @@ impl Owned {
     }
 
     /// An object was looked at and is as it should be, or is left as it is; `reported` says what differs.
-    pub fn rests(&self, id: &ObjectId, reported: Option<String>) {
+    pub fn rests(&self, id: &ObjectId, unit: &Unit, reported: Option<String>) {
         if let Some(entry) = self.lock().objects.get_mut(id) {
-            (entry.good, entry.since, entry.reported) = (entry.seen, None, reported);
+            if !entry.called.remove(unit) {
+                (entry.good, entry.since) = (entry.seen, None);
+            }
+            entry.reported = reported;
         }
     }
 
     /// An object was put back, or could not be: how often in a row, and how long it is left alone from now on.
-    pub fn tried(&self, id: &ObjectId, has_failed: bool) -> (u32, Duration) {
+    pub fn tried(&self, id: &ObjectId, unit: &Unit, has_failed: bool) -> (u32, Duration) {
         let (mut state, now) = (self.lock(), Instant::now());
         let Some(entry) = state.objects.get_mut(id) else { return (0, Duration::ZERO) };
         if entry.last.is_none_or(|last| now - last > FORGIVEN) {
             entry.times = 0;
         }
         entry.times += 1;
-        if has_failed {
+        let is_shared = if has_failed { entry.called.contains(unit) } else { entry.called.remove(unit) };
+        if has_failed && !is_shared {
             entry.good = None;
             entry.since.get_or_insert(now);
         }
@@ -313,25 +332,24 @@ impl Owned {
         ids.filter_map(|id| Some((id.clone(), state.objects.get(id)?.reported.clone()?))).collect()
     }
 
-    /// A watch has told of one object; the unit that is to look.
-    fn saw(&self, follow: &Follow, imprint: &Imprint, is_gone: bool) -> Option<Unit> {
+    /// A watch has told of one object; the units that are to look.
+    fn saw(&self, follow: &Follow, imprint: &Imprint, is_gone: bool) -> Vec<Unit> {
         // It is about to go: then it is told of once more.
         if imprint.is_terminating && !is_gone {
-            return None;
+            return Vec::new();
         }
         let mark = if is_gone { GONE } else { imprint.mark(counts) };
         let (mut state, id) = (self.lock(), follow.id(imprint));
         let Some(entry) = state.objects.get_mut(&id) else {
             state.nobodys(id, follow, mark, imprint.version);
-            return None;
+            return Vec::new();
         };
-        entry.saw(mark, imprint.version).then(|| entry.unit.clone())
+        if entry.saw(mark, imprint.version) { entry.units().cloned().collect() } else { Vec::new() }
     }
 
     /// A watch has told of all objects; the units that are to look.
     fn saw_all(&self, follow: &Follow, imprints: &[Imprint]) -> BTreeSet<Unit> {
-        let mut units: BTreeSet<Unit> =
-            imprints.iter().filter_map(|imprint| self.saw(follow, imprint, false)).collect();
+        let mut units: BTreeSet<Unit> = imprints.iter().flat_map(|imprint| self.saw(follow, imprint, false)).collect();
         let present: BTreeSet<ObjectId> = imprints.iter().map(|imprint| follow.id(imprint)).collect();
         let mut state = self.lock();
         state.unclaimed.retain(|id, told| told.follow != *follow || present.contains(id));
@@ -340,7 +358,7 @@ impl Owned {
         }
         for (id, entry) in &mut state.objects {
             if entry.follow == *follow && !present.contains(id) && entry.saw(GONE, 0) {
-                units.insert(entry.unit.clone());
+                units.extend(entry.units().cloned());
             }
         }
         units
@@ -390,10 +408,16 @@ impl Owned {
 }
 
 impl State {
-    fn put(&mut self, id: ObjectId, unit: &Unit, follow: Follow, landed: Option<u64>) {
+    fn put(&mut self, id: ObjectId, unit: &Unit, follow: Follow, (landed, is_shared): (Option<u64>, bool)) {
         let fresh = self.fresh.remove(&id);
         if let Some(entry) = self.objects.get_mut(&id) {
-            entry.unit = unit.clone();
+            if is_shared && entry.unit != *unit {
+                entry.sharers.insert(unit.clone());
+                return;
+            }
+            let before = std::mem::replace(&mut entry.unit, unit.clone());
+            entry.sharers.insert(before);
+            entry.sharers.remove(unit);
             return self.follow(&id, follow);
         }
         self.count(&follow);
@@ -401,6 +425,8 @@ impl State {
         let seen = self.told_before(&id, &follow, version);
         let entry = Entry {
             unit: unit.clone(),
+            sharers: BTreeSet::new(),
+            called: BTreeSet::new(),
             follow,
             good,
             seen: seen.map(|(mark, _)| mark),
@@ -445,9 +471,13 @@ impl State {
 
     /// Another unit may have claimed it meanwhile.
     fn abandon(&mut self, id: &ObjectId, unit: &Unit) {
-        if self.objects.get(id).is_some_and(|entry| entry.unit == *unit)
-            && let Some(entry) = self.objects.remove(id)
-        {
+        let Some(entry) = self.objects.get_mut(id) else { return };
+        if entry.sharers.remove(unit) || entry.unit != *unit {
+            return;
+        }
+        if let Some(next) = entry.sharers.pop_first() {
+            entry.unit = next;
+        } else if let Some(entry) = self.objects.remove(id) {
             if let Some(mark) = entry.seen {
                 self.nobodys(id.clone(), &entry.follow, mark, entry.version);
             }

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use apply::journal::Attempt;
 use apply::report::Step;
-use apply::{Base, Candidate, Cluster, ClusterError, Journal, Landing, Outcome, Prepared, Verdict};
+use apply::{Base, Candidate, Cluster, ClusterError, Journal, Landing, Outcome, Prepared, Reference, Verdict};
 use jiff::Timestamp;
-use manifest::Object;
+use manifest::{Object, ObjectId};
 use tokio::time::Instant;
 
+use super::claims::{self, Neighbours};
 use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, guests, triggers};
 use crate::api::Kind as _;
 use crate::api::condition::{READY, Truth, reason};
@@ -113,13 +114,22 @@ impl Turn<'_> {
         };
         // What has landed does not wait for others: a dependency that is at work again makes nobody unready.
         if let Some(told) = self.at_rest(&journal, &source).await? {
+            self.is_known_with(&source);
             return Ok(told);
         }
         if let Err(refusal) = guard::dependencies(&self, &source).await {
             return Ok(self.refuse(refusal));
         }
         let (shared, key, object, begun) = (self.shared, self.key, self.object, self.begun(&source));
-        noticed(self.compile_and_land(&source, &mut journal), shared.tell(key, object, begun)).await
+        let told = noticed(self.compile_and_land(&source, &mut journal), shared.tell(key, object, begun)).await;
+        self.is_known_with(&source);
+        told
+    }
+
+    /// What the unit wants of this artifact is known: others that have waited for it look.
+    fn is_known_with(&self, source: &Fetched) {
+        self.shared.claims.looked_at(&self.unit(), &source.digest);
+        claims::wake_who_are_sure(self.shared);
     }
 
     async fn compile_and_land(&mut self, source: &Fetched, journal: &mut Journal) -> Result<Told, Error> {
@@ -219,8 +229,14 @@ impl Turn<'_> {
     }
 
     fn site(&self, superseded: landing::Superseded) -> landing::Site {
-        let (unit, judge, guests) = (self.unit(), self.judge.clone(), landing::Guests::new());
-        landing::Site { cluster: self.cluster(), guests, unit, judge, superseded }
+        let neighbours = Neighbours {
+            shared: self.shared.clone(),
+            unit: self.unit(),
+            source: guard::source_name(self),
+            is_impatient: self.object.is_terminating() && self.is_overdue(),
+        };
+        let (cluster, guests, judge) = (self.cluster(), landing::Guests::new(), self.judge.clone());
+        landing::Site { cluster, guests, unit: self.unit(), judge, superseded, others: Arc::new(neighbours) }
     }
 
     /// Whether nothing that was read has changed; then drift is looked for when the interval is over, and nothing else
@@ -240,7 +256,11 @@ impl Turn<'_> {
             return Ok(Some(Told::nothing(Next::After(refusal.next))));
         }
         let is_followed = self.shared.owned.is_followed(&self.unit()) && !self.lists_more(journal);
-        if self.is_held_by(&[reason::PRUNE_FAILED]) || self.until_due().is_zero() && !is_followed && !self.only_warns()
+        let kept = self.shared.claims.kept(&self.unit());
+        let is_sure = !kept.is_empty() && claims::is_sure(self.shared, self.key, &self.unit(), &kept);
+        if self.is_held_by(&[reason::PRUNE_FAILED])
+            || is_sure
+            || self.until_due().is_zero() && !is_followed && !self.only_warns()
         {
             return self.correct_drift(journal, source).await.map(Some);
         }
@@ -304,8 +324,8 @@ impl Turn<'_> {
     async fn correct_drift(&mut self, journal: &Journal, source: &Fetched) -> Result<Told, Error> {
         self.shared.units.looked_at(&self.unit());
         let Some(landed) = journal.landed().cloned() else { return Ok(self.quietly(journal, source)) };
-        let base = self.base(journal);
         let candidate = Candidate { revision: source.revision.clone(), ..landing::again(&landed) };
+        let base = self.base(journal, &candidate);
         let prepared = match self.prepare(candidate, &base).await {
             Ok(prepared) => prepared,
             Err(failures) => {
@@ -313,7 +333,8 @@ impl Turn<'_> {
                 return Ok(self.not_accepted(source, &read_set, &failures));
             }
         };
-        if prepared.landing().is_empty() {
+        // What was kept and is another unit's by now leaves the inventory.
+        if prepared.landing().is_empty() && self.shared.claims.kept(&self.unit()).is_empty() {
             return Ok(self.quietly(journal, source));
         }
         let mut journal = self.journal().await?;
@@ -331,7 +352,7 @@ impl Turn<'_> {
             tracing::info!(kind = "Kustomization", namespace = self.key.namespace, name = self.key.name, "{warning}");
         }
         let failed = terms::failed_before(journal, &compiled.candidate);
-        let base = Base { failed, ..self.base(journal) };
+        let base = Base { failed, ..self.base(journal, &compiled.candidate) };
         let prepared = self.prepare(compiled.candidate.clone(), &base).await;
         let prepared = match prepared.and_then(|prepared| prune_guard::check(self, prepared)) {
             Ok(prepared) => prepared,
@@ -361,8 +382,21 @@ impl Turn<'_> {
         terms::propose(candidate, behaviour, base, &self.cluster(), &self.shared.world.keys).await
     }
 
-    fn base(&self, journal: &Journal) -> Base {
-        terms::base(Some(journal), &self.status)
+    fn base(&self, journal: &Journal, candidate: &Candidate) -> Base {
+        let base = terms::base(Some(journal), &self.status);
+        let landings = [&base.landed, &base.superseded].into_iter().flatten();
+        let before = landings.flat_map(Landing::changes).map(|change| change.desired.object.id());
+        let wanted = candidate.objects.iter().map(|desired| desired.object.id());
+        let listed = base.inventory.iter().map(Reference::id);
+        let ids: BTreeSet<ObjectId> = before.chain(wanted).chain(listed).collect();
+        let others = self.shared.claims.others(&self.unit(), &ids);
+        Base { others, ..base }
+    }
+
+    /// Notes what the unit holds now; those look who hold something of it, too.
+    fn claim(&self, landing: &Landing, marks: &[u64]) {
+        self.shared.owned.claim(&self.unit(), landing, marks);
+        waits::wake(self.shared, self.shared.claims.landed(&self.unit(), landing));
     }
 
     /// What is told of work that has begun.
@@ -381,7 +415,8 @@ impl Turn<'_> {
         }
         let events = tell::landed(&mut self.status, outcome, has_health, &facts);
         if matches!(outcome.verdict, Verdict::Landed | Verdict::Partly) {
-            self.shared.owned.claim(&self.unit(), &outcome.landing, &[]);
+            self.claim(&outcome.landing, &[]);
+            self.shared.claims.keeps(&self.unit(), &outcome.kept);
             let is_whole = outcome.verdict == Verdict::Landed;
             waits::landed(self.shared, &self.unit(), is_whole);
         }

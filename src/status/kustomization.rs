@@ -159,12 +159,12 @@ fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, 
     } else {
         status.conditions.remove(HEALTHY);
     }
+    // The landing stands; what could not be pruned, or not yet, is tried again, so it stays in the inventory.
+    keep_in_inventory(status, outcome);
     if outcome.failures.is_empty() {
         applied(status, facts);
         return events;
     }
-    // The landing stands; what could not be pruned is tried again, so it stays in the inventory.
-    keep_in_inventory(status, outcome);
     let why = reason_of(&outcome.failures);
     let message = list("landed, but not all of it", &texts(&outcome.failures));
     facts.moment.stopped(&mut status.conditions, why, &message);
@@ -322,7 +322,8 @@ fn keep_in_inventory(status: &mut KustomizationStatus, outcome: &Outcome) {
     let stale: BTreeMap<_, _> =
         outcome.landing.stale.iter().map(|s| (s.reference.id(), s.reference.gvk.version.clone())).collect();
     let kept = failed.filter_map(|id| Some((id.inventory(), stale.get(id)?.clone())));
-    add(status, kept.collect());
+    let unsure = outcome.kept.iter().map(|at| (at.id().inventory(), at.gvk.version.clone()));
+    add(status, kept.chain(unsure).collect());
 }
 
 /// What undo leaves in place stays known, so that it is pruned once nobody declares it.
@@ -408,7 +409,15 @@ mod tests {
 
     fn outcome(verdict: Verdict, failures: Vec<Failure>) -> Outcome {
         let landing = Arc::new(Landing::default());
-        Outcome { verdict, landing, failures, left_in_place: Vec::new(), pruned: Vec::new(), took: Duration::ZERO }
+        Outcome {
+            verdict,
+            landing,
+            failures,
+            left_in_place: Vec::new(),
+            pruned: Vec::new(),
+            kept: Vec::new(),
+            took: Duration::ZERO,
+        }
     }
 
     #[test]

@@ -229,8 +229,10 @@ impl Fleet {
 
     /// Waits until every object of the unit's kinds has been told of, and nothing is asked any more.
     pub async fn calm(&self) {
-        let mut quiet = 0;
+        let (mut quiet, began) = (0, std::time::Instant::now());
         while quiet < 5 {
+            let log = || self.log.lock().expect("a log").iter().rev().take(20).cloned().collect::<Vec<_>>();
+            assert!(began.elapsed() < PATIENCE, "it never becomes calm: {:?}", log());
             tokio::time::sleep(Duration::from_millis(60)).await;
             let count = self.log.lock().expect("a log").len();
             tokio::time::sleep(Duration::from_millis(60)).await;

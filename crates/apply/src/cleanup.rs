@@ -43,7 +43,7 @@ pub struct Manager {
 impl Cleanup {
     /// The merge patch for `live` as it was read, or `None` where nothing is to be undone.
     pub(crate) fn patch(&self, live: &Object, desired: &Desired) -> Option<Value> {
-        let is_ours = desired.declarer == Declarer::Unit && desired.policy == Policy::Override;
+        let is_ours = desired.declarer == Declarer::Unit && desired.policy == Policy::Override && !desired.shared;
         if !is_ours || self.except.iter().any(|(key, value)| says(live, key, value)) {
             return None;
         }

@@ -100,6 +100,8 @@ struct StoredBehaviour {
     health_all: bool,
     timeout_ms: u64,
     owner_labels: Vec<(String, String)>,
+    #[serde(default)]
+    sharer: String,
     rollout: bool,
     #[serde(default)]
     cleanup: Cleanup,
@@ -132,6 +134,8 @@ struct StoredDesired {
     force: bool,
     keep: bool,
     awaited: bool,
+    #[serde(default)]
+    shared: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -339,6 +343,7 @@ impl From<&Behaviour> for StoredBehaviour {
             health_all: behaviour.health == HealthScope::All,
             timeout_ms: millis(behaviour.timeout),
             owner_labels: behaviour.owner_labels.clone(),
+            sharer: behaviour.sharer.clone(),
             rollout: behaviour.rollout,
             cleanup: behaviour.cleanup.clone(),
         }
@@ -367,6 +372,7 @@ impl TryFrom<StoredBehaviour> for Behaviour {
             health,
             timeout: Duration::from_millis(stored.timeout_ms),
             owner_labels: stored.owner_labels,
+            sharer: stored.sharer,
             rollout: stored.rollout,
             cleanup: stored.cleanup,
         })
@@ -445,6 +451,7 @@ impl From<&Desired> for StoredDesired {
             force: desired.force,
             keep: desired.keep,
             awaited: desired.awaited,
+            shared: desired.shared,
         }
     }
 }
@@ -462,6 +469,7 @@ impl TryFrom<StoredDesired> for Desired {
             force: stored.force,
             keep: stored.keep,
             awaited: stored.awaited,
+            shared: stored.shared,
         })
     }
 }

@@ -11,6 +11,7 @@ use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::desired::Reading;
 use crate::journal::Phase;
 use crate::plan::Action;
+use crate::share::Others;
 
 /// Time, given by the caller so that a test can have its own.
 pub trait Clock: Send + Sync {
@@ -78,6 +79,8 @@ pub struct Context<'a> {
     pub clock: &'a dyn Clock,
     /// Health.
     pub health: &'a dyn Health,
+    /// What other units hold.
+    pub others: &'a dyn Others,
     /// Told of every step that was done.
     pub progress: &'a (dyn Fn(Progress) + Send + Sync),
 }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::cleanup::Cleanup;
 use crate::cluster::Reference;
 use crate::report::Failure;
+use crate::share::OwnerLabels;
 
 /// Who declares an object within a unit. Decides which inventory lists it and when it may be pruned.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -57,6 +58,8 @@ pub struct Desired {
     /// Whether its own status counts for the health of the landing. Not for what is told from the landing's outcome,
     /// such as an ExternalSecret's: the landing would wait for itself, and for a store that does not answer.
     pub awaited: bool,
+    /// Whether another unit owns it: only what is declared beyond that unit is applied, and it is never deleted.
+    pub shared: bool,
 }
 
 impl Desired {
@@ -71,6 +74,7 @@ impl Desired {
             force: false,
             keep: false,
             awaited: true,
+            shared: false,
         }
     }
 
@@ -174,7 +178,9 @@ pub struct Behaviour {
     /// How long they may take, and how long one landing tries to write.
     pub timeout: Duration,
     /// Labels that a live object must carry to be pruned, so that nothing of others is touched.
-    pub owner_labels: Vec<(String, String)>,
+    pub owner_labels: OwnerLabels,
+    /// Field manager for what is applied to objects that another unit owns.
+    pub sharer: String,
     /// Whether pod templates are stamped when secrets change.
     pub rollout: bool,
     /// What other tools left, and is undone.
@@ -189,7 +195,8 @@ impl Default for Behaviour {
             on_failure: OnFailure::Revert,
             health: HealthScope::None,
             timeout: Duration::from_secs(300),
-            owner_labels: Vec::new(),
+            owner_labels: OwnerLabels::new(),
+            sharer: String::new(),
             rollout: true,
             cleanup: Cleanup::default(),
         }

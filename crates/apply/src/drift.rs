@@ -9,7 +9,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::cleanup::Cleanup;
 use crate::cluster::Cluster;
 use crate::commit;
 use crate::context::Context;
@@ -18,6 +17,7 @@ use crate::diff::Diff;
 use crate::plan::{Action, Base};
 use crate::prepare::{self, Prepared};
 use crate::report::Failure;
+use crate::share::Claims;
 
 /// An object that is not as it landed, or is gone; tried on the server, not yet written.
 pub struct Drifted {
@@ -43,13 +43,15 @@ impl Drifted {
 /// Why the server refuses what landed once, or gave no answer.
 pub async fn look(
     desired: Desired,
-    cleanup: &Cleanup,
+    behaviour: &Behaviour,
+    others: Claims,
     cluster: &Arc<dyn Cluster>,
 ) -> Result<Option<Drifted>, Vec<Failure>> {
     // It is known to be there: it is read, not presumed absent.
-    let base = Base { inventory: vec![desired.reference()], ..Base::default() };
+    let base = Base { inventory: vec![desired.reference()], others, ..Base::default() };
     let candidate = Candidate { objects: vec![desired], ..Candidate::default() };
-    let behaviour = Behaviour { rollout: false, cleanup: cleanup.clone(), ..Behaviour::default() };
+    let Behaviour { cleanup, owner_labels, sharer, .. } = behaviour.clone();
+    let behaviour = Behaviour { rollout: false, cleanup, owner_labels, sharer, ..Behaviour::default() };
     let nothing = |_: &[u8]| String::new();
     let prepared = prepare::propose(candidate, behaviour, &base, cluster, &nothing).await?;
     Ok((!prepared.landing().is_empty()).then_some(Drifted { prepared }))

@@ -24,7 +24,7 @@ use crate::guest;
 use crate::journal::{Attempt, Journal, Open, Phase, StoreError};
 use crate::plan::{self, Action, Change, Landing, Step};
 use crate::prepare::Prepared;
-use crate::prune;
+use crate::prune::{self, Pruned};
 use crate::reads;
 use crate::report::{Failure, Step as At};
 use crate::rollback;
@@ -59,6 +59,8 @@ pub struct Outcome {
     pub left_in_place: Vec<Reference>,
     /// Objects that were deleted because nobody declares them any more.
     pub pruned: Vec<ObjectId>,
+    /// Objects that nobody declares any more as far as it is known yet: they stay until it is certain.
+    pub kept: Vec<Reference>,
     /// How long it took, since it was begun or resumed.
     pub took: Duration,
 }
@@ -104,7 +106,7 @@ pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<O
                 return work.run().await.map(Some);
             }
             // A landing that is planned anew makes it again.
-            Ok(Some(work.end(Verdict::Superseded, Vec::new())))
+            Ok(Some(work.end(Verdict::Superseded, Pruned::default())))
         }
         _ => Ok(None),
     }
@@ -138,7 +140,7 @@ impl<'a, 'c> Work<'a, 'c> {
 
     async fn run(mut self) -> Result<Outcome, StoreError> {
         self.ctx.tell(Progress::Phase(self.open.phase));
-        let mut pruned = Vec::new();
+        let mut pruned = Pruned::default();
         let verdict = match self.steps().await? {
             Some(verdict) => verdict,
             None => {
@@ -158,10 +160,11 @@ impl<'a, 'c> Work<'a, 'c> {
         Ok(self.end(verdict, pruned))
     }
 
-    fn end(self, verdict: Verdict, pruned: Vec<ObjectId>) -> Outcome {
+    fn end(self, verdict: Verdict, pruned: Pruned) -> Outcome {
         let took = self.ctx.clock.now().saturating_sub(self.began);
         let Self { landing, failures, left_in_place, .. } = self;
-        Outcome { verdict, landing, failures, left_in_place, pruned, took }
+        let Pruned { gone: pruned, kept, .. } = pruned;
+        Outcome { verdict, landing, failures, left_in_place, pruned, kept, took }
     }
 
     async fn steps(&mut self) -> Result<End, StoreError> {
@@ -262,19 +265,18 @@ impl<'a, 'c> Work<'a, 'c> {
     }
 
     /// Prunes and concludes: from here on nothing is undone. What could not be taken back keeps the journal open.
-    async fn finish(&mut self) -> Result<Vec<ObjectId>, StoreError> {
+    async fn finish(&mut self) -> Result<Pruned, StoreError> {
         if self.is_stuck {
-            return Ok(Vec::new());
+            return Ok(Pruned::default());
         }
         let rest = Arc::unwrap_or_clone(self.landing.clone()).holding(&self.open.undone);
-        let mut pruned = Vec::new();
+        let mut pruned = Pruned::default();
         self.failures.extend(rollback::give_back(&rest, self.ctx).await);
         if !rest.stale.is_empty() {
             self.journal.advance(Phase::Prune).await?;
             self.ctx.tell(Progress::Phase(Phase::Prune));
-            let (gone, failed) = prune::prune(&rest, self.ctx).await;
-            pruned = gone;
-            self.failures.extend(failed);
+            pruned = prune::prune(&rest, self.ctx).await;
+            self.failures.append(&mut pruned.failures);
         }
         self.journal.conclude(&self.failures).await?;
         self.landing = Arc::new(rest);

@@ -39,6 +39,7 @@ mod prune;
 pub mod reads;
 pub mod report;
 mod rollback;
+pub mod share;
 pub mod stamp;
 
 pub use cleanup::Cleanup;
@@ -53,3 +54,4 @@ pub use parcels::{Parcel, Parcels};
 pub use plan::{Action, Base, Landing, Plan, Proof, plan};
 pub use prepare::{Prepared, prepare, propose};
 pub use report::Failure;
+pub use share::{Alone, Claims, Others, Ruling};

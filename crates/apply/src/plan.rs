@@ -14,6 +14,7 @@ use crate::journal::Failed;
 use crate::order;
 use crate::parcels::Parcels;
 use crate::report::{Failure, Step as At};
+use crate::share::{self, Claims};
 use crate::stamp::{self, Seal, Secrets, Stamps};
 
 pub use crate::change::{Action, Change, Landing, Prior, Proof, Stale, Step};
@@ -32,6 +33,8 @@ pub struct Base {
     pub inventory: Vec<Reference>,
     /// Parcels that failed when they were written, for good: not to be tried again as they were.
     pub failed: Vec<Failed>,
+    /// What other units hold.
+    pub others: Claims,
 }
 
 /// A landing that was compared with the cluster, and not yet tried.
@@ -105,6 +108,7 @@ pub(crate) async fn attempt(
         planner.presume(base);
     }
     planner.read_live().await;
+    planner.share(&base.others, &behaviour);
     planner.fill_owners().await;
     if !planner.failures.is_empty() {
         return Err(Unplanned { failures: planner.failures, candidate: planner.candidate, parcels });
@@ -241,6 +245,7 @@ impl<'a> Planner<'a> {
         let is_tried = |desired: &&Desired| {
             let (object, gvk) = (&desired.object, desired.object.gvk());
             desired.policy == Policy::Override
+                && !base.others.hold(&object.id())
                 && !self.own_namespaces.contains(object.namespace())
                 && !self.own_kinds.contains_key(&(gvk.group, gvk.kind))
         };
@@ -264,6 +269,18 @@ impl<'a> Planner<'a> {
                 Err(error) => self.failures.push(Failure::refused(At::Plan, &object, &error)),
             }
         }
+    }
+
+    /// What another unit owns is shared with it.
+    fn share(&mut self, others: &Claims, behaviour: &Behaviour) {
+        let live = std::mem::take(&mut self.live);
+        for desired in &mut self.candidate.objects {
+            let live = live.get(&desired.reference());
+            if let Some(live) = live.filter(|live| others.own_what_is_wanted(desired, live)) {
+                *desired = share::shared(desired.clone(), live, behaviour);
+            }
+        }
+        self.live = live;
     }
 
     /// Fills in the UID of owners that live already; of others when they are made.
@@ -329,8 +346,10 @@ impl<'a> Planner<'a> {
             base.landed.iter().flat_map(Landing::changes).map(|c| (c.desired.object.id(), &c.desired)).collect();
         let mut note = |reference: Reference, declarer: Declarer| {
             let id = reference.id();
-            if !wanted.contains(&id) {
-                let landed = landed.get(&id).map(|desired| Box::new((*desired).clone()));
+            let landed = landed.get(&id).copied();
+            let is_left = base.others.hold(&id) && declarer == Declarer::Unit && landed.is_none_or(|l| !l.shared);
+            if !wanted.contains(&id) && !is_left {
+                let landed = landed.map(|desired| Box::new(desired.clone()));
                 stale.insert(id, Stale { reference, declarer, landed });
             }
         };
@@ -368,7 +387,7 @@ impl<'a> Planner<'a> {
         let before = base.landed.iter().flat_map(|landed| &landed.stamps);
         let stamps_before = before.filter(|(id, stamp)| stamps.get(id) != Some(stamp));
         let past = Past::new(base);
-        let change = |desired: Desired| Step::Apply(Box::new(past.change(desired, &live)));
+        let change = |desired: Desired| Step::Apply(Box::new(past.change(desired, &live, &behaviour)));
         let steps = arrange(candidate.objects, candidate.releases, behaviour.timeout, change);
         let landing = Landing {
             revision: candidate.revision,
@@ -465,10 +484,13 @@ impl<'a> Past<'a> {
         }
     }
 
-    fn change(&self, desired: Desired, live: &BTreeMap<Reference, Object>) -> Change {
+    fn change(&self, desired: Desired, live: &BTreeMap<Reference, Object>, behaviour: &Behaviour) -> Change {
         let id = desired.object.id();
         let live = live.get(&desired.reference());
         let prior = match (self.landed.get(&id), self.superseded.get(&id), live) {
+            (Some(landed), _, Some(live)) if desired.shared && !landed.shared => {
+                Prior::Landed(Box::new(share::shared((*landed).clone(), live, behaviour)))
+            }
             (Some(landed), ..) => Prior::Landed(Box::new((*landed).clone())),
             (None, Some(prior), _) => (*prior).clone(),
             (None, None, Some(live)) => Prior::Adopted(Box::new(live.clone())),

@@ -5,34 +5,56 @@ use std::time::Duration;
 use manifest::{Object, ObjectId};
 
 use crate::cleanup::says;
-use crate::cluster::{ClusterError, Propagation};
+use crate::cluster::{ClusterError, Propagation, Reference};
 use crate::commit;
 use crate::context::{Context, Progress};
 use crate::desired::Declarer;
 use crate::plan::{Landing, Stale};
 use crate::report::{Failure, Step as At};
+use crate::share::{self, Ruling};
 
-/// Deletes the landing's stale objects; returns those that are gone or stay on purpose, and the failures.
-pub(crate) async fn prune(landing: &Landing, ctx: &Context<'_>) -> (Vec<ObjectId>, Vec<Failure>) {
+/// What came of the landing's stale objects.
+#[derive(Default)]
+pub(crate) struct Pruned {
+    /// Those that were deleted.
+    pub(crate) gone: Vec<ObjectId>,
+    /// Those that another unit may declare, as far as it is known yet.
+    pub(crate) kept: Vec<Reference>,
+    /// What could not be deleted.
+    pub(crate) failures: Vec<Failure>,
+}
+
+/// What becomes of one stale object.
+enum Fate {
+    Gone,
+    /// It stays on purpose, or was not there.
+    Left,
+    Kept,
+}
+
+/// Deletes the landing's stale objects, but for what belongs to others or is asked to stay.
+pub(crate) async fn prune(landing: &Landing, ctx: &Context<'_>) -> Pruned {
     let deadline = ctx.clock.now() + landing.behaviour.timeout;
-    let (mut pruned, mut failures) = (Vec::new(), Vec::new());
+    let mut pruned = Pruned::default();
     for stale in &landing.stale {
+        let id = stale.reference.id();
         match prune_one(stale, landing, ctx, deadline).await {
-            Ok(true) => {
-                ctx.tell(Progress::Pruned(stale.reference.id()));
-                pruned.push(stale.reference.id());
+            Ok(Fate::Gone) => {
+                ctx.tell(Progress::Pruned(id.clone()));
+                pruned.gone.push(id);
             }
-            Ok(false) => {}
-            Err(error) => failures.push(Failure {
+            Ok(Fate::Left) => {}
+            Ok(Fate::Kept) => pruned.kept.push(stale.reference.clone()),
+            Err(error) => pruned.failures.push(Failure {
                 step: At::Prune,
-                id: Some(stale.reference.id()),
+                id: Some(id),
                 origin: None,
                 message: error.to_string(),
                 transient: error.is_transient(),
             }),
         }
     }
-    (pruned, failures)
+    pruned
 }
 
 async fn prune_one(
@@ -40,19 +62,31 @@ async fn prune_one(
     landing: &Landing,
     ctx: &Context<'_>,
     deadline: Duration,
-) -> Result<bool, ClusterError> {
+) -> Result<Fate, ClusterError> {
     let live = match ctx.read(&stale.reference, deadline).await {
         Ok(live) => live,
         // A kind that is no longer served has no objects.
         Err(ClusterError::NoKind { .. } | ClusterError::NotFound { .. }) => None,
         Err(error) => return Err(error),
     };
-    let Some(live) = live.filter(|live| !live.is_terminating()) else { return Ok(false) };
+    let Some(live) = live.filter(|live| !live.is_terminating()) else { return Ok(Fate::Left) };
+    let sharer = &landing.behaviour.sharer;
+    if stale.declarer == Declarer::Unit && share::is_shared_by(&live, sharer) {
+        share::release(&live, sharer, ctx, deadline).await?;
+        return Ok(Fate::Left);
+    }
     if !is_ours(&live, stale, landing) || asks_to_stay(&live) {
-        return Ok(false);
+        return Ok(Fate::Left);
+    }
+    if stale.declarer == Declarer::Unit {
+        match ctx.others.ruling(&stale.reference) {
+            Ruling::Nobodys => {}
+            Ruling::Theirs => return Ok(Fate::Left),
+            Ruling::Unsure => return Ok(Fate::Kept),
+        }
     }
     commit::delete(&stale.reference, Propagation::Background, ctx, deadline).await?;
-    Ok(true)
+    Ok(Fate::Gone)
 }
 
 /// Whether the live object still says that it belongs to the declarer: nothing of others is deleted.

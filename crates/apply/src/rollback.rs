@@ -21,6 +21,7 @@ use crate::order;
 use crate::plan::{Action, Change, Landing, Prior, Step};
 use crate::reads;
 use crate::report::{Failure, Step as At};
+use crate::share::{self, Ruling};
 
 /// What undoing could not or would not undo.
 #[derive(Default)]
@@ -116,6 +117,8 @@ async fn undo_change(
 ) -> Result<(), ClusterError> {
     let id = change.desired.object.id();
     match &change.prior {
+        // Another unit has it by now.
+        Prior::Absent if ctx.others.ruling(&change.desired.reference()) == Ruling::Theirs => return Ok(()),
         Prior::Absent => {
             if !remove(&change.desired, ctx, deadline).await? {
                 undone.left_in_place.push(change.desired.reference());
@@ -123,6 +126,11 @@ async fn undo_change(
             }
         }
         Prior::Landed(landed) => restore_landed(change, landed, ctx, deadline).await?,
+        Prior::Adopted(_) if change.desired.shared => {
+            if let Some(live) = ctx.read(&change.desired.reference(), deadline).await? {
+                share::release(&live, &change.desired.manager, ctx, deadline).await?;
+            }
+        }
         Prior::Adopted(image) => {
             let image = cleanup.cleaned(image.as_ref().clone(), &change.desired);
             restore_image(&image, &change.desired.manager, ctx, deadline).await?;

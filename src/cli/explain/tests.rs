@@ -75,6 +75,7 @@ async fn land(cluster: &Arc<dyn Cluster>) {
         judge: None,
         guests: Default::default(),
         superseded: landing::never(),
+        others: Arc::new(apply::Alone),
     };
     landing::land(prepared, &mut journal, &site).await.unwrap();
 }

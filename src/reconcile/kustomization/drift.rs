@@ -28,7 +28,7 @@ impl Turn<'_> {
         let (owned, unit) = (&self.shared.owned, self.unit());
         let Some(landed) = journal.landed().filter(|_| journal.open().is_none()) else { return Ok(()) };
         if !owned.knows(&unit) {
-            owned.claim(&unit, landed, journal.marks());
+            self.claim(landed, journal.marks());
             self.shared.units.recall(&unit, ReadSet::from_value(&landed.read_set));
         }
         let Suspects { objects, .. } = owned.suspects(&unit, self.interval());
@@ -48,26 +48,27 @@ impl Turn<'_> {
     async fn hold_these(&mut self, suspects: Vec<Desired>, landed: &Landing) -> Result<(), Error> {
         // What has landed may stand at a newer revision by now.
         let revision = self.status.last_applied_revision.clone().unwrap_or_else(|| landed.revision.clone());
-        let (owned, revision) = (&self.shared.owned, revision.as_str());
+        let (owned, unit, revision) = (&self.shared.owned, self.unit(), revision.as_str());
         let (mut written, mut failures, mut events) = (Vec::new(), Vec::<Failure>::new(), Vec::new());
         let site = self.site(landing::never());
         let behaviour = terms::behaviour(self.object, &self.spec);
         for desired in suspects {
             let id = desired.object.id();
             tracing::debug!(unit = %self.unit(), object = %id, "somebody may have changed it");
-            match landing::hold(desired, &behaviour, !self.only_warns(), &site).await {
-                Held::AsLanded => owned.rests(&id, None),
+            let others = self.shared.claims.others(&unit, [&id]);
+            match landing::hold(desired, &behaviour, others, !self.only_warns(), &site).await {
+                Held::AsLanded => owned.rests(&id, &unit, None),
                 Held::Drifted(drifted) => {
-                    owned.rests(&id, tell::difference(drifted.action(), drifted.diff()));
+                    owned.rests(&id, &unit, tell::difference(drifted.action(), drifted.diff()));
                 }
                 Held::PutBack(action) => {
-                    let (times, pause) = owned.tried(&id, false);
+                    let (times, pause) = owned.tried(&id, &unit, false);
                     let is_told = pause >= WORTH_TELLING;
                     events.extend(is_told.then(|| tell::keeps_changing(&id, times, pause, revision)));
                     written.push((id, action));
                 }
                 Held::Failed(why) => {
-                    owned.tried(&id, true);
+                    owned.tried(&id, &unit, true);
                     failures.extend(why);
                 }
             }

@@ -139,6 +139,7 @@ impl Agent {
             superseded: journal.open().map(|open| open.landing.as_ref().clone()),
             inventory: self.world.state().inventory.iter().cloned().collect(),
             failed: Vec::new(),
+            ..Base::default()
         };
         self.world.state().ledger.proposed();
         let proposed = apply::propose(wanted, self.behaviour(), &base, &self.cluster(), &candidate::seal).await;
@@ -253,7 +254,13 @@ impl Parts {
     }
 
     fn context(&self) -> Context<'_> {
-        Context { cluster: Arc::new(self.wire.clone()), clock: self, health: self, progress: &|_| {} }
+        Context {
+            cluster: Arc::new(self.wire.clone()),
+            clock: self,
+            health: self,
+            others: &apply::Alone,
+            progress: &|_| {},
+        }
     }
 
     fn is_superseded(&self) -> bool {

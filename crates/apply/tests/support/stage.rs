@@ -14,8 +14,8 @@ use apply::fault::FaultyCluster;
 use apply::journal::{Entry, Journal, Store, StoreError};
 use apply::memory::{MemoryCluster, Settings};
 use apply::{
-    Answer, Base, Behaviour, Call, Clock, Cluster, ClusterError, Context, Health, Outcome, Prepared, Reading,
-    Reference, Selection, Waited,
+    Answer, Base, Behaviour, Call, Claims, Clock, Cluster, ClusterError, Context, Health, Others, Outcome, Prepared,
+    Reading, Reference, Ruling, Selection, Waited,
 };
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -140,6 +140,19 @@ pub struct Stage {
     pub cluster: FaultyCluster,
     memory: MemoryCluster,
     seen: Arc<Mutex<Seen>>,
+    unit: String,
+    /// What other units hold, and what is said of what is about to be deleted.
+    pub others: (Claims, Rulings),
+}
+
+/// By name; of all else it is said that it is nobody's.
+#[derive(Clone, Default)]
+pub struct Rulings(pub BTreeMap<String, Ruling>);
+
+impl Others for Rulings {
+    fn ruling(&self, at: &Reference) -> Ruling {
+        self.0.get(&at.name).copied().unwrap_or(Ruling::Nobodys)
+    }
 }
 
 impl Stage {
@@ -153,7 +166,13 @@ impl Stage {
         };
         let memory = MemoryCluster::new(Settings { seed, observer: Some(observer), ..Settings::default() });
         let cluster = FaultyCluster::new(Arc::new(memory.clone()), apply::fault::none());
-        Self { cluster, memory, seen }
+        Self { cluster, memory, seen, unit: "Kustomization/flux-system/app".into(), others: Default::default() }
+    }
+
+    /// Another unit on the same cluster.
+    pub fn beside(&self, unit: &str) -> Self {
+        let (cluster, memory, seen) = (self.cluster.clone(), self.memory.clone(), self.seen.clone());
+        Self { cluster, memory, seen, unit: unit.into(), others: Default::default() }
     }
 
     pub fn shared(&self) -> Arc<dyn Cluster> {
@@ -162,7 +181,7 @@ impl Stage {
 
     async fn journal(&self) -> Result<Journal, String> {
         let store = Arc::new(PlainStore(self.shared()));
-        Journal::load(store, "Kustomization/flux-system/app", 1).await.map_err(|e| e.to_string())
+        Journal::load(store, &self.unit, 1).await.map_err(|e| e.to_string())
     }
 
     /// What the agent does with a revision: first what is open, then the new one.
@@ -184,7 +203,7 @@ impl Stage {
         let journal = self.journal().await?;
         let landed = journal.landed().map(|landed| landed.as_ref().clone());
         let failed = journal.attempt().map(|attempt| attempt.failed.clone()).unwrap_or_default();
-        let base = Base { landed, failed, ..Base::default() };
+        let base = Base { landed, failed, others: self.others.0.clone(), ..Base::default() };
         let seal =
             |bytes: &[u8]| format!("{:x}", bytes.iter().fold(7_u64, |sum, b| sum.wrapping_mul(31) + u64::from(*b)));
         let told =
@@ -196,14 +215,14 @@ impl Stage {
     /// Lands what is prepared.
     pub async fn commit(&self, prepared: Prepared) -> Result<Outcome, String> {
         let mut journal = self.journal().await?;
-        let parts = Parts::new(self.shared());
+        let parts = Parts::new(self.shared(), self.others.1.clone());
         apply::land(prepared, &mut journal, &parts.context()).await.map_err(|e| e.to_string())
     }
 
     /// What the agent does at its start.
     pub async fn resume(&self) -> Result<Option<Outcome>, String> {
         let mut journal = self.journal().await?;
-        let parts = Parts::new(self.shared());
+        let parts = Parts::new(self.shared(), self.others.1.clone());
         apply::resume(&mut journal, &parts.context()).await.map_err(|e| e.to_string())
     }
 
@@ -251,7 +270,7 @@ impl Stage {
         records.iter().any(|record| record.label("status") == Some("deployed"))
     }
 
-    fn list(&self, version: &str, kind: &str) -> Vec<Object> {
+    pub fn list(&self, version: &str, kind: &str) -> Vec<Object> {
         let memory: Arc<dyn Cluster> = Arc::new(self.memory.clone());
         futures::executor::block_on(memory.list(&Selection::all(version, kind))).expect("is served")
     }
@@ -318,15 +337,16 @@ struct Parts {
     cluster: Arc<dyn Cluster>,
     /// Virtual time, which passes only while somebody sleeps.
     now: Arc<Mutex<Duration>>,
+    others: Rulings,
 }
 
 impl Parts {
-    fn new(cluster: Arc<dyn Cluster>) -> Self {
-        Self { cluster, now: Arc::default() }
+    fn new(cluster: Arc<dyn Cluster>, others: Rulings) -> Self {
+        Self { cluster, now: Arc::default(), others }
     }
 
     fn context(&self) -> Context<'_> {
-        Context { cluster: self.cluster.clone(), clock: self, health: self, progress: &|_| {} }
+        Context { cluster: self.cluster.clone(), clock: self, health: self, others: &self.others, progress: &|_| {} }
     }
 }
 

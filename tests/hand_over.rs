@@ -1,0 +1,151 @@
+//! Objects that several units declare, or that move from one unit to another, on the cluster in memory: they are shared and
+//! handed over; nobody deletes them or fights over them.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
+
+#[path = "support/fleet.rs"]
+mod fleet;
+#[path = "support/repository.rs"]
+mod repository;
+
+use fleet::{Fleet, NAMESPACE, config_map, object};
+use manifest::Object;
+use serde_json::{Value, json};
+
+const MOVED: (&str, &str, &str) = ("v1", "ConfigMap", "moved");
+const OWNER: &str = "kustomize.toolkit.fluxcd.io/name";
+
+fn unit(name: &str) -> (&'static str, &'static str, &str) {
+    ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name)
+}
+
+fn is_owned_by<'a>(name: &'a str) -> impl Fn(Option<&Object>) -> bool + 'a {
+    move |found| found.is_some_and(|found| found.label(OWNER) == Some(name))
+}
+
+fn labelled(labels: Value) -> Value {
+    let mut moved = config_map("moved", json!({"a": "1"}));
+    moved["metadata"]["labels"] = labels;
+    moved
+}
+
+async fn uid(fleet: &Fleet) -> String {
+    let (version, kind, name) = MOVED;
+    fleet.get(version, kind, name).await.map(|found| found.uid().to_owned()).unwrap_or_default()
+}
+
+/// Whether a unit's status lists the object.
+async fn lists(fleet: &Fleet, unit: &str) -> bool {
+    let found = fleet.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", unit).await.expect("it is there");
+    found.value().pointer("/status/inventory").is_some_and(|inventory| inventory.to_string().contains("_moved_"))
+}
+
+/// A commit moves the object from one unit to another; `first` and `second` are what they have in their specs.
+async fn moves(first: Value, second: Value) {
+    let fleet = Fleet::new().await;
+    fleet.write("first", &[config_map("one", json!({})), config_map("moved", json!({"a": "1"}))]);
+    fleet.write("second", &[config_map("two", json!({}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("first", json!({}), first).await;
+    fleet.kustomization("second", json!({}), second).await;
+    fleet.answered("first", &commit, "True").await;
+    fleet.answered("second", &commit, "True").await;
+    let before = uid(&fleet).await;
+    fleet.write("first", &[config_map("one", json!({}))]);
+    fleet.write("second", &[config_map("two", json!({})), config_map("moved", json!({"a": "2"}))]);
+    let commit = fleet.commit();
+    fleet.answered("first", &commit, "True").await;
+    fleet.answered("second", &commit, "True").await;
+    fleet.until(MOVED, "handed over", is_owned_by("second")).await;
+    fleet.calm().await;
+    assert_eq!(uid(&fleet).await, before, "it is the same object");
+    let (version, kind, name) = MOVED;
+    let found = fleet.get(version, kind, name).await;
+    assert_eq!(found.as_ref().and_then(|found| found.text("/data/a")), Some("2"));
+    assert!(lists(&fleet, "second").await && !lists(&fleet, "first").await);
+    // From now on the new owner decides.
+    fleet.write("second", &[config_map("two", json!({}))]);
+    fleet.commit();
+    fleet.until(MOVED, "gone", |found| found.is_none()).await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn an_object_that_moves_to_another_unit_in_one_commit_is_handed_over() {
+    moves(json!({}), json!({})).await;
+}
+
+#[tokio::test]
+async fn it_is_handed_over_to_a_unit_that_depends_on_the_one_that_gives_it_up() {
+    moves(json!({}), json!({"dependsOn": [{"name": "first"}]})).await;
+}
+
+#[tokio::test]
+async fn it_is_handed_over_by_a_unit_that_depends_on_the_one_that_takes_it() {
+    moves(json!({"dependsOn": [{"name": "second"}]}), json!({})).await;
+}
+
+#[tokio::test]
+async fn what_two_units_declare_is_shared_and_left_to_the_one_that_still_declares_it() {
+    let fleet = Fleet::new().await;
+    fleet.write("first", &[config_map("one", json!({})), labelled(json!({"team": "x", "first": "1"}))]);
+    fleet.write("second", &[config_map("two", json!({})), labelled(json!({"team": "x", "second": "2"}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("first", json!({}), json!({})).await;
+    fleet.kustomization("second", json!({}), json!({})).await;
+    fleet.answered("first", &commit, "True").await;
+    fleet.answered("second", &commit, "True").await;
+    let has_all = |found: Option<&Object>| {
+        found.is_some_and(|found| ["team", "first", "second"].into_iter().all(|label| found.label(label).is_some()))
+    };
+    fleet.until(MOVED, "shared", has_all).await;
+    fleet.calm().await;
+    // Whoever adds something to it, both look, and nobody writes anything of the other's.
+    tokio::time::sleep(std::time::Duration::from_millis(1500)).await;
+    let writes: Vec<_> =
+        fleet.requests("moved").into_iter().filter(|(verb, dry, _)| *verb == "apply" && !dry).collect();
+    assert_eq!(writes, [], "at rest nobody writes");
+    // Each puts back its own part.
+    let none = json!({"metadata": {"labels": {"first": null, "second": null}}});
+    fleet.edit("v1", "ConfigMap", "moved", none).await;
+    fleet.until(MOVED, "as both declare it", has_all).await;
+    let before = uid(&fleet).await;
+    let found = fleet.get("v1", "ConfigMap", "moved").await.expect("it is there");
+    let owner = found.label(OWNER).expect("somebody owns it").to_owned();
+    let (other, number) = if owner == "first" { ("second", "two") } else { ("first", "one") };
+    fleet.write(&owner, &[config_map(if number == "two" { "one" } else { "two" }, json!({}))]);
+    let commit = fleet.commit();
+    fleet.answered(&owner, &commit, "True").await;
+    fleet.until(MOVED, "the other's", is_owned_by(other)).await;
+    fleet.calm().await;
+    assert_eq!(uid(&fleet).await, before, "it is the same object");
+    let found = fleet.get("v1", "ConfigMap", "moved").await.expect("it is there");
+    assert_eq!((found.label(&owner), found.label(other).is_some()), (None, true), "{}", found.value());
+    fleet.delete("kustomize.toolkit.fluxcd.io/v1", "Kustomization", other).await;
+    fleet.until(unit(other), "gone", |found| found.is_none()).await;
+    fleet.until(MOVED, "gone with the last that declared it", |found| found.is_none()).await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_kustomization_that_is_renamed_keeps_its_objects() {
+    let fleet = Fleet::new().await;
+    let child = |name: &str| {
+        let spec = json!({"path": "./child", "interval": "10m", "retryInterval": "1s", "timeout": "10s", "prune": true,
+            "wait": true, "sourceRef": {"kind": "GitRepository", "name": "repo"}});
+        object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, json!({ "spec": spec }))
+    };
+    fleet.write("child", &[config_map("moved", json!({"a": "1"}))]);
+    fleet.write("root", &[child("old")]);
+    let commit = fleet.commit();
+    fleet.kustomization("root", json!({}), json!({"wait": false})).await;
+    fleet.answered("old", &commit, "True").await;
+    let before = uid(&fleet).await;
+    fleet.write("root", &[child("new")]);
+    let commit = fleet.commit();
+    fleet.answered("new", &commit, "True").await;
+    fleet.until(unit("old"), "gone", |found| found.is_none()).await;
+    fleet.until(MOVED, "the new one's", is_owned_by("new")).await;
+    assert_eq!(uid(&fleet).await, before, "it is the same object in {NAMESPACE}");
+    fleet.end().await;
+}
