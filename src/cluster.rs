@@ -6,6 +6,7 @@
 //! - [`noted`]: a cluster that tells somebody what we write.
 //! - [`shared`]: a cluster whose watches are shared by all who follow the same.
 
+pub mod fenced;
 pub mod journal;
 pub mod kube;
 pub mod local;

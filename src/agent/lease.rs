@@ -12,6 +12,7 @@ use manifest::Object;
 use serde_json::json;
 use tokio::time::Instant;
 
+use crate::cluster::fenced::Term;
 use crate::cluster::journal::MANAGER;
 
 /// Name of the Lease in the agent's namespace.
@@ -29,6 +30,7 @@ pub struct Lease {
     at: Reference,
     identity: String,
     held: Object,
+    term: Term,
 }
 
 impl Lease {
@@ -37,8 +39,11 @@ impl Lease {
         let at = Reference::new("coordination.k8s.io/v1", "Lease", namespace, NAME);
         let mut seen: Option<(String, Instant)> = None;
         loop {
+            let end = Instant::now() + DURATION;
             match attempt(&cluster, &at, identity, &mut seen).await {
-                Ok(Some(held)) => return Self { cluster, at, identity: identity.into(), held },
+                Ok(Some(held)) => {
+                    return Self { cluster, at, identity: identity.into(), held, term: Term::until(end) };
+                }
                 Ok(None) => {}
                 Err(error) => tracing::warn!(%error, "the leader lease cannot be read"),
             }
@@ -51,13 +56,22 @@ impl Lease {
         self.held.value().pointer("/spec/leaseTransitions").and_then(serde_json::Value::as_u64).unwrap_or_default()
     }
 
+    /// Until when the holder may write; it grows as the lease is renewed.
+    pub fn term(&self) -> Term {
+        self.term.clone()
+    }
+
     /// Renews the lease as long as that succeeds; returns when it is lost.
     pub async fn keep(&mut self) {
         let mut renewed = Instant::now();
         while renewed.elapsed() < DEADLINE {
             tokio::time::sleep(RETRY).await;
+            let began = Instant::now();
             match self.write(&self.identity.clone()).await {
-                Ok(()) => renewed = Instant::now(),
+                Ok(()) => {
+                    renewed = began;
+                    self.term.extend(began + DURATION);
+                }
                 Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) => return,
                 Err(error) => tracing::warn!(%error, "the leader lease cannot be renewed"),
             }
@@ -147,4 +161,59 @@ fn spec(identity: &str, transitions: u64) -> serde_json::Value {
 /// The server takes microseconds, no more.
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use apply::fault::{Attempt, Fault, FaultyCluster};
+    use apply::memory::{MemoryCluster, Settings};
+
+    use super::*;
+    use crate::cluster::fenced::Fenced;
+
+    fn config(name: &str) -> Call {
+        let value =
+            json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}});
+        let (object, manager) = (Object::new(value).unwrap(), "tester".to_owned());
+        Call::Apply { object, manager, force: true, dry_run: false, subresource: None }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_leader_that_cannot_renew_stops_writing_before_another_one_leads() {
+        let memory: Arc<dyn Cluster> = Arc::new(MemoryCluster::new(Settings::default()));
+        let is_cut = Arc::new(AtomicBool::new(false));
+        let plan = is_cut.clone();
+        let plan = Box::new(move |_: &Attempt<'_>| {
+            plan.load(Ordering::Relaxed).then(|| Fault::TooMany { retry_after: RETRY })
+        });
+        let cut: Arc<dyn Cluster> = Arc::new(FaultyCluster::new(memory.clone(), plan));
+        let mut first = Lease::acquire(cut, "default", "first").await;
+        let fenced: Arc<dyn Cluster> = Arc::new(Fenced::new(memory.clone(), first.term()));
+        let (epoch, term) = (first.epoch(), first.term());
+        let kept = tokio::spawn(async move { first.keep().await });
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        fenced.write(config("renewed")).await.expect("the lease is kept");
+        // From now on none of its renewals arrives.
+        is_cut.store(true, Ordering::Relaxed);
+        let other = memory.clone();
+        let successor = tokio::spawn(async move { Lease::acquire(other, "default", "second").await });
+        let (mut last, began) = (None, Instant::now());
+        while !successor.is_finished() {
+            tokio::time::sleep(Duration::from_millis(500)).await;
+            if fenced.write(config("late")).await.is_ok() {
+                last = Some(began.elapsed());
+            }
+        }
+        let took_over = began.elapsed();
+        let last = last.expect("the lease is still good for a while");
+        assert!(last + RETRY <= took_over, "{last:?}, {took_over:?}");
+        assert!(matches!(fenced.write(config("later")).await, Err(ClusterError::Fenced)), "{term:?}");
+        assert!(
+            fenced.get(&Reference::new("v1", "ConfigMap", "default", "late")).await.expect("it may read").is_some()
+        );
+        assert_eq!(successor.await.expect("it leads").epoch(), epoch + 1);
+        kept.await.expect("it has ended");
+    }
 }

@@ -9,6 +9,7 @@ use anyhow::Context as _;
 use apply::Cluster;
 
 use crate::agent::{Agent, Ended, lease::Lease, server};
+use crate::cluster::fenced::Fenced;
 use crate::cluster::journal::Keys;
 use crate::cluster::kube::{self, Access, KubeCluster};
 use crate::cluster::shared::Shared;
@@ -73,8 +74,12 @@ async fn lead(
     lease: Option<Lease>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Ended> {
-    let keys = Keys::load(&cluster, &config.namespace).await.context("the agent's keys")?;
     let epoch = lease.as_ref().map_or(0, Lease::epoch);
+    let cluster: Arc<dyn Cluster> = match &lease {
+        Some(lease) => Arc::new(Fenced::new(cluster, lease.term())),
+        None => cluster,
+    };
+    let keys = Keys::load(&cluster, &config.namespace).await.context("the agent's keys")?;
     let settings = settings(config)?;
     let world = World::new(Parts { cluster, keys, epoch, redactor, pod: pod(), settings })?;
     let agent = Agent::new(world, config.concurrent);
