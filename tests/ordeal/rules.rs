@@ -145,6 +145,17 @@ impl Rules {
     }
 }
 
+/// Deployments that were rolled out more often than a change may do it.
+pub fn rollouts(
+    before: &BTreeMap<String, i64>,
+    now: &BTreeMap<String, i64>,
+    most: impl Fn(&str) -> i64,
+) -> Vec<String> {
+    let grown = now.iter().filter_map(|(name, now)| Some((name, now - before.get(name)?)));
+    let too_often = grown.filter(|(name, times)| *times > most(name));
+    too_often.map(|(name, times)| format!("deployments/{name} was rolled out {times} times")).collect()
+}
+
 /// Of a release's records one is deployed, and none is under way.
 fn records(objects: &Objects) -> Option<String> {
     let records = objects.iter().filter(|((resource, name), _)| resource == "secrets" && name.starts_with("sh.helm."));
@@ -331,6 +342,26 @@ mod tests {
     fn a_refused_revision_shows_nowhere() {
         let map = json!({"metadata": {"annotations": {"revision": "7"}}});
         assert_eq!(World::new().write("configmaps", "one", Some(map)).len(), 1);
+    }
+
+    #[test]
+    fn a_rollout_too_many_is_seen() {
+        let at = |web, turner| [("web".to_owned(), web), ("turner".to_owned(), turner)].into();
+        let of_a_rotation = |name: &str| i64::from(name == "turner");
+        assert_eq!(rollouts(&at(3, 3), &at(3, 4), of_a_rotation), Vec::<String>::new());
+        assert_eq!(rollouts(&at(3, 3), &at(4, 4), of_a_rotation).len(), 1);
+        assert_eq!(rollouts(&at(3, 3), &at(3, 5), of_a_rotation).len(), 1);
+    }
+
+    #[test]
+    fn what_an_owner_left_behind_is_not_the_units() {
+        let mut world = World::new();
+        let mut left = secret(1);
+        left["metadata"]["ownerReferences"] = json!([{"uid": "gone"}]);
+        world.objects.insert(key("secrets", "left"), left);
+        assert_eq!(world.rest(1, 1), Vec::<String>::new());
+        world.objects.insert(key("externalsecrets", "left"), json!({"metadata": {"uid": "gone"}}));
+        assert_eq!(world.rest(1, 1).len(), 1);
     }
 
     #[test]

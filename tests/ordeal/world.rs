@@ -1,5 +1,6 @@
 //! A testbed of its own with the unit on it, an agent behind a gate, and everything that can be done to them.
 
+use std::collections::BTreeMap;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -11,7 +12,7 @@ use crate::agent::{Agent, condition};
 use crate::dice::Dice;
 use crate::gate::{Count, Gate, Side, Stopped, Trap};
 use crate::ledger::Ledger;
-use crate::rules::{Objects, revision};
+use crate::rules::{self, Objects, revision};
 use crate::scene::{self, Scene, generation};
 use crate::testbed::azure::Fault;
 use crate::testbed::{Testbed, run};
@@ -39,6 +40,8 @@ pub struct World {
     /// Longest way to rest since [`World::longest`] was asked, and how often an agent ended by itself.
     longest: Duration,
     pub revived: usize,
+    /// Generations of the unit's Deployments at the last rest.
+    generations: BTreeMap<String, i64>,
     seed: u64,
 }
 
@@ -84,6 +87,7 @@ impl World {
             calm,
             longest: Duration::ZERO,
             revived: 0,
+            generations: BTreeMap::new(),
             seed,
         };
         world.begin();
@@ -105,6 +109,7 @@ impl World {
         let after = self.gate.count();
         let (requests, writes) = (after.requests - before.requests, after.writes - before.writes);
         let count = Count { requests, writes, ..after };
+        self.count_rollouts(Change::Commit(Flavour::Good), "the beginning");
         self.calm = (count, began.elapsed().saturating_sub(QUIET));
         println!("a calm landing: {} requests, {} of them writes, {:.1?}", count.requests, count.writes, self.calm.1);
     }
@@ -274,6 +279,25 @@ impl World {
         if let Some((twin, gate)) = self.twin.as_mut() {
             std::mem::swap(&mut self.scene.agent, twin);
             std::mem::swap(&mut self.gate, gate);
+        }
+    }
+
+    /// Holds the rollouts since this was called last to what a change may cost: one, and one more where it is taken back.
+    pub fn count_rollouts(&mut self, change: Change, place: &str) {
+        let most = |name: &str| match change {
+            Change::Commit(Flavour::Good) => 1,
+            Change::Commit(Flavour::Crashing) => 2,
+            Change::Turn => i64::from(name == "turner"),
+            Change::Commit(Flavour::Refused) | Change::Outage(_) => 0,
+        };
+        let mut page = self.ledger.page();
+        let wanted = unit::keys(self.good).into_iter().filter(|(resource, _)| resource == "deployments");
+        let now = wanted.filter_map(|key| Some((key.1.clone(), generation(page.objects.get(&key)?)))).collect();
+        let before = std::mem::replace(&mut self.generations, now);
+        let found = rules::rollouts(&before, &self.generations, most);
+        if !found.is_empty() {
+            println!("  BREACH {place}: {found:#?}");
+            page.breaches.extend(found);
         }
     }
 
