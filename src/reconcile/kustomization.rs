@@ -258,7 +258,7 @@ impl Turn<'_> {
         let is_followed = self.shared.owned.is_followed(&self.unit()) && !self.lists_more(journal);
         let kept = self.shared.claims.kept(&self.unit());
         let is_sure = !kept.is_empty() && claims::is_sure(self.shared, self.key, &self.unit(), &kept);
-        if self.is_held_by(&[reason::PRUNE_FAILED])
+        if self.has_landed_with_failures()
             || is_sure
             || self.until_due().is_zero() && !is_followed && !self.only_warns()
         {
@@ -314,6 +314,12 @@ impl Turn<'_> {
         self.status.conditions.get(READY).is_none() || self.is_held_by(&passing)
     }
 
+    /// Whether something failed in what stands as landed: a deletion, or anything where failures do not end a landing
+    /// (`lockstep.dev/on-failure: continue`). It is tried again until it succeeds.
+    fn has_landed_with_failures(&self) -> bool {
+        self.is_held_by(&[reason::PRUNE_FAILED, reason::HEALTH_CHECK_FAILED, reason::RECONCILIATION_FAILED])
+    }
+
     /// Whether the status says that it is not ready, for one of these reasons.
     fn is_held_by(&self, reasons: &[&str]) -> bool {
         let ready = self.status.conditions.get(READY);
@@ -334,7 +340,8 @@ impl Turn<'_> {
             }
         };
         // What was kept and is another unit's by now leaves the inventory.
-        if prepared.landing().is_empty() && self.shared.claims.kept(&self.unit()).is_empty() {
+        let is_whole = self.shared.claims.kept(&self.unit()).is_empty() && !self.has_landed_with_failures();
+        if prepared.landing().is_empty() && is_whole {
             return Ok(self.quietly(journal, source));
         }
         let mut journal = self.journal().await?;
