@@ -168,7 +168,7 @@ impl Health for Parts<'_> {
                 outcome = health::wait(cluster, &targets, &rules, deadline, &|_, _| {}) => outcome,
                 () = (self.site.superseded)() => return Waited::Superseded,
             };
-            judge(cluster, outcome).await
+            judge(cluster, outcome, timeout).await
         }
         .boxed()
     }
@@ -184,13 +184,13 @@ fn rules_of(reading: Reading) -> health::Reading {
 }
 
 /// What failed, and what was only slow: a rollout whose pods cannot run has failed, however long its deadline still is.
-async fn judge(cluster: &dyn Cluster, outcome: health::Outcome) -> Waited {
+async fn judge(cluster: &dyn Cluster, outcome: health::Outcome, awaited: Duration) -> Waited {
     if outcome.is_healthy() {
         return Waited::Healthy;
     }
     let (mut failed, mut pending) = (Vec::new(), Vec::new());
     for (at, health) in outcome.unhealthy() {
-        let trouble = if health.is_failed() { None } else { health::trouble_of_pods(cluster, at).await };
+        let trouble = if health.is_failed() { None } else { health::trouble_of_pods(cluster, at, awaited).await };
         match trouble {
             Some(trouble) => failed.push((at.id(), trouble)),
             None if health.is_failed() => failed.push((at.id(), described(health))),

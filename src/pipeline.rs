@@ -20,6 +20,7 @@ use crate::resolve::{Resolver, Setup};
 use crate::source::http;
 use crate::unit::{MISSING, ReadSet, digest};
 
+pub mod again;
 pub mod compile;
 pub mod expand;
 pub mod foreign;

@@ -303,3 +303,108 @@ async fn a_workload_that_nobody_manages_is_rolled_out_when_it_asks_for_it() {
     assert_eq!(stamp(&read("asks").await), good);
     fleet.end().await;
 }
+
+#[tokio::test]
+async fn a_rollout_that_is_only_slow_is_held_at_the_timeout_and_another_rotation_supersedes_it() {
+    let fleet = Fleet::new().await;
+    store(&fleet, &[("db", GOOD)]).await;
+    let mut slow = consumer("web");
+    slow["spec"]["progressDeadlineSeconds"] = 600.into();
+    fleet.write("web", &[document("db"), slow]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({"wait": false, "timeout": "2s"})).await;
+    fleet.answered("web", &commit, "True").await;
+    store(&fleet, &[("db", BAD)]).await;
+    ready_message(&fleet, "web", "is applied and not healthy yet").await;
+    let (data, template) = standing(&fleet).await;
+    assert!(data.get("pass").is_some(), "it is not taken back");
+    assert!(template.pointer("/metadata/annotations").is_some());
+    store(&fleet, &[("db", BETTER)]).await;
+    fleet.answered("web", &commit, "True").await;
+    let (data, _) = standing(&fleet).await;
+    assert_eq!(data["password"], STANDARD.encode("better"));
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_suspended_unit_keeps_its_secrets_fresh_and_restarts_its_pods_when_it_goes_on() {
+    let fleet = Fleet::new().await;
+    store(&fleet, &[("db", GOOD)]).await;
+    fleet.write("web", &[document("db"), consumer("web"), fleet::config_map("other", json!({"a": "1"}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.kustomization("web", json!({}), json!({"suspend": true})).await;
+    fleet.calm().await;
+    let before = generation(&fleet).await;
+    fleet.write("web", &[document("db"), consumer("web"), fleet::config_map("other", json!({"a": "2"}))]);
+    let next = fleet.commit();
+    store(&fleet, &[("db", BETTER)]).await;
+    let is_better = |found: Option<&Object>| {
+        found.is_some_and(|found| found.text("/data/password") == Some(STANDARD.encode("better").as_str()))
+    };
+    fleet.until(("v1", "Secret", "db"), "fresh", is_better).await;
+    fleet.calm().await;
+    assert_eq!(generation(&fleet).await, before, "nothing restarts");
+    let other = fleet.get("v1", "ConfigMap", "other").await.expect("it landed");
+    assert_eq!(other.text("/data/a"), Some("1"), "nothing else is written");
+    fleet.kustomization("web", json!({}), json!({"suspend": false})).await;
+    fleet.answered("web", &next, "True").await;
+    fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_rotation_lands_without_the_source_from_what_landed_last() {
+    let mut fleet = Fleet::new().await;
+    store(&fleet, &[("db", GOOD)]).await;
+    fleet.write("web", &[document("db"), consumer("web"), fleet::config_map("other", json!({"a": "1"}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
+    fleet.stop().await;
+    // Nothing is left of the repository, nor of what was fetched from it.
+    fleet.git.hide();
+    fleet.forget_fetched();
+    store(&fleet, &[("db", BETTER)]).await;
+    fleet.start().await;
+    let stamped = fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
+    let first = stamp(&stamped.expect("it is there"));
+    let (data, _) = standing(&fleet).await;
+    assert_eq!(data["password"], STANDARD.encode("better"));
+    // Also one that must be taken back.
+    store(&fleet, &[("db", BAD)]).await;
+    ready_message(&fleet, "web", "held at").await;
+    assert_eq!(standing(&fleet).await.0, data);
+    fleet.calm().await;
+    store(&fleet, &[("db", GOOD)]).await;
+    fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found) != first)).await;
+    fleet.git.unhide();
+    fleet.calm().await;
+    let secret = fleet.get("v1", "Secret", "db").await.expect("it landed");
+    assert_eq!(secret.text("/data/password"), Some(STANDARD.encode("good").as_str()));
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn pods_that_only_hands_replace_are_told_of_and_hold_nobody() {
+    let fleet = Fleet::new().await;
+    store(&fleet, &[("db", GOOD)]).await;
+    let mut by_hand = consumer("web");
+    by_hand["kind"] = "StatefulSet".into();
+    by_hand["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
+    by_hand["spec"].as_object_mut().expect("a map").remove("progressDeadlineSeconds");
+    fleet.write("web", &[document("db"), by_hand]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    store(&fleet, &[("db", BETTER)]).await;
+    let at = ("apps/v1", "StatefulSet", "web");
+    fleet.until(at, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
+    fleet.calm().await;
+    let events = fleet.events("web").await;
+    let told = |(_, message): &&(String, String)| message.contains("StatefulSet/apps/web: a secret has changed");
+    assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
+    fleet.end().await;
+}

@@ -1,7 +1,10 @@
 //! What keeps the pods of a workload from running, told when time is over: it decides whether a rollout has failed or is
 //! only slow.
 
+use std::time::Duration;
+
 use apply::{Cluster, Reference, Selection};
+use jiff::Timestamp;
 use manifest::Object;
 use serde_json::Value;
 
@@ -17,25 +20,43 @@ const TROUBLES: &[&str] = &[
     "RunContainerError",
 ];
 
-/// Why pods of the workload at `at` cannot run; `None` when none says so, or the object is no workload.
-pub async fn trouble_of_pods(cluster: &dyn Cluster, at: &Reference) -> Option<String> {
+/// A container that runs for less and is not ready may only be slow.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Why pods of the workload at `at`, which was awaited for so long, cannot run; `None` when none says so, or the object is
+/// no workload. A container that has run for half of that time and still is not ready fails its probe.
+pub async fn trouble_of_pods(cluster: &dyn Cluster, at: &Reference, awaited: Duration) -> Option<String> {
     let workload = cluster.get(at).await.ok()??;
     let selector = workload.value().pointer("/spec/selector/matchLabels").and_then(Value::as_object)?;
     let labels: Vec<String> =
         selector.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
     let pods = Selection::all("v1", "Pod").within(&at.namespace).labelled(&labels.join(","));
     let pods = cluster.list(&pods).await.ok()?;
-    pods.iter().filter(|pod| !pod.is_terminating()).find_map(trouble)
+    let latest = Timestamp::now() - (awaited / 2).max(PATIENCE);
+    pods.iter().filter(|pod| !pod.is_terminating()).find_map(|pod| trouble(pod, latest))
 }
 
-fn trouble(pod: &Object) -> Option<String> {
+/// What keeps a pod from being ready; containers that were started after `latest` only need time.
+fn trouble(pod: &Object, latest: Timestamp) -> Option<String> {
     let status = pod.value().get("status")?;
     let lists = ["initContainerStatuses", "containerStatuses"];
     let containers = lists.iter().filter_map(|list| status.get(*list)?.as_array()).flatten();
-    containers
-        .filter_map(waiting_for)
-        .next()
-        .map(|(container, reason)| format!("pod {} cannot run: container {container} is waiting: {reason}", pod.name()))
+    let all: Vec<&Value> = containers.collect();
+    let waits = all.iter().find_map(|container| waiting_for(container));
+    let waits = waits.map(|(container, reason)| {
+        format!("pod {} cannot run: container {container} is waiting: {reason}", pod.name())
+    });
+    let fails = || all.iter().find_map(|container| fails_its_probe(container, latest));
+    waits.or_else(|| {
+        fails().map(|name| format!("pod {} is not ready: container {name} runs and its probe fails", pod.name()))
+    })
+}
+
+/// One that the startup probe still holds back is starting, however long it takes.
+fn fails_its_probe(container: &Value, latest: Timestamp) -> Option<&str> {
+    let flag = |name: &str| container.get(name).and_then(Value::as_bool).unwrap_or_default();
+    let since: Timestamp = container.pointer("/state/running/startedAt")?.as_str()?.parse().ok()?;
+    (flag("started") && !flag("ready") && since <= latest).then(|| container.get("name")?.as_str()).flatten()
 }
 
 fn waiting_for(container: &Value) -> Option<(&str, &str)> {
@@ -57,8 +78,26 @@ mod tests {
                 "status": {"containerStatuses": waiting}}))
             .unwrap()
         };
-        let told = trouble(&pod("CrashLoopBackOff")).unwrap();
+        let now = Timestamp::now();
+        let told = trouble(&pod("CrashLoopBackOff"), now).unwrap();
         assert_eq!(told, "pod p cannot run: container c is waiting: CrashLoopBackOff");
-        assert_eq!(trouble(&pod("ContainerCreating")), None);
+        assert_eq!(trouble(&pod("ContainerCreating"), now), None);
+    }
+
+    #[test]
+    fn a_container_that_has_run_for_long_and_is_not_ready_is_trouble_and_one_that_starts_is_not() {
+        let pod = |started: bool, ready: bool| {
+            let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
+            let status = json!([{"name": "c", "started": started, "ready": ready, "state": running}]);
+            Object::new(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"},
+                "status": {"containerStatuses": status}}))
+            .unwrap()
+        };
+        let [before, after] = ["2025-12-31T23:59:00Z", "2026-01-01T00:01:00Z"].map(|text| text.parse().unwrap());
+        let told = trouble(&pod(true, false), after).unwrap();
+        assert_eq!(told, "pod p is not ready: container c runs and its probe fails");
+        assert_eq!(trouble(&pod(true, false), before), None, "it has only begun");
+        assert_eq!(trouble(&pod(false, false), after), None, "its startup probe has not passed yet");
+        assert_eq!(trouble(&pod(true, true), after), None);
     }
 }

@@ -23,7 +23,8 @@ use crate::unit::looks::Looked;
 use tokio::time::Instant;
 
 use crate::unit::{ReadSet, Thing, digest};
-use merge::{Addition, merges};
+use merge::Addition;
+pub use merge::merges;
 
 mod chart;
 mod merge;
@@ -104,6 +105,16 @@ pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> 
     let mut expanded = Expanded::default();
     work.resolve_all(objects, &mut expanded).await;
     work.render_all(objects, &mut expanded).await;
+    Expanded { secrets: work.secrets, problems: work.problems, ..expanded }
+}
+
+/// Resolves alone: charts stay as they were rendered.
+pub async fn resolve(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Expanded {
+    let Input { objects, landed, user, since, own } = input;
+    let mut work = Work::new(world, landed, user, index(objects), read_set);
+    (work.since, work.own) = (since, own);
+    let mut expanded = Expanded::default();
+    work.resolve_all(objects, &mut expanded).await;
     Expanded { secrets: work.secrets, problems: work.problems, ..expanded }
 }
 
@@ -290,7 +301,7 @@ fn landed_with(landed: &Landing, external: &Object) -> bool {
 }
 
 /// A resolved Secret as the landing engine wants it.
-fn wanted(external: &Object, secret: resolve::Desired) -> Desired {
+pub fn wanted(external: &Object, secret: resolve::Desired) -> Desired {
     let resolve::Desired { object, owner, manager, .. } = secret;
     let object = match external.origin() {
         Some(origin) => object.at(origin.clone()),

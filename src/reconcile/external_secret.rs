@@ -19,6 +19,8 @@ use crate::resolve::{refresh, target};
 use crate::status::{Event, Next, external as tell, unsupported_message};
 use crate::unit::Unit;
 
+mod in_place;
+
 /// External Secrets' finalizer: an object that it worked on before carries it.
 const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
 /// How soon a store that failed is asked again, at the latest.
@@ -117,6 +119,14 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     }
     if unit == Unit::of(&key.reference()) {
         return stand_alone(key, object, &spec, status, shared).await;
+    }
+    if in_place::is_suspended(&unit, shared) {
+        let Some((told, action, as_of)) = in_place::refresh(object, &unit, shared).await? else {
+            return Ok(Told::nothing(Next::After(RETRY)));
+        };
+        let next = next_look(object, &spec, as_of, shared);
+        let next = if matches!(told, ExternalTold::Failed(_)) { Next::After(RETRY) } else { next };
+        return Ok(finish(key, object, status, &Note { action, ..Note::new(told) }, next, shared));
     }
     let (note, as_of) = look(object, &unit, shared).await;
     let next = next_look(object, &spec, as_of, shared);
@@ -240,6 +250,10 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Not
         is_rotated |= known.as_ref().is_some_and(|known| *known != version);
         has_news |= known.as_ref() != Some(&version);
         shared.units.saw(thing, &version);
+    }
+    if is_rotated {
+        // A landing that waits for health with the version before need not.
+        shared.something_changed();
     }
     if has_news && let Some(key) = triggers::key_of(unit) {
         // Those that change with it land with it.

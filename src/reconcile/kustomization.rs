@@ -19,7 +19,7 @@ use crate::api::condition::{READY, Truth, reason};
 use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
 use crate::health::{self, Judge};
 use crate::landing;
-use crate::pipeline::sources::{Fetched, artifact};
+use crate::pipeline::sources::{Fetched, SourceName};
 use crate::pipeline::{self, Compiled, Job, Report, spec_version, terms};
 use crate::resolve;
 use crate::status::kustomization::{self as tell, Facts, Work};
@@ -31,6 +31,7 @@ mod finalize;
 mod guard;
 mod inputs;
 mod prune_guard;
+mod rotated;
 mod waits;
 
 /// Work that ends sooner is told of by its result alone.
@@ -109,8 +110,15 @@ impl Turn<'_> {
         self.hold(&journal).await?;
         let source = match guard::source(&self) {
             Ok(Some(source)) => source,
-            Ok(None) => return Ok(Told::nothing(Next::After(self.retry_interval()))),
-            Err(refusal) => return Ok(self.refuse(refusal)),
+            Ok(None) => {
+                let told = self.land_rotated(&mut journal).await?;
+                return Ok(told.unwrap_or_else(|| Told::nothing(Next::After(self.retry_interval()))));
+            }
+            Err(refusal) if refusal.is_terminal => return Ok(self.refuse(refusal)),
+            Err(refusal) => {
+                let told = self.land_rotated(&mut journal).await?;
+                return Ok(told.unwrap_or_else(|| self.refuse(refusal)));
+            }
         };
         // What has landed does not wait for others: a dependency that is at work again makes nobody unready.
         if let Some(told) = self.at_rest(&journal, &source).await? {
@@ -141,7 +149,7 @@ impl Turn<'_> {
             Ok(mut compiled) => {
                 tracing::debug!(unit = %self.unit(), "compiled");
                 self.hold_for_others(&mut compiled, landed.as_deref()).await?;
-                self.land(source, compiled, journal).await
+                self.land(&source.name, compiled, journal).await
             }
             Err(report) => match self.waits_to_be_built().await? {
                 Some(refusal) => {
@@ -211,10 +219,8 @@ impl Turn<'_> {
     async fn resume(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
         let Some(open) = journal.open() else { return Ok(None) };
         let name = guard::source_name(self);
-        let read_set = ReadSet::from_value(&open.landing.read_set);
-        let about = read_set.version(&artifact(&name)).unwrap_or_default();
         let visit = guests::recall(&open.landing, self.shared);
-        let superseded = inputs::newer_revision(self, &name, about);
+        let superseded = inputs::newer_revision(self, &name, &open.landing.read_set);
         let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded) };
         let outcome = landing::resume(journal, &site).await?;
         Ok(outcome.filter(|outcome| outcome.verdict != Verdict::Superseded))
@@ -336,7 +342,7 @@ impl Turn<'_> {
             Ok(prepared) => prepared,
             Err(failures) => {
                 let read_set = ReadSet::from_value(&landed.read_set);
-                return Ok(self.not_accepted(source, &read_set, &failures));
+                return Ok(self.not_accepted(&source.revision, &read_set, &failures));
             }
         };
         // What was kept and is another unit's by now leaves the inventory.
@@ -352,7 +358,7 @@ impl Turn<'_> {
         Ok(if is_whole { at_once(told) } else { told })
     }
 
-    async fn land(&mut self, source: &Fetched, compiled: Compiled, journal: &mut Journal) -> Result<Told, Error> {
+    async fn land(&mut self, source: &SourceName, compiled: Compiled, journal: &mut Journal) -> Result<Told, Error> {
         let read_set = ReadSet::from_value(&compiled.candidate.read_set);
         self.shared.units.compiled(self.unit(), read_set, compiled.secrets.clone());
         for warning in &compiled.warnings {
@@ -367,7 +373,7 @@ impl Turn<'_> {
                 triggers::refused(self.shared, &compiled, &failures);
                 triggers::not_compiled(self.shared, &compiled.problems);
                 let read_set = ReadSet::from_value(&compiled.candidate.read_set);
-                return Ok(self.not_accepted(source, &read_set, &failures));
+                return Ok(self.not_accepted(&compiled.candidate.revision, &read_set, &failures));
             }
         };
         triggers::not_compiled(self.shared, &compiled.problems);
@@ -376,7 +382,7 @@ impl Turn<'_> {
         }
         let mut prepared = prepared;
         let visit = guests::invite(&mut prepared, &self.unit(), &self.cluster(), self.shared).await;
-        let superseded = inputs::newer_revision(self, &source.name, &source.digest);
+        let superseded = inputs::newer_revision(self, source, &compiled.candidate.read_set);
         let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded) };
         let outcome = landing::land(prepared, journal, &site).await?;
         self.shared.units.looked_at(&self.unit());
@@ -469,14 +475,14 @@ impl Turn<'_> {
         if is_transient { Told { next: Next::After(again), ..told } } else { told }
     }
 
-    fn not_accepted(&mut self, source: &Fetched, read_set: &ReadSet, failures: &[apply::Failure]) -> Told {
+    fn not_accepted(&mut self, revision: &str, read_set: &ReadSet, failures: &[apply::Failure]) -> Told {
         let message = list("nothing was written", &tell::texts(failures));
         let is_transient = failures.iter().any(|failure| failure.transient);
         self.shared.units.refused(&self.unit(), is_transient);
         let why = tell::reason_of(failures);
         let is_news = !self.says_already(why, &message);
-        self.came_to(why, &source.revision);
-        let facts = self.facts(&source.revision, read_set);
+        self.came_to(why, revision);
+        let facts = self.facts(revision, read_set);
         let event = tell::refused(&mut self.status, why, &message, &facts);
         let events = if is_news { vec![event] } else { Vec::new() };
         Told::status(&self.status, events, Next::After(self.again(failures)))

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use apply::{Action, Declarer, Failure, Outcome, Reference, Verdict};
+use apply::{Action, Declarer, Failure, Outcome, Reference};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
@@ -101,11 +101,16 @@ pub fn at_rest(shared: &Shared, unit: &Unit) {
 /// the same time are gathered.
 pub fn secrets_changed(shared: &Shared, outcome: &Outcome) {
     let secrets = outcome.changed().filter(|(id, _)| id.kind == "Secret" && id.group.is_empty());
-    for (id, _) in secrets.filter(|_| outcome.verdict == Verdict::Landed) {
-        let at = Thing::object(&Reference::new("v1", "Secret", &id.namespace, &id.name));
-        for unit in shared.units.readers_of(|thing| *thing == at) {
-            key_of(&unit).into_iter().for_each(|key| shared.queue.add_after(key, shared.units.gather(&unit)));
-        }
+    for (id, _) in secrets.filter(|(id, _)| outcome.has_landed(id)) {
+        secret_changed(shared, &Reference::new("v1", "Secret", &id.namespace, &id.name));
+    }
+}
+
+/// A Secret was written.
+pub fn secret_changed(shared: &Shared, at: &Reference) {
+    let at = Thing::object(at);
+    for unit in shared.units.readers_of(|thing| *thing == at) {
+        key_of(&unit).into_iter().for_each(|key| shared.queue.add_after(key, shared.units.gather(&unit)));
     }
 }
 

@@ -148,6 +148,7 @@ pub fn landed(status: &mut KustomizationStatus, outcome: &Outcome, has_health: b
 fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, facts: &Facts<'_>) -> Vec<Event> {
     status.inventory = Some(inventory(&outcome.landing));
     let mut events: Vec<Event> = changes(outcome).map(|message| info(facts, &message)).into_iter().collect();
+    events.extend(by_hand(outcome, facts));
     if has_health {
         let message = format!("Health check passed in {}", go_duration(facts.took));
         let healthy = Condition::new(HEALTHY, Truth::True, reason::SUCCEEDED, &message);
@@ -173,6 +174,13 @@ fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, 
     events
 }
 
+/// Workloads whose pods nobody replaces: they run with the old bytes until somebody deletes them.
+fn by_hand(outcome: &Outcome, facts: &Facts<'_>) -> Option<Event> {
+    let names: Vec<String> = outcome.landing.rolled_by_hand().map(|object| object.id().to_string()).collect();
+    let what = "a secret has changed, and updateStrategy OnDelete keeps their pods until they are deleted";
+    (!names.is_empty()).then(|| info(facts, &format!("{}: {what}", names.join(", "))))
+}
+
 /// Some parcels have landed; the others are as they were, and so are their entries in the inventory.
 fn partly(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) -> Vec<Event> {
     let before = status.inventory.replace(inventory(&outcome.landing));
@@ -181,6 +189,7 @@ fn partly(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>
     add(status, kept.map(|entry| (entry.id, entry.version)).collect());
     keep_left(status, outcome);
     let mut events: Vec<Event> = changes(outcome).map(|message| info(facts, &message)).into_iter().collect();
+    events.extend(by_hand(outcome, facts));
     let why = reason_of(&outcome.failures);
     let names = outcome.landing.parcels.names(&outcome.landing.held);
     let mut message = list(&landed_without(status, facts.revision, &names), &texts(&outcome.failures));

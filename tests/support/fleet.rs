@@ -115,6 +115,11 @@ impl Fleet {
         }
     }
 
+    /// Nothing of what was fetched is kept.
+    pub fn forget_fetched(&self) {
+        drop(std::fs::remove_dir_all(self.folder.path().join("cache")));
+    }
+
     pub async fn end(mut self) {
         self.stop().await;
         self.time.abort();

@@ -33,6 +33,16 @@ impl Repository {
         self.folder.path()
     }
 
+    /// Nobody finds it any more.
+    pub fn hide(&self) {
+        std::fs::rename(self.folder.path().join("HEAD"), self.folder.path().join("hidden")).expect("a file");
+    }
+
+    /// It is back.
+    pub fn unhide(&self) {
+        std::fs::rename(self.folder.path().join("hidden"), self.folder.path().join("HEAD")).expect("a file");
+    }
+
     pub fn url(&self) -> String {
         format!("file://{}", self.folder.path().display())
     }

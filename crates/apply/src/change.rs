@@ -195,6 +195,17 @@ impl Landing {
         self.steps.iter().filter_map(Step::change)
     }
 
+    /// Workloads with a new stamp whose pods get it only when somebody deletes them (`updateStrategy: OnDelete`).
+    pub fn rolled_by_hand(&self) -> impl Iterator<Item = &Object> {
+        let is_stamped = |object: &Object| {
+            let [now, before] = [&self.stamps, &self.stamps_before].map(|stamps| stamps.get(&object.id()));
+            let is_new = now.zip(before).is_some_and(|(now, before)| now.value != before.value);
+            is_new && now.is_some_and(|stamp| stamp.value.is_some())
+        };
+        let written = self.changes().filter(|change| change.is_written()).map(|change| &change.desired.object);
+        written.filter(move |object| object.text("/spec/updateStrategy/type") == Some("OnDelete") && is_stamped(object))
+    }
+
     /// What the superseded landings have written, each with what stood there before the first of them.
     pub(crate) fn past_changes(&self) -> impl Iterator<Item = &Change> {
         self.past.iter().filter_map(Step::change)

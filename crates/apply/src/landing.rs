@@ -348,6 +348,9 @@ fn health_targets(landing: &Landing, undone: &BTreeSet<usize>) -> Vec<Reference>
     targets.retain(|target| !declarers.contains(&target.id()));
     targets
         .extend(restarted.filter(|c| reads::pod_template(&c.desired.object).is_some()).map(|c| c.desired.reference()));
+    // Nobody rolls these out: a DaemonSet would be awaited for ever.
+    let by_hand: BTreeSet<Reference> = landing.rolled_by_hand().map(Reference::of).collect();
+    targets.retain(|target| !by_hand.contains(target));
     // What is held stands as it stood.
     let is_held = |at: &Reference| {
         let id = at.id();

@@ -25,7 +25,7 @@ pub(super) struct Addition {
 }
 
 /// Whether an ExternalSecret adds to a Secret of somebody else.
-pub(super) fn merges(external: &Object) -> bool {
+pub fn merges(external: &Object) -> bool {
     ExternalSecret::spec(external).is_ok_and(|spec| spec.target.creation_policy == CreationPolicy::Merge)
 }
 

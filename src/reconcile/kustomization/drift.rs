@@ -36,7 +36,8 @@ impl Turn<'_> {
             return Ok(());
         }
         // It lands next, and puts everything back then: last-good has the stamps of last-good secrets.
-        if inputs::has_rotated(self.shared, landed).await? {
+        let read_set = inputs::tried(journal, landed);
+        if inputs::has_changed(self.shared, &read_set, inputs::is_foreign_secret).await? {
             return Ok(());
         }
         let mut suspects: Vec<Desired> =

@@ -1,10 +1,13 @@
 //! Whether there is anything to do: the versions of what was read, read again.
 
+use std::sync::Arc;
+
 use apply::{ClusterError, Journal, Landing, Reference};
+use serde_json::Value;
 
 use super::Turn;
 use crate::landing::Superseded;
-use crate::pipeline::sources::{Fetched, SourceName};
+use crate::pipeline::sources::{Fetched, SourceName, artifact};
 use crate::pipeline::{object_version, spec_version};
 use crate::reconcile::Shared;
 use crate::reconcile::units::Ended;
@@ -40,11 +43,6 @@ pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Know
         return Ok(false);
     }
     let is_gathering = turn.shared.units.is_gathering(&turn.unit()).is_some();
-    let is_secret = |thing: &Thing| match thing {
-        Thing::Remote { .. } => true,
-        Thing::Object { kind, .. } => kind == "Secret",
-        _ => false,
-    };
     let waits = |thing: &Thing| is_gathering && is_secret(thing);
     let is_own = |thing: &Thing| *thing == source.thing() || matches!(thing, Thing::Paths { .. });
     for (thing, version) in known.read_set.iter().filter(|(thing, _)| !waits(thing) && !is_own(thing)) {
@@ -72,11 +70,29 @@ fn is_built_from(source: &Fetched, known: &Known) -> bool {
         })
 }
 
-/// Whether a Secret that another unit makes has changed since the last landing has read it.
-pub(super) async fn has_rotated(shared: &Shared, landed: &Landing) -> Result<bool, ClusterError> {
-    let read_set = ReadSet::from_value(&landed.read_set);
-    let is_secret = |thing: &Thing| matches!(thing, Thing::Object { kind, .. } if kind == "Secret");
-    for (thing, version) in read_set.iter().filter(|(thing, _)| is_secret(thing)) {
+/// What was read by the attempt that failed for good, or else by the last landing.
+pub(super) fn tried(journal: &Journal, landed: &Landing) -> ReadSet {
+    let attempt = journal.attempt().filter(|attempt| !attempt.transient);
+    ReadSet::from_value(attempt.map_or(&landed.read_set, |attempt| &attempt.read_set))
+}
+
+/// Whether a thing is a Secret of the cluster.
+pub(super) fn is_foreign_secret(thing: &Thing) -> bool {
+    matches!(thing, Thing::Object { kind, .. } if kind == "Secret")
+}
+
+/// Whether a thing is a secret, of a store or of the cluster.
+pub(super) fn is_secret(thing: &Thing) -> bool {
+    matches!(thing, Thing::Remote { .. }) || is_foreign_secret(thing)
+}
+
+/// Whether any of what `is_meant` has another version than it was read at.
+pub(super) async fn has_changed(
+    shared: &Shared,
+    read_set: &ReadSet,
+    is_meant: fn(&Thing) -> bool,
+) -> Result<bool, ClusterError> {
+    for (thing, version) in read_set.iter().filter(|(thing, _)| is_meant(thing)) {
         if !is_at(thing, version, shared).await? {
             return Ok(true);
         }
@@ -101,17 +117,25 @@ async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, Cl
     })
 }
 
-/// Ends when the source has another version than a landing is about, or the object asks for something else.
-pub(super) fn newer_revision(turn: &Turn<'_>, source: &SourceName, about: &str) -> Superseded {
+/// Ends when the source or a store has another version than a landing is about, or the object asks for something else.
+pub(super) fn newer_revision(turn: &Turn<'_>, source: &SourceName, landing: &Value) -> Superseded {
     let (shared, key, generation) = (turn.shared.clone(), turn.key.clone(), turn.object.generation());
-    let (name, about) = (source.clone(), about.to_owned());
+    let read_set = ReadSet::from_value(landing);
+    let (name, about) = (source.clone(), read_set.version(&artifact(source)).unwrap_or_default().to_owned());
+    let secrets = read_set.iter().filter(|(thing, _)| matches!(thing, Thing::Remote { .. }));
+    let secrets: Vec<(Thing, String)> = secrets.map(|(thing, at)| (thing.clone(), at.to_owned())).collect();
+    let secrets = Arc::new(secrets);
     Box::new(move || {
         let (shared, key, name, about) = (shared.clone(), key.clone(), name.clone(), about.clone());
+        let secrets = secrets.clone();
         Box::pin(async move {
             let mut changes = shared.changes.subscribe();
             loop {
                 let is_newer = shared.world.sources.version(&name).is_some_and(|now| now != about);
                 let is_changed = shared.index.get(&key).is_none_or(|object| object.generation() != generation);
+                let has_rotated =
+                    |(thing, at): &(Thing, String)| shared.units.seen(thing).is_some_and(|now| now != *at);
+                let is_newer = is_newer || secrets.iter().any(has_rotated);
                 if is_newer || is_changed || changes.changed().await.is_err() {
                     return;
                 }
