@@ -369,13 +369,13 @@ impl Shared {
             strikes.remove(key);
         }
         match next {
-            Next::After(delay) => self.queue.add_after(key.clone(), delay),
+            Next::After(delay) => self.queue.come_back(key.clone(), delay),
             Next::OnEvent => self.queue.forget(key),
             Next::Retry => {
                 let count = strikes.entry(key.clone()).or_default();
                 let pause = (FIRST_PAUSE * 2_u32.pow((*count).min(16))).min(LONGEST_PAUSE);
                 *count += 1;
-                self.queue.add_after(key.clone(), pause);
+                self.queue.come_back(key.clone(), pause);
             }
         }
     }

@@ -25,6 +25,8 @@ mod in_place;
 const FINALIZER: &str = "externalsecrets.external-secrets.io/externalsecret-cleanup";
 /// How soon a store that failed is asked again, at the latest.
 const RETRY: Duration = Duration::from_secs(60);
+/// How long one that has landed waits until its unit has told so.
+const SETTLE: Duration = Duration::from_secs(1);
 
 /// What units found out about their ExternalSecrets, to be told by the ExternalSecrets' own reconciliations; and when
 /// each was looked at last.
@@ -65,7 +67,11 @@ impl Externals {
     pub fn put(&self, external: &External, action: Option<Action>, seen: Option<&Object>) {
         let about = seen.map(refresh::synced_version);
         let note = Note { action, about, as_of: external.as_of, ..Note::new(external.told.clone()) };
-        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(external.id.clone(), note);
+        self.keep(external.id.clone(), note);
+    }
+
+    fn keep(&self, id: ObjectId, note: Note) {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).insert(id, note);
     }
 
     fn take(&self, id: &ObjectId) -> Option<Note> {
@@ -174,9 +180,19 @@ async fn finish_outdated(
         Some(Note { told: told @ ExternalTold::Failed(_), .. }) => {
             finish(key, object, status, &Note { told, ..note }, Next::After(RETRY), shared)
         }
+        Some(_) if is_under_way(&triggers::unit_of(shared, object), shared) => {
+            shared.externals.keep(object.id(), note);
+            Told::nothing(Next::After(SETTLE))
+        }
         Some(_) => finish(key, object, status, &note, next, shared),
         None => Told::nothing(next),
     }
+}
+
+/// Whether the unit is at work, or will be as soon as what changes together is gathered.
+fn is_under_way(unit: &Unit, shared: &Shared) -> bool {
+    let is_awaited = triggers::key_of(unit).is_some_and(|key| shared.queue.is_under_way(&key));
+    is_awaited || shared.units.is_gathering(unit).is_some()
 }
 
 fn status_unless_new(
@@ -196,6 +212,8 @@ fn status_unless_new(
             let again = Next::After(pause.max(note.pause.unwrap_or_default()));
             Ok(finish(key, object, status, &note, again, shared))
         }
+        // What was found here or by another may be on its way: it counts as synced once it has landed.
+        Some(_) if is_under_way(unit, shared) => Ok(Told::nothing(Next::After(SETTLE))),
         // It works again; or what was asked for has landed already, and a crash kept its unit from telling.
         Some(note) if !status.conditions.is_true(READY) || is_behind(object, &status) && has_ended(unit, shared) => {
             Ok(finish(key, object, status, &note, next, shared))
@@ -245,10 +263,13 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Not
         }
     };
     let (mut has_news, mut is_rotated) = (false, false);
+    let unit_read = shared.units.last(unit).map(|(read_set, _)| read_set).unwrap_or_default();
     for (thing, version) in resolved.read {
+        // Another may have seen it before, and have had its own unit look.
+        let is_unread = unit_read.version(&thing).is_some_and(|read| *read != *version);
         let known = shared.units.seen(&thing);
-        is_rotated |= known.as_ref().is_some_and(|known| *known != version);
-        has_news |= known.as_ref() != Some(&version);
+        is_rotated |= is_unread || known.as_ref().is_some_and(|known| *known != version);
+        has_news |= is_unread || known.as_ref() != Some(&version);
         shared.units.saw(thing, &version);
     }
     if is_rotated {
@@ -352,6 +373,28 @@ mod tests {
         let spec = ExternalSecret::spec(&object).unwrap();
         let next = next_look(&object, &spec, Instant::now() - Duration::from_secs(20), &shared);
         assert_eq!(next, Next::After(Duration::from_secs(40)));
+    }
+
+    #[tokio::test]
+    async fn what_may_still_be_on_its_way_is_not_told_as_synced() {
+        let shared = Arc::new(super::super::tests::shared());
+        let unit = Unit::kustomization("n", "app");
+        let owner = triggers::key_of(&unit).unwrap();
+        let ready = json!({"conditions": [{"type": "Ready", "status": "True", "reason": "a", "message": "",
+            "lastTransitionTime": "2026-01-01T00:00:00Z"}]});
+        let kustomization = json!({"apiVersion": owner.kind.api_version(), "kind": owner.kind.name(),
+            "metadata": {"name": "app", "namespace": "n"}, "status": ready});
+        shared.index.put(owner.clone(), Object::unchecked(kustomization));
+        let (object, status) = (external("2"), serde_json::from_value::<ExternalSecretStatus>(ready).unwrap());
+        let key = Key::of(super::super::Kind::ExternalSecret, &object);
+        let told = || {
+            let note = Some(Note::new(ExternalTold::Synced));
+            let told = status_unless_new(&key, &object, status.clone(), note, Next::OnEvent, (&unit, &shared));
+            told.unwrap().status.is_some()
+        };
+        assert!(told(), "its unit is at rest");
+        shared.queue.add(owner);
+        assert!(!told(), "its unit will look");
     }
 
     #[test]

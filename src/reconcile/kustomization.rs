@@ -314,10 +314,12 @@ impl Turn<'_> {
         Some(Told::status(&self.status, vec![event], next))
     }
 
-    /// Whether the status speaks of work, or of waiting for others, that is over.
+    /// Whether the status speaks of work, or of waiting for others, that is over; or of what landed before the failure, which
+    /// could not be written.
     fn is_interrupted(&self) -> bool {
         let passing = [reason::PROGRESSING, reason::ARTIFACT_FAILED, reason::DEPENDENCY_NOT_READY];
-        self.status.conditions.get(READY).is_none() || self.is_held_by(&passing)
+        let ready = self.status.conditions.get(READY);
+        ready.is_none_or(|ready| ready.status == Truth::True) || self.is_held_by(&passing)
     }
 
     /// Whether something failed in what stands as landed: a deletion, or anything where failures do not end a landing

@@ -1,7 +1,8 @@
 //! The work to do: keys that wait, each worked on by one worker at a time.
 //!
 //! **Guarantees.** A key that is added while it is worked on runs once more afterwards: no event is lost, and many
-//! events are one run. A key has at most one appointment; a later one replaces it.
+//! events are one run. A key has at most one appointment; a later one replaces it, but whoever works on a key cannot put off
+//! what others have asked for meanwhile.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Mutex;
@@ -28,6 +29,8 @@ struct State {
     again: HashMap<Key, Instant>,
     appointments: BTreeMap<Instant, BTreeSet<Key>>,
     appointed: HashMap<Key, Instant>,
+    /// Appointments of others for what is being worked on.
+    promised: HashMap<Key, Instant>,
     closed: bool,
 }
 
@@ -55,6 +58,20 @@ impl State {
         }
     }
 
+    fn appoint(&mut self, key: Key, at: Instant) {
+        self.cancel(&key);
+        self.appointed.insert(key.clone(), at);
+        self.appointments.entry(at).or_default().insert(key);
+    }
+
+    /// What others were promised while the key was worked on holds.
+    fn keep_promise(&mut self, key: &Key) {
+        let Some(at) = self.promised.remove(key) else { return };
+        if self.appointed.get(key).is_none_or(|appointed| *appointed > at) {
+            self.appoint(key.clone(), at);
+        }
+    }
+
     fn take_due(&mut self, now: Instant) {
         while let Some(entry) = self.appointments.first_entry() {
             if *entry.key() > now {
@@ -62,6 +79,7 @@ impl State {
             }
             for key in entry.remove() {
                 self.appointed.remove(&key);
+                self.promised.remove(&key);
                 self.add(key);
             }
         }
@@ -93,12 +111,20 @@ impl Queue {
 
     /// Adds a key to be worked on after `delay`, instead of when it was appointed before.
     pub fn add_after(&self, key: Key, delay: Duration) {
+        let at = Instant::now() + delay;
         self.with(|state| {
-            state.cancel(&key);
-            let at = Instant::now() + delay;
-            state.appointed.insert(key.clone(), at);
-            state.appointments.entry(at).or_default().insert(key);
+            if state.running.contains_key(&key) {
+                let promised = state.promised.entry(key.clone()).or_insert(at);
+                *promised = at.min(*promised);
+            }
+            state.appoint(key, at);
         });
+        self.changed.notify_one();
+    }
+
+    /// When the one who works on a key wants to come back to it, if nobody has asked for it sooner meanwhile.
+    pub fn come_back(&self, key: Key, delay: Duration) {
+        self.with(|state| state.appoint(key, Instant::now() + delay));
         self.changed.notify_one();
     }
 
@@ -135,6 +161,7 @@ impl Queue {
     pub fn done(&self, key: &Key) {
         self.with(|state| {
             state.running.remove(key);
+            state.keep_promise(key);
             if let Some(since) = state.again.remove(key) {
                 state.add_since(key.clone(), since);
             }
@@ -150,6 +177,11 @@ impl Queue {
     /// Since when the present work on a key was wanted: whoever asked for it last has asked no later.
     pub fn since(&self, key: &Key) -> Instant {
         self.with(|state| state.running.get(key).copied()).unwrap_or_else(Instant::now)
+    }
+
+    /// Whether a key is worked on, or will be next.
+    pub fn is_under_way(&self, key: &Key) -> bool {
+        self.with(|state| state.running.contains_key(key) || state.waiting.contains_key(key))
     }
 
     /// Lets every worker end after its present key.
@@ -221,6 +253,22 @@ mod tests {
         let began = Instant::now();
         assert_eq!(queue.next().await, Some(key("a")));
         assert_eq!(began.elapsed(), Duration::from_secs(60));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_works_on_a_key_does_not_put_off_what_others_asked_for_meanwhile() {
+        let (queue, began) = (Queue::default(), Instant::now());
+        queue.add(key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        queue.add_after(key("a"), Duration::from_secs(1));
+        queue.come_back(key("a"), Duration::from_secs(600));
+        queue.done(&key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        assert_eq!(began.elapsed(), Duration::from_secs(1));
+        queue.come_back(key("a"), Duration::from_secs(600));
+        queue.done(&key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
+        assert_eq!(began.elapsed(), Duration::from_secs(601), "it was answered: nothing is promised any more");
     }
 
     #[tokio::test(start_paused = true)]
