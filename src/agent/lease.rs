@@ -186,7 +186,7 @@ mod tests {
         let is_cut = Arc::new(AtomicBool::new(false));
         let plan = is_cut.clone();
         let plan = Box::new(move |_: &Attempt<'_>| {
-            plan.load(Ordering::Relaxed).then(|| Fault::TooMany { retry_after: RETRY })
+            plan.load(Ordering::Relaxed).then_some(Fault::TooMany { retry_after: RETRY })
         });
         let cut: Arc<dyn Cluster> = Arc::new(FaultyCluster::new(memory.clone(), plan));
         let mut first = Lease::acquire(cut, "default", "first").await;
