@@ -1,6 +1,7 @@
 //! What keeps the pods of a workload from running, told when time is over: it decides whether a rollout has failed or is
 //! only slow.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use apply::{Cluster, Reference, Selection};
@@ -24,7 +25,8 @@ const TROUBLES: &[&str] = &[
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Why pods of the workload at `at`, which was awaited for so long, cannot run; `None` when none says so, or the object is
-/// no workload. A container that has run for half of that time and still is not ready fails its probe.
+/// no workload. A container that has run for half of that time and still is not ready fails its probe, where its pod was
+/// made meanwhile: pods of before are not what is awaited.
 pub async fn trouble_of_pods(cluster: &dyn Cluster, at: &Reference, awaited: Duration) -> Option<String> {
     let workload = cluster.get(at).await.ok()??;
     let selector = workload.value().pointer("/spec/selector/matchLabels").and_then(Value::as_object)?;
@@ -32,12 +34,14 @@ pub async fn trouble_of_pods(cluster: &dyn Cluster, at: &Reference, awaited: Dur
         selector.iter().filter_map(|(key, value)| Some(format!("{key}={}", value.as_str()?))).collect();
     let pods = Selection::all("v1", "Pod").within(&at.namespace).labelled(&labels.join(","));
     let pods = cluster.list(&pods).await.ok()?;
-    let latest = Timestamp::now() - (awaited / 2).max(PATIENCE);
-    pods.iter().filter(|pod| !pod.is_terminating()).find_map(|pod| trouble(pod, latest))
+    let now = Timestamp::now();
+    let probed = (now - awaited - PATIENCE)..=(now - (awaited / 2).max(PATIENCE));
+    pods.iter().filter(|pod| !pod.is_terminating()).find_map(|pod| trouble(pod, &probed))
 }
 
-/// What keeps a pod from being ready; containers that were started after `latest` only need time.
-fn trouble(pod: &Object, latest: Timestamp) -> Option<String> {
+/// What keeps a pod from being ready. Probes count of pods that were made since `probed` begins, and of containers that
+/// have run since it ends: others only need time, or are not of this rollout.
+fn trouble(pod: &Object, probed: &RangeInclusive<Timestamp>) -> Option<String> {
     let status = pod.value().get("status")?;
     let lists = ["initContainerStatuses", "containerStatuses"];
     let containers = lists.iter().filter_map(|list| status.get(*list)?.as_array()).flatten();
@@ -46,9 +50,13 @@ fn trouble(pod: &Object, latest: Timestamp) -> Option<String> {
     let waits = waits.map(|(container, reason)| {
         format!("pod {} cannot run: container {container} is waiting: {reason}", pod.name())
     });
-    let fails = || all.iter().find_map(|container| fails_its_probe(container, latest));
+    let made = pod.text("/metadata/creationTimestamp").and_then(|text| text.parse::<Timestamp>().ok());
+    let is_new = made.is_some_and(|made| made >= *probed.start());
+    let fails = || all.iter().find_map(|container| fails_its_probe(container, *probed.end()));
     waits.or_else(|| {
-        fails().map(|name| format!("pod {} is not ready: container {name} runs and its probe fails", pod.name()))
+        fails()
+            .filter(|_| is_new)
+            .map(|name| format!("pod {} is not ready: container {name} runs and its probe fails", pod.name()))
     })
 }
 
@@ -79,9 +87,10 @@ mod tests {
             .unwrap()
         };
         let now = Timestamp::now();
-        let told = trouble(&pod("CrashLoopBackOff"), now).unwrap();
+        let now = now..=now;
+        let told = trouble(&pod("CrashLoopBackOff"), &now).unwrap();
         assert_eq!(told, "pod p cannot run: container c is waiting: CrashLoopBackOff");
-        assert_eq!(trouble(&pod("ContainerCreating"), now), None);
+        assert_eq!(trouble(&pod("ContainerCreating"), &now), None);
     }
 
     #[test]
@@ -89,15 +98,20 @@ mod tests {
         let pod = |started: bool, ready: bool| {
             let running = json!({"running": {"startedAt": "2026-01-01T00:00:00Z"}});
             let status = json!([{"name": "c", "started": started, "ready": ready, "state": running}]);
-            Object::new(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "p", "namespace": "n"},
+            let metadata = json!({"name": "p", "namespace": "n", "creationTimestamp": "2025-12-31T23:59:30Z"});
+            Object::new(json!({"apiVersion": "v1", "kind": "Pod", "metadata": metadata,
                 "status": {"containerStatuses": status}}))
             .unwrap()
         };
-        let [before, after] = ["2025-12-31T23:59:00Z", "2026-01-01T00:01:00Z"].map(|text| text.parse().unwrap());
-        let told = trouble(&pod(true, false), after).unwrap();
+        let [began, before, later, after]: [Timestamp; 4] =
+            ["2025-12-31T23:59:00Z", "2025-12-31T23:59:40Z", "2025-12-31T23:59:50Z", "2026-01-01T00:01:00Z"]
+                .map(|text| text.parse().unwrap());
+        let (old, before, after) = (later..=after, began..=before, began..=after);
+        let told = trouble(&pod(true, false), &after).unwrap();
         assert_eq!(told, "pod p is not ready: container c runs and its probe fails");
-        assert_eq!(trouble(&pod(true, false), before), None, "it has only begun");
-        assert_eq!(trouble(&pod(false, false), after), None, "its startup probe has not passed yet");
-        assert_eq!(trouble(&pod(true, true), after), None);
+        assert_eq!(trouble(&pod(true, false), &before), None, "it has only begun");
+        assert_eq!(trouble(&pod(true, false), &old), None, "it is a pod of before");
+        assert_eq!(trouble(&pod(false, false), &after), None, "its startup probe has not passed yet");
+        assert_eq!(trouble(&pod(true, true), &after), None);
     }
 }
