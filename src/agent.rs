@@ -3,6 +3,7 @@
 //! **Flow.** Wait for the lease; watch every kind; once each has been listed, work on what changes until told to stop or
 //! the lease is lost; then let every worker end its present object, and give the lease back.
 
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
 
@@ -124,7 +125,7 @@ async fn follow(shared: Arc<Shared>, kind: Kind, tell: oneshot::Sender<()>) {
 }
 
 fn reset(shared: &Arc<Shared>, kind: Kind, objects: Vec<Object>) {
-    let present: Vec<Key> = objects.iter().map(|object| Key::of(kind, object)).collect();
+    let present: BTreeSet<Key> = objects.iter().map(|object| Key::of(kind, object)).collect();
     for key in shared.index.find(kind, |_| true) {
         if !present.contains(&key) {
             gone(shared, key);
@@ -135,17 +136,14 @@ fn reset(shared: &Arc<Shared>, kind: Kind, objects: Vec<Object>) {
 
 fn seen(shared: &Arc<Shared>, kind: Kind, object: Object) {
     let key = Key::of(kind, &object);
-    let matters = match shared.index.get(&key) {
-        Some(before) => triggers::asks_more(&before, &object),
-        None => {
-            if kind == Kind::Kustomization {
-                let status = Kustomization::status(&object).unwrap_or_default();
-                shared.claims.listed(&Unit::of(&key.reference()), &status);
-            }
-            true
-        }
-    };
-    let told_ready = matters || shared.index.get(&key).is_some_and(|before| triggers::says_more(&before, &object));
+    let compared =
+        shared.index.look(&key, |before| (triggers::asks_more(before, &object), triggers::says_more(before, &object)));
+    if compared.is_none() && kind == Kind::Kustomization {
+        let status = Kustomization::status(&object).unwrap_or_default();
+        shared.claims.listed(&Unit::of(&key.reference()), &status);
+    }
+    let (matters, says_more) = compared.unwrap_or((true, true));
+    let told_ready = matters || says_more;
     shared.index.put(key.clone(), object);
     if matters {
         shared.queue.add(key.clone());

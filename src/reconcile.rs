@@ -186,11 +186,14 @@ impl Index {
     /// Every object of a kind that `is_wanted`.
     pub fn find(&self, kind: Kind, is_wanted: impl Fn(&Object) -> bool) -> Vec<Key> {
         let objects = self.objects.read().unwrap_or_else(PoisonError::into_inner);
-        objects
-            .iter()
-            .filter(|(key, object)| key.kind == kind && is_wanted(object))
-            .map(|(key, _)| key.clone())
-            .collect()
+        let first = Key { kind, namespace: String::new(), name: String::new() };
+        let of_kind = objects.range(first..).take_while(|(key, _)| key.kind == kind);
+        of_kind.filter(|(_, object)| is_wanted(object)).map(|(key, _)| key.clone()).collect()
+    }
+
+    /// What `look` sees in an object, which is not copied for it; `None` where there is none.
+    pub fn look<T>(&self, key: &Key, look: impl FnOnce(&Object) -> T) -> Option<T> {
+        self.objects.read().unwrap_or_else(PoisonError::into_inner).get(key).map(look)
     }
 
     /// Whether an object of a kind `is_meant`.
@@ -201,6 +204,7 @@ impl Index {
 
     /// Puts an object; returns the one that stood there.
     pub fn put(&self, key: Key, object: Object) -> Option<Object> {
+        let object = light(object);
         self.objects.write().unwrap_or_else(PoisonError::into_inner).insert(key, object)
     }
 
@@ -211,13 +215,19 @@ impl Index {
         let mut objects = self.objects.write().unwrap_or_else(PoisonError::into_inner);
         let seen = objects.get_mut(key)?;
         let is_newer = version(seen).zip(version(written)).is_some_and(|(seen, written)| seen > written);
-        (!is_newer).then(|| std::mem::replace(seen, written.clone()))
+        (!is_newer).then(|| std::mem::replace(seen, light(written.clone())))
     }
 
     /// Takes an object away.
     pub fn remove(&self, key: &Key) -> Option<Object> {
         self.objects.write().unwrap_or_else(PoisonError::into_inner).remove(key)
     }
+}
+
+/// An object without what nobody asks for: who wrote which field is more than half of it.
+fn light(mut object: Object) -> Object {
+    object.metadata().remove("managedFields");
+    object
 }
 
 /// What a reconciliation wants to have told.
@@ -502,8 +512,12 @@ mod tests {
         shared.index.put(key.clone(), seen);
         shared.wrote(&key, &external(2, "no"));
         assert!(shared.queue.is_idle(), "our own status asks for nothing");
-        shared.wrote(&key, &external(4, "yes"));
+        let mut asked = external(4, "yes");
+        asked.metadata().insert("managedFields".into(), json!([{"manager": "kubectl"}]));
+        shared.wrote(&key, &asked);
         assert!(!shared.queue.is_idle());
+        let kept = |object: &Object| object.value().pointer("/metadata/managedFields").is_some();
+        assert_eq!(shared.index.look(&key, kept), Some(false), "it would be more than half of what is kept");
         shared.wrote(&key, &external(3, "no"));
         let version = || shared.index.get(&key).map(|object| object.resource_version().to_owned());
         assert_eq!(version().as_deref(), Some("4"), "an answer that comes late replaces nothing newer");

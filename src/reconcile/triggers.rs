@@ -91,10 +91,19 @@ pub fn at_rest(shared: &Shared, unit: &Unit) {
     if !has_ended(unit, shared) {
         return;
     }
-    let externals = shared.index.find(Kind::ExternalSecret, |external| !is_settled(external));
-    let releases = shared.index.find(Kind::HelmRelease, |release| !helm_release::is_settled(release));
+    let is_open = |part: &Object| may_be_of(part, unit) && !is_settled(part);
+    let externals = shared.index.find(Kind::ExternalSecret, is_open);
+    let is_open = |part: &Object| may_be_of(part, unit) && !helm_release::is_settled(part);
+    let releases = shared.index.find(Kind::HelmRelease, is_open);
     let is_part = |key: &Key| shared.index.get(key).is_some_and(|part| unit_of(shared, &part) == *unit);
     externals.into_iter().chain(releases).filter(is_part).for_each(|key| shared.queue.add(key));
+}
+
+/// Whether an object can be part of a unit, as far as its own labels tell: else nobody needs to look further.
+fn may_be_of(object: &Object, unit: &Unit) -> bool {
+    let is = |label: &str, value: &str| object.label(&format!("kustomize.toolkit.fluxcd.io/{label}")) == Some(value);
+    let is_of_release = || object.label("helm.toolkit.fluxcd.io/name").is_some();
+    is("name", &unit.name) && is("namespace", &unit.namespace) || is_of_release() || unit.kind != "Kustomization"
 }
 
 /// Secrets were written: units whose workloads read them and that do not make them land next, once those that change at
