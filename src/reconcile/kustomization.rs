@@ -207,10 +207,6 @@ impl Turn<'_> {
         let site = landing::Site { guests: clusters, ..self.site(landing::never()) };
         match landing::resume(&mut journal, &site).await? {
             None => Ok(Told::nothing(Next::OnEvent)),
-            // What it waits for is gone, and may not be made again before the unit goes on.
-            Some(outcome) if outcome.verdict == Verdict::Superseded => {
-                Ok(Told::nothing(Next::After(self.retry_interval())))
-            }
             Some(outcome) => Ok(self.resumed(outcome)),
         }
     }
@@ -220,7 +216,10 @@ impl Turn<'_> {
         let Some(open) = journal.open() else { return Ok(None) };
         let name = guard::source_name(self);
         let visit = guests::recall(&open.landing, self.shared);
-        let superseded = inputs::newer_revision(self, &name, &open.landing.read_set);
+        // What was refused for good takes no landing's place.
+        let refused = inputs::refused(self).map(|read_set| read_set.to_value());
+        let about = refused.as_ref().unwrap_or(&open.landing.read_set);
+        let superseded = inputs::newer_revision(self, &name, about);
         let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded) };
         let outcome = landing::resume(journal, &site).await?;
         Ok(outcome.filter(|outcome| outcome.verdict != Verdict::Superseded))
@@ -229,6 +228,10 @@ impl Turn<'_> {
     /// Tells what came of a landing that an earlier reconciliation, or an earlier process, had begun.
     fn resumed(&mut self, outcome: Outcome) -> Told {
         let is_over = matches!(outcome.verdict, Verdict::Landed | Verdict::Partly | Verdict::Undone);
+        if is_over {
+            // What was refused beside it may be accepted after it.
+            self.shared.units.look_anew(&self.unit());
+        }
         let told = self.after(&outcome);
         // Something newer may have come meanwhile.
         if is_over { at_once(told) } else { told }
@@ -350,7 +353,12 @@ impl Turn<'_> {
         // What was kept and is another unit's by now leaves the inventory.
         let is_whole = self.shared.claims.kept(&self.unit()).is_empty() && !self.has_landed_with_failures();
         if prepared.landing().is_empty() && is_whole {
-            return Ok(self.quietly(journal, source));
+            // What could not be looked at is not as it landed.
+            let (read_set, failures) = (ReadSet::from_value(&landed.read_set), &prepared.landing().failures);
+            return Ok(match failures[..] {
+                [] => self.quietly(journal, source),
+                [..] => self.not_accepted(&source.revision, &read_set, failures),
+            });
         }
         let mut journal = self.journal().await?;
         let outcome = landing::land(prepared, &mut journal, &self.site(landing::never())).await?;

@@ -77,6 +77,13 @@ impl Units {
         }
     }
 
+    /// What failed is tried once more: something else has changed than what it had read.
+    pub fn look_anew(&self, unit: &Unit) {
+        if let Some(memory) = self.lock().get_mut(unit) {
+            memory.ended = memory.ended.filter(|ended| *ended == Ended::Compiled);
+        }
+    }
+
     /// What the last compile read, and how it ended.
     pub fn last(&self, unit: &Unit) -> Option<(ReadSet, Ended)> {
         let known = self.lock();

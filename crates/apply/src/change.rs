@@ -142,7 +142,7 @@ pub struct Landing {
     pub stale: Vec<Stale>,
     /// What is known of the workloads' secrets.
     pub stamps: Stamps,
-    /// What was known of them before, where that differs.
+    /// What was known of them before, where the unit has parcels.
     pub stamps_before: Stamps,
     /// Workloads of others that are stamped with it.
     pub guests: Vec<Guest>,
@@ -268,9 +268,10 @@ impl Landing {
         let is_held = |id: &ObjectId| all.is_in(id, parcels);
         *steps = std::mem::take(steps).into_iter().filter_map(|step| held_step(step, is_held)).collect();
         // What no landing of ours made is of no parcel: it may be what a held one still needs.
-        let (held, rest) = std::mem::take(stale)
-            .into_iter()
-            .partition::<Vec<_>, _>(|stale| stale.landed.is_none() || is_held(&stale.reference.id()));
+        let (held, rest) = std::mem::take(stale).into_iter().partition::<Vec<_>, _>(|stale| {
+            let id = stale.reference.id();
+            all.number_of(&id).is_none() || is_held(&id)
+        });
         *stale = rest;
         steps.extend(
             held.into_iter().filter_map(|stale| stale.landed).map(|landed| Step::Apply(Box::new(as_landed(*landed)))),
@@ -293,12 +294,9 @@ fn held_step(step: Step, is_held: impl Fn(&ObjectId) -> bool) -> Option<Step> {
         return Some(step);
     }
     match step {
-        Step::Apply(change) if !change.is_written() => {
-            Some(Step::Apply(Box::new(Change { action: Action::Skip, ..*change })))
-        }
         Step::Apply(change) => match change.prior {
             Prior::Landed(landed) => Some(Step::Apply(Box::new(as_landed(*landed)))),
-            // Nothing of ours stood there.
+            // Nothing of ours had landed there, also where a superseded landing has written what is wanted.
             Prior::Absent | Prior::Adopted(_) => None,
         },
         Step::Put(_) | Step::Hook(_) | Step::Await(..) => None,

@@ -141,6 +141,8 @@ struct StoredDesired {
 #[derive(Serialize, Deserialize)]
 enum StoredPrior {
     Absent,
+    /// What is wanted is what landed.
+    Same,
     Landed(StoredDesired),
     Adopted(StoredObject),
 }
@@ -481,7 +483,16 @@ impl From<&Step> for StoredStep {
                 desired: Box::new((&change.desired).into()),
                 prior: Box::new(match &change.prior {
                     // What is not written need not be undone: its past would only make the journal larger.
-                    _ if matches!(change.action, Action::Unchanged | Action::Skip) => StoredPrior::Absent,
+                    Prior::Landed(landed)
+                        if !change.is_written() && landed.object.value() == change.desired.object.value() =>
+                    {
+                        StoredPrior::Same
+                    }
+                    // A superseded landing has written what is wanted.
+                    Prior::Landed(landed) if change.action == Action::Unchanged => {
+                        StoredPrior::Landed(landed.as_ref().into())
+                    }
+                    _ if !change.is_written() => StoredPrior::Absent,
                     Prior::Absent => StoredPrior::Absent,
                     Prior::Landed(desired) => StoredPrior::Landed(desired.as_ref().into()),
                     Prior::Adopted(object) => StoredPrior::Adopted(object.as_ref().into()),
@@ -513,17 +524,17 @@ impl TryFrom<StoredStep> for Step {
 
     fn try_from(stored: StoredStep) -> Result<Self, Self::Error> {
         Ok(match stored {
-            StoredStep::Apply { desired, prior, action, cleans } => Self::Apply(Box::new(Change {
-                desired: (*desired).try_into()?,
-                prior: match *prior {
+            StoredStep::Apply { desired, prior, action, cleans } => {
+                let desired: Desired = (*desired).try_into()?;
+                let prior = match *prior {
                     StoredPrior::Absent => Prior::Absent,
+                    StoredPrior::Same => Prior::Landed(Box::new(desired.clone())),
                     StoredPrior::Landed(desired) => Prior::Landed(Box::new(desired.try_into()?)),
                     StoredPrior::Adopted(object) => Prior::Adopted(Box::new(object.try_into()?)),
-                },
-                action: numbered(&ACTIONS, action)?,
-                proof: Proof::Server,
-                cleans,
-            })),
+                };
+                let (action, proof) = (numbered(&ACTIONS, action)?, Proof::Server);
+                Self::Apply(Box::new(Change { desired, prior, action, proof, cleans }))
+            }
             StoredStep::Put { object, manager, undo, undo_deletes } => Self::Put(Box::new(Put {
                 object: object.try_into()?,
                 manager,

@@ -517,14 +517,16 @@ impl Journal {
 /// again would restart what becomes healthy, for nothing.
 fn may_pass(landing: &Landing, failures: &[Failure]) -> bool {
     let mut parcels: BTreeMap<usize, bool> = BTreeMap::new();
-    let mut all = !failures.is_empty();
+    // What is about no object has held those parcels, too, in which nothing is wrong.
+    let mut of_all: Option<bool> = None;
     for failure in failures {
         match failure.id.as_ref().and_then(|id| landing.parcels.number_of(id)) {
             Some(number) => *parcels.entry(number).or_insert(true) &= failure.transient,
-            None => all &= failure.transient,
+            None if landing.parcels.count() == 1 => *parcels.entry(0).or_insert(true) &= failure.transient,
+            None => *of_all.get_or_insert(true) &= failure.transient,
         }
     }
-    all && (parcels.is_empty() || parcels.into_values().any(|may_pass| may_pass))
+    of_all.unwrap_or_else(|| parcels.into_values().any(|may_pass| may_pass))
 }
 
 /// A landing without what was taken back.

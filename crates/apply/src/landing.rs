@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use manifest::{Object, ObjectId};
+use manifest::ObjectId;
 
 use crate::cluster::Reference;
 use crate::commit;
@@ -42,7 +42,7 @@ pub enum Verdict {
     Held,
     /// It is written and its health still makes progress: resume waits further.
     Waiting,
-    /// A newer revision is there, or it must be planned anew: somebody has deleted what it waits for.
+    /// A newer revision is there.
     Superseded,
 }
 
@@ -100,14 +100,7 @@ pub async fn land(prepared: Prepared, journal: &mut Journal, ctx: &Context<'_>) 
 /// When the journal cannot be written.
 pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<Outcome>, StoreError> {
     match journal.open() {
-        Some(open) if open.phase != Phase::Held => {
-            let work = Work::new(open, journal, ctx);
-            if !work.has_lost().await {
-                return work.run().await.map(Some);
-            }
-            // A landing that is planned anew makes it again.
-            Ok(Some(work.end(Verdict::Superseded, Pruned::default())))
-        }
+        Some(open) if open.phase != Phase::Held => Work::new(open, journal, ctx).run().await.map(Some),
         _ => Ok(None),
     }
 }
@@ -178,25 +171,35 @@ impl<'a, 'c> Work<'a, 'c> {
         {
             return Ok(Some(end));
         }
-        if phase == Phase::Commit
-            && let Some(end) = self.commit().await?
-        {
-            return Ok(Some(end));
-        }
-        if phase == Phase::Prune { Ok(None) } else { self.await_health().await }
+        let end = match phase {
+            Phase::Commit => self.commit().await?,
+            Phase::Health => self.make_again().await?,
+            Phase::Prune | Phase::Undo | Phase::Held => return Ok(None),
+        };
+        if end.is_some() { Ok(end) } else { self.await_health().await }
     }
 
-    /// Whether somebody has deleted what is awaited: it would be awaited for ever.
-    async fn has_lost(&self) -> bool {
-        let targets = health_targets(&self.landing, &self.open.undone);
-        for target in targets.into_iter().filter(|_| self.open.phase == Phase::Health) {
-            let live = self.ctx.cluster.get(&target).await;
-            let is_declared = || self.landing.changes().any(|change| change.desired.reference() == target);
-            if matches!(&live, Ok(live) if live.as_ref().is_none_or(Object::is_terminating)) && is_declared() {
-                return true;
+    /// Makes again what somebody has deleted while it was awaited: it would be awaited for ever.
+    async fn make_again(&mut self) -> Result<End, StoreError> {
+        let mut lost = BTreeSet::new();
+        for target in health_targets(&self.landing, &self.open.undone) {
+            // What cannot be read now is looked for when it is awaited the next time.
+            if matches!(self.ctx.cluster.get(&target).await, Ok(None)) {
+                lost.insert(target);
             }
         }
-        false
+        let landing = self.landing.clone();
+        let lost: Vec<&Change> = landing.changes().filter(|c| lost.contains(&c.desired.reference())).collect();
+        if lost.is_empty() {
+            return Ok(None);
+        }
+        self.journal.advance(Phase::Commit).await?;
+        let deadline = self.ctx.clock.now() + landing.behaviour.timeout;
+        let mut failed = Vec::new();
+        for change in lost {
+            failed.extend(commit::apply_one(change, &landing.behaviour.cleanup, self.ctx, deadline).await.err());
+        }
+        if failed.is_empty() { Ok(None) } else { self.fail(failed).await }
     }
 
     /// Writes everything, in order. What fails is taken back with its parcel, and the others go on.

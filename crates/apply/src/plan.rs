@@ -385,7 +385,8 @@ impl<'a> Planner<'a> {
     fn finish(self, base: &Base, behaviour: Behaviour, stamps: Stamps, stale: Vec<Stale>, parcels: Parcels) -> Plan {
         let Self { candidate, live, own_kinds, own_namespaces, presumed, .. } = self;
         let before = base.landed.iter().flat_map(|landed| &landed.stamps);
-        let stamps_before = before.filter(|(id, stamp)| stamps.get(id) != Some(stamp));
+        // Of a parcel that is held, they stay as they were, also those that did not change.
+        let stamps_before = before.filter(|_| !parcels.list().is_empty());
         let past = Past::new(base);
         let change = |desired: Desired| Step::Apply(Box::new(past.change(desired, &live, &behaviour)));
         let steps = arrange(candidate.objects, candidate.releases, behaviour.timeout, change);

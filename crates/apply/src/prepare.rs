@@ -270,11 +270,11 @@ impl Trial<'_> {
             // The stand-in has another name: its prediction would show as a difference.
             Ok(_) if needs_stand_in => Ok((proof, None)),
             Ok(predicted) => Ok((proof, Some(predicted))),
-            Err(error) => self.judge(change, live, needs_stand_in, &error),
+            Err(error) => self.judge(change, live, needs_stand_in, &error).await,
         }
     }
 
-    fn judge(
+    async fn judge(
         &self,
         change: &mut Change,
         live: Option<&Object>,
@@ -289,10 +289,28 @@ impl Trial<'_> {
             ClusterError::Forbidden { .. } if stand_in => Ok((Proof::None, None)),
             ClusterError::Refused { message, .. } if refuses_dry_runs(message) => Ok((Proof::None, None)),
             _ if live.is_some() && desired.force && is_immutable(error) && !is_lossy(desired) => {
+                self.would_be_made(desired, error).await?;
                 change.action = Action::Replace;
-                Ok((Proof::Server, None))
+                Ok((Proof::StandIn, None))
             }
             _ => Err(Failure::refused(At::Prepare, &desired.object, error)),
+        }
+    }
+
+    /// Whether the server would take the object if it were not there: only then may the live one be deleted for it. It is
+    /// tried beside the live one, which may hold what only one can have, such as a port: a refusal that is about other
+    /// fields than the first comes of that.
+    async fn would_be_made(&self, desired: &Desired, refusal: &ClusterError) -> Result<(), Failure> {
+        let (object, manager) = (renamed(&desired.object), desired.manager.clone());
+        let call = Call::Apply { object, manager, force: true, dry_run: true, subresource: None };
+        let refused = |error: &ClusterError| Err(Failure::refused(At::Prepare, &desired.object, error));
+        match self.cluster.write(call).await {
+            Ok(_) => Ok(()),
+            Err(ClusterError::Refused { fields, .. }) => {
+                let is_the_same = fields.is_empty() || fields.iter().any(|field| fields_of(refusal).contains(field));
+                if is_the_same { refused(refusal) } else { Ok(()) }
+            }
+            Err(error) => refused(&error),
         }
     }
 }
@@ -311,11 +329,25 @@ fn is_left_alone(desired: &Desired, live: Option<&Object>) -> bool {
 
 /// The object under a name and namespace that cannot meet a real one.
 fn stood_in(object: &Object) -> Object {
+    let mut object = renamed(object);
+    object.set_namespace(STAND_IN);
+    object
+}
+
+/// The object under a name that cannot meet a real one.
+fn renamed(object: &Object) -> Object {
     let mut object = object.clone();
     let name: String = format!("lockstep-dry-run-{}", object.name()).chars().take(63).collect();
     object.metadata().insert("name".into(), name.trim_end_matches(['-', '.']).into());
-    object.set_namespace(STAND_IN);
     object
+}
+
+/// The fields that a refusal is about.
+fn fields_of(error: &ClusterError) -> &[String] {
+    match error {
+        ClusterError::Refused { fields, .. } => fields,
+        _ => &[],
+    }
 }
 
 /// The server's words for a webhook whose side effects forbid dry runs (apiserver `NewDryRunUnsupportedErr`).

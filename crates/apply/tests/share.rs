@@ -1,6 +1,6 @@
 //! Objects that several units declare: who owns them, who shares them, and that nobody deletes what another one holds.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
 #[path = "support/stage.rs"]
 mod stage;

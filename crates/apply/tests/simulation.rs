@@ -10,6 +10,12 @@
 //! in its way. What others made is as they left it, and what they added is there. Stamps have changed exactly with bytes.
 //! The journal holds a header and a body. Rest comes within a bound, and then nothing more is written.
 //!
+//! **Parcels.** What is held is closed: with an object all that it stands or falls with, by the things of the story and not
+//! by the engine's word. What is flawed is held, nothing else is, and nothing of it is written or deleted.
+//!
+//! Seeds from 2^40 on play units of many parcels, from 2^41 on those with other switches (`on-failure`, `force`): there the
+//! agent of the story still breaks rules, and no test plays them yet.
+//!
 //! `make simulate SEEDS=n FROM=k` plays many; with `SEEDS=1` it tells the story of one. A story that breaks a rule is made
 //! as small as it goes before it is told.
 //!
@@ -40,6 +46,8 @@ mod rest;
 mod run;
 #[path = "simulation/scenario.rs"]
 mod scenario;
+#[path = "simulation/standing.rs"]
+mod standing;
 #[path = "simulation/time.rs"]
 mod time;
 #[path = "simulation/world.rs"]
@@ -111,6 +119,13 @@ fn what_was_wrong_once_stays_right() {
         if run::play(&Scenario::new(*seed), false).is_err() {
             panic!("{what}\n{}", explain(*seed));
         }
+    }
+}
+
+#[test]
+fn parcels_land_whole_or_not_at_all() {
+    if let (_, Some(seed)) = simulate(scenario::PARCELS, FEW) {
+        panic!("{}", explain(seed));
     }
 }
 

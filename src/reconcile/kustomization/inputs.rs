@@ -37,6 +37,12 @@ pub(super) fn last_read(turn: &Turn<'_>, journal: &Journal) -> Option<Known> {
     Some(Known { read_set: ReadSet::from_value(&landed.read_set), has_landed: true })
 }
 
+/// What the last attempt read, where it was refused for good.
+pub(super) fn refused(turn: &Turn<'_>) -> Option<ReadSet> {
+    let (read_set, ended) = turn.shared.units.last(&turn.unit())?;
+    matches!(ended, Ended::Failed { is_transient: false }).then_some(read_set)
+}
+
 /// Whether everything that was read is as it was.
 pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Known) -> Result<bool, ClusterError> {
     let is_asked = known.read_set.version(&Thing::Spec) == Some(spec_version(turn.object).as_str());

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use apply::cleanup::{Cleanup, Manager};
 use apply::desired::{Candidate, Declarer, Desired};
+use apply::journal::Attempt;
+use apply::report::Step;
 use apply::{
-    Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, Outcome, Reading, Reference, Verdict,
-    Waited,
+    Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, OnFailure, Outcome, Phase, Reading,
+    Reference, Verdict, Waited,
 };
 use futures::future::{BoxFuture, FutureExt as _};
 use manifest::Object;
@@ -18,6 +20,7 @@ use super::candidate;
 use super::journal::Entries;
 use super::repository::OWNER;
 use super::rest;
+use super::standing::Standing;
 use super::world::{Wire, World};
 
 /// The unit's name in the journal.
@@ -82,7 +85,11 @@ impl Agent {
             let parts = Parts::new(self, &open.landing.input, self.held(&journal));
             match apply::resume(&mut journal, &parts.context()).await {
                 Err(error) => return self.failed(&error.to_string()),
-                Ok(Some(outcome)) if outcome.verdict != Verdict::Superseded => return self.ended(&outcome),
+                Ok(Some(outcome)) if outcome.verdict != Verdict::Superseded => {
+                    // What was refused beside it may be accepted after it.
+                    self.refused.clear();
+                    return self.ended(&outcome);
+                }
                 Ok(_) => {}
             }
         }
@@ -92,14 +99,24 @@ impl Agent {
             (head, state.snapshots[head].input.clone(), state.events)
         };
         let is_held = self.held(&journal).contains(&input);
-        let has_landed = journal.landed().is_some_and(|landed| landed.input == input);
+        if is_held && journal.open().is_some_and(|open| open.phase == Phase::Held) {
+            return Next::Rest;
+        }
+        let is_whole = journal.attempt().is_none_or(|attempt| attempt.read_set.as_str() != Some(&input));
+        let has_landed = is_whole && journal.landed().is_some_and(|landed| landed.input == input);
         // What is held does not supersede: then last-good is planned anew.
         if is_held || (has_landed && journal.open().is_none()) {
             return self.correct_drift(journal).await;
         }
         let wanted = candidate::of(&world, head);
-        match self.land(wanted, journal).await {
-            Ok(next) => next,
+        let standing = world.state().snapshots[head].repository.standing();
+        match self.land(wanted, Some(standing), journal).await {
+            Ok(next) => {
+                if world.state().ledger.phase() == Some("held") {
+                    self.refused.insert((input, events));
+                }
+                next
+            }
             Err(true) => Next::Later,
             Err(false) => {
                 self.refused.insert((input, events));
@@ -132,13 +149,15 @@ impl Agent {
     }
 
     /// Compares and lands; `Err` when it is refused, and whether that may pass.
-    async fn land(&self, wanted: Candidate, mut journal: Journal) -> Result<Next, bool> {
+    async fn land(&self, wanted: Candidate, standing: Option<Standing>, mut journal: Journal) -> Result<Next, bool> {
         let input = wanted.input.clone();
+        let is_again = |attempt: &&Attempt| standing.is_some() && attempt.read_set.as_str() == Some(&input);
+        let failed = journal.attempt().filter(is_again).map(|attempt| attempt.failed.clone()).unwrap_or_default();
         let base = Base {
             landed: journal.landed().map(|landed| landed.as_ref().clone()),
             superseded: journal.open().map(|open| open.landing.as_ref().clone()),
             inventory: self.world.state().inventory.iter().cloned().collect(),
-            failed: Vec::new(),
+            failed,
             ..Base::default()
         };
         self.world.state().ledger.proposed();
@@ -151,10 +170,15 @@ impl Agent {
                 return Err(failures.iter().any(|failure| failure.transient));
             }
         };
-        if prepared.landing().is_empty() && journal.open().is_none() && base.landed.is_some_and(|l| l.input == input) {
-            return Ok(Next::Rest);
+        if standing.is_none() && prepared.landing().is_empty() && journal.open().is_none() {
+            // What could not be looked at is not as it landed.
+            let failures = &prepared.landing().failures;
+            return if failures.is_empty() { Ok(Next::Rest) } else { Err(failures.iter().any(|f| f.transient)) };
         }
-        let begun = self.world.state().ledger.begun(&input);
+        if let Some(attempt) = journal.attempt().filter(|_| journal.knows(&prepared)) {
+            return Ok(if attempt.transient { Next::Later } else { Next::Again });
+        }
+        let begun = self.world.state().ledger.begun(prepared.landing(), standing);
         if let Err(rule) = begun {
             self.world.break_rule(rule);
         }
@@ -177,7 +201,7 @@ impl Agent {
         if is_known && !is_last {
             return Next::Rest;
         }
-        let Ok(next) = self.land(candidate::again(&landed), journal).await else { return Next::Later };
+        let Ok(next) = self.land(candidate::again(&landed), None, journal).await else { return Next::Later };
         let has_written = self.world.state().ledger.writes() > writes;
         if is_known && has_written && self.world.state().doings == doings {
             self.world.break_rule("at rest, and it writes: nothing had happened since the last look".into());
@@ -199,7 +223,10 @@ impl Agent {
         match outcome.verdict {
             Verdict::Landed if !outcome.failures.is_empty() => Next::Later,
             Verdict::Landed | Verdict::Superseded => Next::Again,
-            Verdict::Undone if !outcome.failures.iter().all(|failure| failure.transient) => Next::Again,
+            Verdict::Undone | Verdict::Partly if !outcome.failures.iter().all(|failure| failure.transient) => {
+                Next::Again
+            }
+            Verdict::Held if self.behaviour().on_failure == OnFailure::Hold => Next::Again,
             _ => Next::Later,
         }
     }
@@ -208,11 +235,15 @@ impl Agent {
     /// and is not, and what undoing has left in place.
     fn list(&self, outcome: &Outcome) {
         let mut state = self.world.state();
-        if outcome.verdict == Verdict::Landed {
+        if matches!(outcome.verdict, Verdict::Landed | Verdict::Partly) {
             let is_of_unit = |desired: &&Desired| desired.declarer == Declarer::Unit;
             let landed = outcome.landing.changes().map(|change| &change.desired).filter(is_of_unit);
-            state.inventory = landed.map(Desired::reference).collect();
-            state.is_unpruned = !outcome.failures.is_empty();
+            let before = std::mem::replace(&mut state.inventory, landed.map(Desired::reference).collect());
+            if outcome.verdict == Verdict::Partly {
+                state.inventory.extend(before.into_iter().filter(|at| !outcome.pruned.contains(&at.id())));
+            } else {
+                state.is_unpruned = outcome.failures.iter().any(|failure| failure.step != Step::Health);
+            }
         }
         let has_failed = |at: &&Reference| outcome.failures.iter().any(|failure| failure.id == Some(at.id()));
         let stale = outcome.landing.stale.iter().map(|stale| &stale.reference);
@@ -222,7 +253,9 @@ impl Agent {
     fn behaviour(&self) -> Behaviour {
         Behaviour {
             prune: true,
-            health: if self.world.waits { HealthScope::All } else { HealthScope::None },
+            scope: self.world.terms.scope,
+            on_failure: self.world.terms.on_failure,
+            health: if self.world.terms.waits { HealthScope::All } else { HealthScope::None },
             timeout: TIMEOUT,
             owner_labels: vec![(OWNER.0.into(), OWNER.1.into())],
             // As the agent has it: its own updates are what undoing restored.

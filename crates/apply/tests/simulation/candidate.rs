@@ -6,10 +6,11 @@ use std::time::Duration;
 use apply::Landing;
 use apply::Reading;
 use apply::desired::{Candidate, Declarer, Desired, Hook, Policy, Put, Release};
+use apply::{Failure, report::Step};
 use manifest::{Object, ObjectId};
 use serde_json::{Value, json};
 
-use super::repository::{Kind, NAMESPACE, Thing};
+use super::repository::{Flaw, Kind, NAMESPACE, Thing};
 use super::world::World;
 
 /// The unit's field manager.
@@ -38,9 +39,15 @@ pub(crate) fn of(world: &World, index: usize) -> Candidate {
                 desired.manager = "external-secrets".into();
             }
             desired.awaited = thing.kind != Kind::External;
+            desired.force = world.terms.force;
             desired
         });
-        if thing.kind == Kind::Release {
+        if thing.flaw == Some(Flaw::Unresolved) {
+            let objects: Vec<Desired> = objects.take(1).collect();
+            let about = |desired: &Desired| Failure::about(Step::Expand, &desired.object, "the store has no such key");
+            candidate.failures.extend(objects.iter().map(about));
+            candidate.objects.extend(objects);
+        } else if thing.kind == Kind::Release {
             release(world, thing, objects.collect(), &mut candidate);
         } else {
             candidate.objects.extend(objects);

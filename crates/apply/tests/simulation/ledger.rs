@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use apply::{Answer, Call, ClusterError, Reference};
-use manifest::Object;
+use apply::{Action, Answer, Call, ClusterError, Landing, OnFailure, Parcels, Reference};
+use manifest::{Object, ObjectId};
 use serde_json::Value;
 
 use super::journal::bytes_of;
 use super::repository::{NAMESPACE, OWNER};
+use super::standing::Standing;
 use super::world::{OWN, World};
 
 /// Kind and name; all that is namespaced is in one namespace.
@@ -18,8 +19,34 @@ type Name = (String, String);
 pub(crate) struct Header {
     /// Body and phase of the open landing.
     pub(crate) open: Option<(String, String)>,
-    /// Body of what landed last.
-    landed: Option<String>,
+    /// Of it, the parcels that are taken back.
+    undone: BTreeSet<usize>,
+    /// Body of what landed last, and its parcels that were taken back.
+    landed: Option<(String, BTreeSet<usize>)>,
+}
+
+/// A landing that was begun.
+#[derive(Clone, Default)]
+struct Begun {
+    input: String,
+    /// What was tried on the server for it.
+    tried: BTreeSet<Name>,
+    parcels: Parcels,
+    /// Parcels that it holds from the start.
+    held: BTreeSet<usize>,
+    /// What it deletes and makes anew.
+    replaces: BTreeSet<ObjectId>,
+    /// What is wanted; `None` where last-good is put back.
+    wanted: Option<Standing>,
+    /// Whether it takes the place of another that was begun.
+    supersedes: bool,
+}
+
+impl Begun {
+    fn holds(&self, at: &Reference, undone: &BTreeSet<usize>) -> bool {
+        let id = at.id();
+        self.parcels.is_in(&id, &self.held) || self.parcels.is_in(&id, undone)
+    }
 }
 
 /// Versions of the secrets that a workload reads, its stamp, and its own version.
@@ -37,10 +64,14 @@ pub(crate) struct Ledger {
     refused: BTreeSet<Name>,
     /// Secrets that others have deleted, or what owns them, since the last rest.
     pub(crate) tampered: BTreeSet<String>,
-    /// What was tried for the landing that is begun next, and its input.
-    next: (BTreeSet<Name>, String),
-    /// The same by body.
-    bodies: BTreeMap<String, (BTreeSet<Name>, String)>,
+    /// The landing that is begun next.
+    next: Begun,
+    /// Landings by the names of their bodies.
+    bodies: BTreeMap<String, Begun>,
+    /// What has landed, object by object.
+    pub(crate) standing: Standing,
+    /// Of the revision that landed last, what did not although nothing was wrong with it.
+    pub(crate) unexcused: BTreeSet<Reference>,
     /// Landings begun.
     landings: u64,
     /// How often a hook was started, by landing.
@@ -56,10 +87,16 @@ pub(crate) struct Ledger {
     pub(crate) shared: BTreeMap<Reference, String>,
     /// Kind that an admission policy refuses.
     pub(crate) policy: Option<String>,
-    /// The revision that the cluster showed at the last rest.
-    pub(crate) rested: usize,
     /// Of each workload at the last rest: versions of what it reads, its stamp, and its own version.
     pub(crate) stamps: BTreeMap<String, Reading>,
+}
+
+/// A landing of a revision that was concluded.
+pub(crate) struct Concluded<'a> {
+    pub(crate) input: &'a str,
+    pub(crate) wanted: &'a Standing,
+    pub(crate) held: Box<dyn Fn(&Reference) -> bool + 'a>,
+    pub(crate) supersedes: bool,
 }
 
 impl Ledger {
@@ -73,12 +110,27 @@ impl Ledger {
         self.refused.clear();
     }
 
-    pub(crate) fn begun(&mut self, input: &str) -> Result<(), String> {
+    /// A landing is to be begun; `wanted` is `None` where last-good is put back.
+    pub(crate) fn begun(&mut self, landing: &Landing, wanted: Option<Standing>) -> Result<(), String> {
         self.landings += 1;
-        if !self.refused.is_empty() {
-            return Err(format!("{input} is landed although the server has refused some of it"));
+        let is_held = |(kind, name): &Name| {
+            let mut ids = landing.parcels.list().iter().flat_map(|parcel| &parcel.members);
+            ids.any(|id| id.kind == *kind && id.name == *name && landing.holds(id))
+        };
+        if let Some((kind, name)) = self.refused.iter().find(|name| !is_held(name)) {
+            let input = &landing.input;
+            return Err(format!("{input} is landed although the server has refused {kind} {name}"));
         }
-        self.next = (std::mem::take(&mut self.trying), input.into());
+        let replaced = landing.changes().filter(|change| change.action == Action::Replace);
+        self.next = Begun {
+            input: landing.input.clone(),
+            tried: std::mem::take(&mut self.trying),
+            parcels: landing.parcels.clone(),
+            held: landing.held.clone(),
+            replaces: replaced.map(|change| change.desired.object.id()).collect(),
+            wanted,
+            supersedes: self.header.open.is_some(),
+        };
         Ok(())
     }
 
@@ -87,13 +139,26 @@ impl Ledger {
         self.writes
     }
 
-    fn open_body(&self) -> Option<&(BTreeSet<Name>, String)> {
+    fn open_body(&self) -> Option<&Begun> {
         self.bodies.get(&self.header.open.as_ref()?.0)
     }
 
     /// The input of what landed last.
     pub(crate) fn landed_input(&self) -> Option<&str> {
-        Some(&self.bodies.get(self.header.landed.as_ref()?)?.1)
+        Some(&self.bodies.get(&self.header.landed.as_ref()?.0)?.input)
+    }
+
+    /// Whether an object is of a parcel that is being taken back.
+    fn is_undone(&self, at: &Reference) -> bool {
+        let is_over = |open: &Begun| open.parcels.is_in(&at.id(), &self.header.undone);
+        self.phase() == Some("undo") || self.open_body().is_some_and(is_over)
+    }
+
+    /// What stands when the open landing is concluded now.
+    fn to_be(&self) -> Option<Standing> {
+        let open = self.open_body()?;
+        let wanted = open.wanted.as_ref().unwrap_or(&self.standing);
+        Some(self.standing.landed(wanted, |at| open.holds(at, &self.header.undone)))
     }
 }
 
@@ -105,12 +170,12 @@ pub(crate) fn tried(world: &World, call: &Call, answer: &Result<Answer, ClusterE
     ledger.trying.insert(name.clone());
     // An object that comes with its namespace or its kind can be tried in part only.
     let is_in_part = object.namespace() == "default" || object.kind() == "Widget";
+    // It may have been tried under another name.
+    let own = (name.0, name.1.strip_prefix("lockstep-dry-run-").unwrap_or(&name.1).to_owned());
     if answer.is_ok() {
-        // It may have been tried in another namespace.
-        let own = name.1.strip_prefix("lockstep-dry-run-").unwrap_or(&name.1).to_owned();
-        ledger.refused.remove(&(name.0, own));
+        ledger.refused.remove(&own);
     } else if !is_in_part {
-        ledger.refused.insert(name);
+        ledger.refused.insert(own);
     }
 }
 
@@ -140,7 +205,7 @@ pub(crate) fn after(
         state.ledger.writes += 1;
         match call {
             Call::Delete { uid, .. } => state.ledger.judge_delete(&at, uid.as_deref(), before),
-            Call::Apply { .. } => state.ledger.judge_apply(&name),
+            Call::Apply { .. } => state.ledger.judge_apply(&at, &name),
             Call::Create { .. } if at.gvk.kind == "Job" => state.ledger.judge_hook(&at.name),
             _ => state.ledger.judge_other(),
         }
@@ -159,7 +224,15 @@ fn is_about_secrets(kind: &str) -> bool {
 }
 
 impl Ledger {
-    fn phase(&self) -> Option<&str> {
+    /// What landed last: of which input, what it wanted, and the test of what did not land.
+    pub(crate) fn concluded(&self) -> Option<Concluded<'_>> {
+        let (body, undone) = self.header.landed.as_ref()?;
+        let begun = self.bodies.get(body)?;
+        let held = Box::new(move |at: &Reference| begun.holds(at, undone));
+        Some(Concluded { input: &begun.input, wanted: begun.wanted.as_ref()?, held, supersedes: begun.supersedes })
+    }
+
+    pub(crate) fn phase(&self) -> Option<&str> {
         self.header.open.as_ref().map(|(_, phase)| phase.as_str())
     }
 
@@ -167,15 +240,18 @@ impl Ledger {
         self.phase().is_none().then(|| "no landing is begun in the journal".into())
     }
 
-    fn judge_apply(&self, (kind, name): &Name) -> Option<String> {
+    fn judge_apply(&self, at: &Reference, (kind, name): &Name) -> Option<String> {
         match self.phase() {
             None => Some("no landing is begun in the journal".into()),
-            Some("undo") => None,
+            _ if self.is_undone(at) => None,
             Some("commit") => {
-                let (tried, _) = self.open_body()?;
+                let open = self.open_body()?;
+                if open.holds(at, &self.header.undone) {
+                    return Some("it is in a parcel that is held".into());
+                }
                 let own = (kind.clone(), name.clone());
                 let stand_in: String = format!("lockstep-dry-run-{name}").chars().take(63).collect();
-                let is_tried = tried.contains(&own) || tried.contains(&(kind.clone(), stand_in));
+                let is_tried = open.tried.contains(&own) || open.tried.contains(&(kind.clone(), stand_in));
                 (!is_tried).then(|| "it was not tried before the landing was begun".into())
             }
             Some(phase) => Some(format!("nothing is applied in phase {phase}")),
@@ -198,27 +274,31 @@ impl Ledger {
             None => Some("no landing is begun in the journal".into()),
             _ if is_of_release => None,
             _ if self.foreign.contains_key(at) => Some("it was made by others, and never landed".into()),
-            Some("undo") => None,
+            _ if self.is_undone(at) => None,
+            _ if self.open_body().is_some_and(|open| open.holds(at, &self.header.undone)) => {
+                Some("it is in a parcel that is held".into())
+            }
+            Some("commit") if self.open_body().is_some_and(|open| open.replaces.contains(&at.id())) => None,
             Some("prune") => (!before.is_some_and(is_own)).then(|| "what is not ours is pruned".into()),
             Some(phase) => Some(format!("nothing is deleted in phase {phase}")),
         }
     }
 }
 
-/// What is deleted must not be wanted; the open landing says what is.
+/// What is deleted must not be wanted: neither by what is to stand, nor, where it is taken back, by what stood.
 fn judge_names(world: &World, call: &Call, at: &Reference) -> Option<String> {
     if !matches!(call, Call::Delete { .. }) {
         return None;
     }
-    let state = world.state();
-    let input = match state.ledger.phase()? {
-        "prune" => state.ledger.open_body().map(|(_, input)| input.clone()),
-        "undo" => state.ledger.landed_input().map(str::to_owned),
-        _ => None,
-    }?;
-    let snapshot = state.snapshots.iter().find(|snapshot| snapshot.input == input)?;
-    let is_wanted = snapshot.repository.names().contains(at);
-    is_wanted.then(|| format!("revision {input} wants it"))
+    let ledger = &world.state().ledger;
+    let is_replaced = ledger.open_body().is_some_and(|open| open.replaces.contains(&at.id()));
+    let is_wanted = match ledger.phase()? {
+        _ if is_replaced => false,
+        _ if ledger.is_undone(at) => ledger.standing.contains(at),
+        "prune" => ledger.to_be()?.contains(at),
+        _ => false,
+    };
+    is_wanted.then(|| "it is wanted".into())
 }
 
 fn journal_written(world: &World, epoch: u64, entry: &Object) {
@@ -229,6 +309,10 @@ fn journal_written(world: &World, epoch: u64, entry: &Object) {
         let rule = format!("agent {epoch} writes the journal of a landing that a successor has taken over");
         state.violation.get_or_insert(rule);
     }
+    let numbers = |pointer: &str| -> BTreeSet<usize> {
+        let list = header.pointer(pointer).and_then(Value::as_array).into_iter().flatten();
+        list.filter_map(|number| Some(number.as_u64()? as usize)).collect()
+    };
     let ledger = &mut state.ledger;
     let open = text("/open/body/name").zip(text("/open/phase"));
     if let Some((body, _)) = &open
@@ -236,12 +320,11 @@ fn journal_written(world: &World, epoch: u64, entry: &Object) {
     {
         ledger.bodies.insert(body.clone(), ledger.next.clone());
     }
-    let landed = text("/landed/body/name").or_else(|| text("/landed/name"));
+    let landed = text("/landed/body/name").map(|name| (name, numbers("/landed/undone")));
     let is_news = landed != ledger.header.landed;
-    ledger.header = Header { open, landed };
-    if is_news && let Some(input) = ledger.landed_input().map(str::to_owned) {
-        let names = state.snapshots.iter().find(|s| s.input == input).map(|s| s.repository.names());
-        state.ledger.foreign.retain(|at, _| !names.as_ref().is_some_and(|names| names.contains(at)));
+    ledger.header = Header { open, undone: numbers("/open/undone"), landed };
+    if is_news {
+        super::rest::conclude(&mut state);
     }
 }
 
@@ -251,6 +334,9 @@ fn judge_readers(world: &World, epoch: u64, verb: &str, at: &Reference) {
     let mut state = world.state();
     let Ledger { broken, tampered, .. } = &state.ledger;
     let news = now.difference(broken).find(|(_, secret)| !tampered.contains(secret)).cloned();
+    // Who goes on like Flux goes on without the Secret.
+    let goes_on = state.terms.on_failure == OnFailure::Continue && state.may_hold;
+    let news = news.filter(|_| !goes_on);
     state.ledger.broken = now;
     if let Some((workload, secret)) = news {
         let rule = format!("agent {epoch}, {verb} {}: {workload} is newer than secret {secret}", at.id());

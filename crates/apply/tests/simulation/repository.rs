@@ -78,6 +78,8 @@ pub(crate) enum Flaw {
     Unhealthy,
     /// The server refuses it.
     Invalid,
+    /// The store has no bytes for it: its Secret cannot be made.
+    Unresolved,
 }
 
 /// Something that the unit declares.
@@ -91,6 +93,8 @@ pub(crate) struct Thing {
     pub(crate) flaw: Option<Flaw>,
     /// Secrets that a workload reads, with the version that its template was made for.
     pub(crate) needs: BTreeMap<u32, u32>,
+    /// Version of what must not change in a live object.
+    pub(crate) cast: u32,
 }
 
 /// What others must find of an object of a thing, and what the thing wants.
@@ -118,6 +122,8 @@ pub(crate) enum Edit {
     Rename(u32),
     Remove(u32),
     Break(u32, Flaw),
+    /// What must not change in a live object changes.
+    Recast(u32),
     Mend,
 }
 
@@ -152,6 +158,10 @@ impl Repository {
             }
             Edit::Break(id, flaw) => self.with(*id, |thing| {
                 thing.flaw = Some(*flaw);
+                thing.version += 1;
+            }),
+            Edit::Recast(id) => self.with(*id, |thing| {
+                thing.cast += 1;
                 thing.version += 1;
             }),
             Edit::Mend => self.things.iter_mut().filter(|thing| thing.flaw.is_some()).for_each(|thing| {
@@ -215,7 +225,10 @@ impl Repository {
 
     fn workload(&self, thing: &Thing) -> Value {
         let template = self.template(thing);
-        let selector = json!({ "matchLabels": { "app": thing.name } });
+        let mut selector = json!({ "matchLabels": { "app": thing.name } });
+        if thing.cast > 0 {
+            selector["matchLabels"]["cast"] = json!(thing.cast.to_string());
+        }
         match thing.kind {
             Kind::CronJob => json!({ "schedule": "@daily", "jobTemplate": { "spec": { "template": template } } }),
             Kind::StatefulSet => {
@@ -245,6 +258,9 @@ impl Repository {
             container["envFrom"] = json!(all);
         }
         let mut labels = json!({ "app": thing.name });
+        if thing.cast > 0 {
+            labels["cast"] = json!(thing.cast.to_string());
+        }
         if thing.flaw == Some(Flaw::Unhealthy) {
             labels["testbed/fail"] = json!("true");
         }
@@ -269,8 +285,9 @@ fn with_flaw(mut value: Value, thing: &Thing) -> Value {
     match thing.kind {
         Kind::Config | Kind::Release => value["data"] = json!("none"),
         Kind::Service => value["spec"]["ports"] = json!("none"),
-        Kind::CronJob => value["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"] = json!("none"),
-        _ if thing.kind.is_workload() => value["spec"]["template"]["spec"]["containers"] = json!("none"),
+        // What its pods read can still be seen.
+        Kind::CronJob => value["spec"]["jobTemplate"]["spec"]["template"]["spec"]["initContainers"] = json!("none"),
+        _ if thing.kind.is_workload() => value["spec"]["template"]["spec"]["initContainers"] = json!("none"),
         _ => value["metadata"]["labels"] = json!("none"),
     }
     value

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use apply::Reference;
+use apply::{LandingScope, OnFailure, Reference};
 use serde_json::Value;
 
 use super::candidate;
 use super::events::content;
 use super::ledger::{lines, stamp, workloads};
-use super::repository::{Flaw, Kind, NAMESPACE, Repository, Thing, reference};
+use super::repository::{Flaw, Kind, NAMESPACE, Thing};
+use super::scenario::Terms;
+use super::standing::{Standing, Wanted};
 use super::world::{OWN, State, World};
 
 /// Looks at everything.
@@ -19,13 +21,9 @@ pub(crate) fn check(world: &World) {
 }
 
 fn judge(world: &World) -> Result<(), String> {
-    if world.state().ledger.header.open.is_some() {
-        // Somebody has deleted what it waits for, and what would take its place is refused.
-        let is_stuck = world.state().snapshots.last().is_some_and(|head| head.repository.is_flawed(Flaw::Invalid));
-        if is_stuck {
-            return others(world);
-        }
-        return Err("the journal holds a landing open".into());
+    let open = open(&world.state())?;
+    if let Some(is_excused) = open {
+        return if is_excused { others(world) } else { Err("the journal holds a landing open".into()) };
     }
     let entries = world.list("v1", "Secret").iter().filter(|secret| secret.namespace() == OWN).count();
     if entries > 2 {
@@ -34,71 +32,96 @@ fn judge(world: &World) -> Result<(), String> {
     if super::events::is_hindered(world) {
         return others(world);
     }
-    let shown = shown(world)?;
+    let standing = world.state().ledger.standing.clone();
+    let faults = mismatches(world, &standing);
+    if !faults.is_empty() {
+        return Err(format!("the cluster is not what has landed: {}", faults.join(", ")));
+    }
+    newest(&world.state())?;
     others(world)?;
-    stamps(world, shown)?;
-    world.state().ledger.rested = shown;
+    stamps(world, &standing)?;
     world.state().ledger.tampered.clear();
     Ok(())
 }
 
-/// The revision that the cluster shows, all of it.
-fn shown(world: &World) -> Result<usize, String> {
-    let (first, last, may_hold) = {
-        let state = world.state();
-        (state.ledger.rested, state.snapshots.len() - 1, state.may_hold)
-    };
-    let mut reasons = Vec::new();
-    for index in (first..=last).rev() {
-        let repository = world.state().snapshots[index].repository.clone();
-        let stays = index == first;
-        let faults = if stays { Vec::new() } else { flaws(world, &repository) };
-        let faults = if faults.is_empty() { mismatches(world, &repository) } else { faults };
-        if faults.is_empty() {
-            return Ok(index);
-        }
-        reasons.push(format!("\n  not revision {index}: {}", faults.join(", ")));
-        let must_land = index == last && !may_hold && is_sound(&repository);
-        if must_land {
-            break;
-        }
+/// Whether a landing that is open at rest has an excuse; `None` where none is open.
+fn open(state: &State) -> Result<Option<bool>, String> {
+    let Some((_, phase)) = &state.ledger.header.open else { return Ok(None) };
+    let head = state.snapshots.last();
+    let is_flawed = |flaw: Flaw| head.is_some_and(|head| head.repository.is_flawed(flaw));
+    if phase == "held" && state.terms.on_failure != OnFailure::Hold {
+        return Err("a landing is held, and nobody asked for it".into());
     }
-    Err(format!("no revision is whole{}", reasons.concat()))
+    let is_any_flawed = [Flaw::Unhealthy, Flaw::Invalid, Flaw::Unresolved].into_iter().any(is_flawed);
+    // Somebody has deleted what it waits for, and what would take its place is refused.
+    let is_stuck = is_flawed(Flaw::Invalid) || is_flawed(Flaw::Unresolved);
+    Ok(Some(is_stuck || (phase == "held" && (is_any_flawed || state.may_hold))))
 }
 
-/// Whether nothing can keep a revision from landing.
-fn is_sound(repository: &Repository) -> bool {
-    let has = |kind: Kind| repository.things.iter().any(|thing| thing.kind == kind);
-    repository.things.iter().all(|thing| thing.flaw.is_none()) && (has(Kind::Definition) || !has(Kind::Widget))
+/// A landing was concluded: what stands now, and whether it may.
+pub(crate) fn conclude(state: &mut State) {
+    let Some(landed) = state.ledger.concluded() else { return };
+    let old = &state.ledger.standing;
+    let held: BTreeSet<Reference> = old.all_with(landed.wanted).into_iter().filter(|at| (landed.held)(at)).collect();
+    let rule = judge_held(&state.terms, old, landed.wanted, &held).err();
+    let rule = rule.map(|rule| format!("revision {} is concluded: {rule}", landed.input));
+    let excused = (!landed.supersedes).then(|| old.closure(landed.wanted, landed.wanted.doubtful()));
+    let unexcused = excused.map(|excused| held.difference(&excused).cloned().collect()).unwrap_or_default();
+    let standing = old.landed(landed.wanted, |at| held.contains(at));
+    drop(landed);
+    let ledger = &mut state.ledger;
+    ledger.foreign.retain(|at, _| !standing.contains(at));
+    (ledger.standing, ledger.unexcused) = (standing, unexcused);
+    if let Some(rule) = rule {
+        state.violation.get_or_insert(rule);
+    }
 }
 
-/// Why a revision must not land.
-fn flaws(world: &World, repository: &Repository) -> Vec<String> {
-    let fails = |thing: &&Thing| match thing.flaw {
-        Some(Flaw::Invalid) => true,
-        Some(Flaw::Unhealthy) => world.waits,
-        None => false,
-    };
-    repository.things.iter().filter(fails).map(|thing| format!("flawed {}", thing.name)).collect()
+/// What is held is all that stands or falls together, and all that is flawed.
+fn judge_held(terms: &Terms, old: &Standing, wanted: &Standing, held: &BTreeSet<Reference>) -> Result<(), String> {
+    let closed = old.closure(wanted, held.clone());
+    if let Some(at) = closed.difference(held).next() {
+        return Err(format!("{} is not held, and something that it stands or falls with is", at.id()));
+    }
+    match wanted.flawed(|flaw| terms.refuses(flaw)).difference(held).next() {
+        Some(at) => Err(format!("{} has landed, and is flawed", at.id())),
+        None => Ok(()),
+    }
 }
 
-/// Where the cluster is not what a revision wants.
-fn mismatches(world: &World, repository: &Repository) -> Vec<String> {
+/// The newest revision stands, unless it is flawed or something stood in its way; and only what is flawed is held.
+fn newest(state: &State) -> Result<(), String> {
+    let Some(head) = state.snapshots.last().filter(|_| !state.may_hold) else { return Ok(()) };
+    let wanted = head.repository.standing();
+    if state.ledger.landed_input() == Some(&head.input) {
+        return match state.ledger.unexcused.first() {
+            Some(at) => Err(format!("{} is held, and nothing is wrong with it", at.id())),
+            None => Ok(()),
+        };
+    }
+    let flawed = wanted.doubtful();
+    let standing = &state.ledger.standing;
+    let is_all = |held: BTreeSet<Reference>| standing.all_with(&wanted).is_subset(&held);
+    let is_excused =
+        !flawed.is_empty() && (state.terms.scope == LandingScope::Unit || is_all(standing.closure(&wanted, flawed)));
+    // Nothing at all is nothing to land.
+    let is_excused = is_excused || (wanted.0.is_empty() && standing.0.is_empty());
+    if is_excused { Ok(()) } else { Err(format!("revision {} has not landed", head.input)) }
+}
+
+/// Where the cluster is not what stands.
+fn mismatches(world: &World, standing: &Standing) -> Vec<String> {
     let mut faults = Vec::new();
-    for thing in &repository.things {
-        for declared in repository.objects(thing) {
-            let at = reference(&declared.value);
-            faults.extend(mismatch(world, &at, &declared.value).map(|why| format!("{} {why}", at.id())));
-            faults.extend(declared.owner.and_then(|owner| orphan(world, &at, &owner)));
-        }
-        if thing.kind == Kind::Release {
-            faults.extend(records(world, thing));
+    for (at, wanted) in &standing.0 {
+        faults.extend(mismatch(world, at, &wanted.value).map(|why| format!("{} {why}", at.id())));
+        faults.extend(wanted.owner.as_ref().and_then(|owner| orphan(world, at, owner)));
+        if wanted.kind == Kind::Release {
+            faults.extend(records(world, wanted));
         }
     }
-    let wanted = repository.names();
     let (excused, known) = known(&world.state());
-    let strange = known.difference(&wanted).filter(|at| !excused.contains(at) && world.get(at).is_some());
-    faults.extend(strange.map(|at| format!("{} is there", at.id())));
+    let strange = known.iter().filter(|at| !standing.contains(at) && !excused.contains(at));
+    faults.extend(strange.filter(|at| world.get(at).is_some()).map(|at| format!("{} is there", at.id())));
     faults
 }
 
@@ -155,14 +178,14 @@ fn orphan(world: &World, at: &Reference, owner: &Reference) -> Option<String> {
 }
 
 /// A release has one record that is deployed, and none that is under way.
-fn records(world: &World, thing: &Thing) -> Vec<String> {
+fn records(world: &World, release: &Wanted) -> Vec<String> {
     let records = world.list("v1", "Secret");
     let status = |wanted: &str| -> Vec<String> {
         let found = records.iter().filter(|record| record.label("status") == Some(wanted));
         found.map(|record| record.name().to_owned()).collect()
     };
     let mut faults: Vec<String> = status("pending").into_iter().map(|name| format!("{name} is pending")).collect();
-    if status("deployed") != [candidate::record_name(thing.version)] {
+    if status("deployed") != [candidate::record_name(release.version)] {
         faults.push(format!("deployed is {:?}", status("deployed")));
     }
     faults
@@ -190,16 +213,13 @@ fn others(world: &World) -> Result<(), String> {
 }
 
 /// A stamp changes exactly when bytes change that were read before and still are.
-fn stamps(world: &World, shown: usize) -> Result<(), String> {
-    let repository = world.state().snapshots[shown].repository.clone();
+fn stamps(world: &World, standing: &Standing) -> Result<(), String> {
     let before = std::mem::take(&mut world.state().ledger.stamps);
     let mut now = BTreeMap::new();
     for workload in workloads(world).iter().filter(|workload| workload.namespace() == NAMESPACE) {
-        let Some(thing) = repository.things.iter().find(|t| t.kind.is_workload() && t.name == workload.name()) else {
-            continue;
-        };
-        let secrets = thing.needs.keys().filter_map(|id| repository.find(*id));
-        let versions: BTreeMap<String, u32> = secrets.map(|secret| (secret.name.clone(), secret.version)).collect();
+        let Some(wanted) = standing.0.get(&Reference::of(workload)) else { continue };
+        let secrets = wanted.reads.iter().filter_map(|at| Some((at.name.clone(), standing.0.get(at)?.version)));
+        let versions: BTreeMap<String, u32> = secrets.collect();
         let stamp = stamp(workload);
         if let Some((old, last, version)) = before.get(workload.name()) {
             let is_rotated = old.iter().any(|(name, version)| versions.get(name).is_some_and(|now| now != version));
@@ -207,11 +227,11 @@ fn stamps(world: &World, shown: usize) -> Result<(), String> {
             if is_rotated && !is_current {
                 return Err(format!("{} was not restarted for new bytes: {stamp:?}, not {versions:?}", workload.id()));
             }
-            if !is_rotated && stamp != *last && *version == thing.version {
+            if !is_rotated && stamp != *last && *version == wanted.version {
                 return Err(format!("{} was restarted for nothing: {last:?}, now {stamp:?}", workload.id()));
             }
         }
-        now.insert(workload.name().to_owned(), (versions, stamp, thing.version));
+        now.insert(workload.name().to_owned(), (versions, stamp, wanted.version));
     }
     world.state().ledger.stamps = now;
     Ok(())

@@ -135,7 +135,7 @@ impl Player {
 /// The smallest story found that still breaks a rule.
 pub(crate) fn shrink(scenario: &Scenario) -> Scenario {
     let mut best = scenario.clone();
-    let mut left = 3000;
+    let mut left = 1000;
     loop {
         let smaller = candidates(&best).into_iter().find(|candidate| {
             left -= 1;
@@ -179,8 +179,8 @@ fn candidates(from: &Scenario) -> Vec<Scenario> {
     if from.steps > 0 {
         with(&|s| s.steps = 0);
     }
-    if from.waits {
-        with(&|s| s.waits = false);
+    if from.terms.waits {
+        with(&|s| s.terms.waits = false);
     }
     if from.schedule != 0 {
         with(&|s| s.schedule = 0);

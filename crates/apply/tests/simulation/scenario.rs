@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use apply::{LandingScope, OnFailure};
+
 use super::dice::Dice;
 use super::repository::{Edit, Flaw, Kind, NAMESPACE, Repository, Thing};
 
@@ -73,14 +75,60 @@ pub(crate) struct Round {
     pub(crate) faults: BTreeMap<u64, Fault>,
 }
 
+/// How a unit lands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    /// Whether landings await the health of all.
+    pub(crate) waits: bool,
+    pub(crate) scope: LandingScope,
+    pub(crate) on_failure: OnFailure,
+    /// Whether objects may be made anew.
+    pub(crate) force: bool,
+}
+
+impl Terms {
+    /// Whether something with this flaw must not land.
+    pub(crate) fn refuses(&self, flaw: Flaw) -> bool {
+        match flaw {
+            Flaw::Invalid | Flaw::Unresolved => true,
+            Flaw::Unhealthy => self.waits && self.on_failure == OnFailure::Revert,
+        }
+    }
+}
+
+/// Seeds from here on play units of many parcels.
+pub(crate) const PARCELS: u64 = 1 << 40;
+/// Seeds from here on play units that are not always undone, and make objects anew.
+pub(crate) const MODES: u64 = 1 << 41;
+
+/// What a story is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Theme {
+    /// Units that land whole.
+    Whole,
+    /// Units of many parcels.
+    Parcels,
+    /// The same, that are not undone, or may make objects anew.
+    Modes,
+}
+
+impl Theme {
+    fn of(seed: u64) -> Self {
+        match seed {
+            0..PARCELS => Self::Whole,
+            PARCELS..MODES => Self::Parcels,
+            _ => Self::Modes,
+        }
+    }
+}
+
 /// A whole story.
 #[derive(Clone, Debug)]
 pub(crate) struct Scenario {
     pub(crate) seed: u64,
     /// Who takes a turn when.
     pub(crate) schedule: u64,
-    /// Whether landings await the health of all.
-    pub(crate) waits: bool,
+    pub(crate) terms: Terms,
     /// Steps of the controllers until a workload is ready.
     pub(crate) steps: u32,
     /// The namespace is the unit's own.
@@ -107,6 +155,7 @@ const KINDS: [Kind; 15] = [
 
 /// Makes stories.
 struct Author {
+    theme: Theme,
     dice: Dice,
     repository: Repository,
     next: u32,
@@ -116,8 +165,9 @@ struct Author {
 
 impl Scenario {
     pub(crate) fn new(seed: u64) -> Self {
-        let mut author =
-            Author { dice: Dice::new(seed), repository: Repository::default(), next: 1, occupied: Vec::new() };
+        let theme = Theme::of(seed);
+        let dice = Dice::new(seed);
+        let mut author = Author { theme, dice, repository: Repository::default(), next: 1, occupied: Vec::new() };
         let first = author.first();
         let length = 1 + author.dice.roll(4);
         let mut rounds = vec![author.round(first)];
@@ -126,11 +176,25 @@ impl Scenario {
             rounds.push(author.round(event));
         }
         let dice = &mut author.dice;
-        Self { seed, schedule: dice.roll(u64::MAX), waits: dice.chance(60), steps: dice.roll(4) as u32, rounds }
+        let (schedule, waits, steps) = (dice.roll(u64::MAX), dice.chance(60), dice.roll(4) as u32);
+        Self { seed, schedule, terms: author.terms(waits), steps, rounds }
     }
 }
 
 impl Author {
+    fn terms(&mut self, waits: bool) -> Terms {
+        let (revert, dice) = (OnFailure::Revert, &mut self.dice);
+        match self.theme {
+            Theme::Whole => Terms { waits, scope: LandingScope::Unit, on_failure: revert, force: false },
+            Theme::Parcels => Terms { waits, scope: LandingScope::Parcel, on_failure: revert, force: false },
+            Theme::Modes => {
+                let scope = if dice.chance(60) { LandingScope::Parcel } else { LandingScope::Unit };
+                let on_failure = [revert, revert, OnFailure::Hold, OnFailure::Continue][dice.index(4)];
+                Terms { waits, scope, on_failure, force: true }
+            }
+        }
+    }
+
     fn round(&mut self, event: Event) -> Round {
         const FAULTS: [Fault; 14] = [
             Fault::Unavailable,
@@ -168,7 +232,8 @@ impl Author {
         if self.dice.chance(30) {
             edits.extend(self.add(Kind::Release));
         }
-        for _ in 0..2 + self.dice.roll(4) {
+        let more = if self.theme == Theme::Whole { 0 } else { 3 };
+        for _ in 0..2 + more + self.dice.roll(4) {
             let kind = KINDS[self.dice.index(KINDS.len())];
             edits.extend(self.add(kind));
         }
@@ -206,6 +271,9 @@ impl Author {
         let mut edits = Vec::new();
         for _ in 0..1 + self.dice.roll(3) {
             let made = match self.dice.roll(100) {
+                0..20 if self.theme == Theme::Modes => {
+                    self.one(Kind::rolls_out).map(Edit::Recast).into_iter().collect()
+                }
                 0..40 => self.changed(),
                 40..60 => {
                     let kind = KINDS[self.dice.index(KINDS.len())];
@@ -232,9 +300,14 @@ impl Author {
         if !self.dice.chance(percent) {
             return;
         }
-        let flaw = if self.dice.chance(60) { Flaw::Unhealthy } else { Flaw::Invalid };
+        let flaw = match self.dice.roll(100) {
+            0..30 if self.theme != Theme::Whole => Flaw::Unresolved,
+            0..60 => Flaw::Unhealthy,
+            _ => Flaw::Invalid,
+        };
         let fits = |kind: Kind| match flaw {
             Flaw::Unhealthy => kind.rolls_out(),
+            Flaw::Unresolved => kind == Kind::External,
             Flaw::Invalid => matches!(kind, Kind::Config | Kind::Service | Kind::Secret) || kind.is_workload(),
         };
         if let Some(id) = self.one(fits) {
@@ -269,7 +342,7 @@ impl Author {
             self.repository.things.iter().filter(|thing| thing.kind.is_secret()).map(|thing| thing.id).collect();
         let read = secrets.into_iter().filter(|_| kind.is_workload() && self.dice.chance(60));
         let needs = read.map(|id| (id, 1)).collect();
-        Thing { id, kind, name, version: 1, flaw: None, needs }
+        Thing { id, kind, name, version: 1, flaw: None, needs, cast: 0 }
     }
 
     fn one(&mut self, fits: impl Fn(Kind) -> bool) -> Option<u32> {
@@ -287,7 +360,7 @@ fn is_movable(kind: Kind) -> bool {
 
 impl fmt::Display for Scenario {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "seed {}: waits {}, {} steps until ready", self.seed, self.waits, self.steps)?;
+        writeln!(f, "seed {}: {:?}, {} steps until ready", self.seed, self.terms, self.steps)?;
         for round in &self.rounds {
             writeln!(f, "  {:?}", round.event)?;
             if round.patience < u64::MAX {

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use super::ledger::Ledger;
 use super::repository::Repository;
-use super::scenario::{Fault, Scenario};
+use super::scenario::{Fault, Scenario, Terms};
 use super::time::{Time, turn};
 
 /// Namespace of the journal.
@@ -56,6 +56,7 @@ pub(crate) struct State {
     /// Whether the status says that a deletion has failed.
     pub(crate) is_unpruned: bool,
     pub(crate) ledger: Ledger,
+    pub(crate) terms: Terms,
     /// The first broken rule.
     pub(crate) violation: Option<String>,
     pub(crate) trace: Option<Vec<String>>,
@@ -65,7 +66,7 @@ pub(crate) struct State {
 pub(crate) struct World {
     pub(crate) time: Arc<Time>,
     pub(crate) memory: MemoryCluster,
-    pub(crate) waits: bool,
+    pub(crate) terms: Terms,
     state: Mutex<State>,
 }
 
@@ -89,11 +90,12 @@ impl World {
             is_unpruned: false,
             inventory: std::collections::BTreeSet::new(),
             ledger: Ledger::default(),
+            terms: scenario.terms,
             violation: None,
             trace: traced.then(Vec::new),
         };
         let time = Arc::new(Time::default());
-        let world = Arc::new(Self { time, memory, waits: scenario.waits, state: Mutex::new(state) });
+        let world = Arc::new(Self { time, memory, terms: scenario.terms, state: Mutex::new(state) });
         let namespace = |name: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         world.put(namespace(OWN));
         world.put(super::repository::external_secrets());
