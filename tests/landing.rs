@@ -183,3 +183,33 @@ fn what_kubectl_scales_edits_or_deletes_is_put_back_at_once() {
     assert_eq!(looks, 4, "what nobody else has changed is not looked at");
     scene.finish();
 }
+
+/// The pod that a failed revision has broken stands in the way of its StatefulSet's old template, too.
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn a_statefulset_that_is_taken_back_runs_again() {
+    let scene = Scene::new("set");
+    scene.vault.put("db", &scene.canary("first"));
+    let set = deployment("db", "db", "").replacen("Deployment", "StatefulSet", 1);
+    let set = set.replacen("spec:", "spec:\n  serviceName: db\n  replicas: 2", 1);
+    scene.git.write("db/app.yaml", &[external("db", "2s"), set].join("---\n"));
+    scene.push("an application");
+    scene.kustomization("db");
+    scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
+    let good = scene.agent.get("statefulset/db").expect("it landed");
+
+    scene.break_new_pods();
+    scene.vault.put("db", &scene.canary("second"));
+    scene.agent.until("statefulset/db", |found| generation(found) > generation(&good));
+    scene.agent.until("pod/db-1", |found| found.to_string().contains("CrashLoopBackOff"));
+    scene.mend_new_pods();
+    let held = scene.agent.ready("kustomization/db", "False", "HealthCheckFailed");
+    let message = condition(&held, "Ready")["message"].as_str().expect("a message").to_owned();
+    assert!(message.contains("held at") && message.contains(", kv version "), "{message}");
+    assert_eq!(scene.secret("db"), scene.canary("first"), "the old bytes are back");
+    let back = scene.agent.until("statefulset/db", |found| {
+        found["status"]["readyReplicas"] == 2 && found["status"]["updateRevision"] == good["status"]["updateRevision"]
+    });
+    assert_eq!(back["spec"]["template"], good["spec"]["template"], "the old pod template is back");
+    scene.finish();
+}

@@ -173,6 +173,15 @@ impl Testbed {
         self.part("start", part);
     }
 
+    /// Starts a killed part this once with further flags.
+    pub fn start_with(&self, part: Part, flags: &str) {
+        let file = self.data.join("parts").join(part.name());
+        let line = std::fs::read_to_string(&file).expect("every part has one");
+        std::fs::write(&file, format!("{} {flags}\n", line.trim_end())).expect("the data folder can be written");
+        self.start(part);
+        std::fs::write(&file, line).expect("the data folder can be written");
+    }
+
     fn part(&self, verb: &str, part: Part) {
         assert!(self.supervisor.is_some(), "only a test that owns its testbed may kill parts of it: Testbed::own()");
         run(command(&scripts().join("part.sh")).arg(&self.data).args([verb, part.name()]));

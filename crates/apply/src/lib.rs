@@ -39,6 +39,7 @@ mod prune;
 pub mod reads;
 pub mod report;
 mod rollback;
+mod set;
 pub mod share;
 pub mod stamp;
 

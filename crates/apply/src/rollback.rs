@@ -21,6 +21,7 @@ use crate::order;
 use crate::plan::{Action, Change, Landing, Prior, Step};
 use crate::reads;
 use crate::report::{Failure, Step as At};
+use crate::set;
 use crate::share::{self, Ruling};
 
 /// What undoing could not or would not undo.
@@ -135,6 +136,9 @@ async fn undo_change(
             let image = cleanup.cleaned(image.as_ref().clone(), &change.desired);
             restore_image(&image, &change.desired.manager, ctx, deadline).await?;
         }
+    }
+    if (id.group.as_str(), id.kind.as_str()) == ("apps", "StatefulSet") {
+        set::free(&change.desired.reference(), ctx, deadline).await?;
     }
     ctx.tell(Progress::Restored(id));
     Ok(())
