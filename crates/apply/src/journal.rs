@@ -261,8 +261,10 @@ impl Journal {
         if header.epoch > epoch {
             return Err(StoreError::Changed { name });
         }
+        // Who goes on with a predecessor's landing writes its own epoch first: from then on that one cannot.
+        let is_unsaved = header.open.is_some() && header.epoch < epoch;
         header.epoch = epoch;
-        let mut journal = Self { store, header, version, landed: None, open: None, is_unsaved: false, marker: None };
+        let mut journal = Self { store, header, version, landed: None, open: None, is_unsaved, marker: None };
         let landed = journal.header.landed.clone();
         if let Some(LandedHeader { body, undone, .. }) = landed {
             journal.landed = journal.body(Some(&body)).await?.map(|landing| holding(landing, &undone));

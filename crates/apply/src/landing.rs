@@ -100,7 +100,10 @@ pub async fn land(prepared: Prepared, journal: &mut Journal, ctx: &Context<'_>) 
 /// When the journal cannot be written.
 pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<Outcome>, StoreError> {
     match journal.open() {
-        Some(open) if open.phase != Phase::Held => Work::new(open, journal, ctx).run().await.map(Some),
+        Some(open) if open.phase != Phase::Held => {
+            journal.save().await?;
+            Work::new(open, journal, ctx).run().await.map(Some)
+        }
         _ => Ok(None),
     }
 }

@@ -7,7 +7,7 @@
 mod stage;
 
 use apply::fault::{self, Fault};
-use apply::{Behaviour, HealthScope, Verdict};
+use apply::{Behaviour, HealthScope, Phase, Verdict};
 use futures::executor::block_on;
 use serde_json::Value;
 use stage::{Revision, Stage, differences};
@@ -144,4 +144,21 @@ fn the_same_revision_again_writes_no_object() {
     assert_eq!(outcome.verdict, Verdict::Landed);
     assert_eq!(outcome.changed().count(), 0);
     assert_eq!(stage.versions(), versions);
+}
+
+#[test]
+fn a_leader_whose_landing_another_one_goes_on_with_cannot_write_its_journal_any_more() {
+    let stage = Stage::new(7);
+    block_on(stage.land(&Revision::new(1, waiting()))).expect("lands");
+    stage.cluster.restart(fault::at_write(4, Fault::CrashAfter));
+    block_on(stage.cluster.until_crash(stage.land(&Revision::new(2, waiting()))));
+    stage.cluster.restart(fault::none());
+    // The first leader is only frozen, with the landing open.
+    let mut frozen = block_on(stage.journal_of(1)).expect("is read");
+    assert!(frozen.open().is_some());
+    block_on(stage.take_over(2)).expect("another one leads");
+    assert!(block_on(frozen.advance(Phase::Undo)).is_err(), "it has lost its journal");
+    assert!(block_on(stage.journal_of(1)).is_err());
+    let mut successor = block_on(stage.journal_of(2)).expect("is read");
+    block_on(successor.advance(Phase::Undo)).expect("the journal is the successor's");
 }

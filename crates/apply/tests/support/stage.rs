@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use apply::cluster::Propagation;
 use apply::desired::{Candidate, Declarer, Desired, Hook, Put, Release};
-use apply::fault::FaultyCluster;
+use apply::fault::{Attempt, Fault, FaultyCluster};
 use apply::journal::{Entry, Journal, Store, StoreError};
 use apply::memory::{MemoryCluster, Settings};
 use apply::{
@@ -180,8 +180,24 @@ impl Stage {
     }
 
     async fn journal(&self) -> Result<Journal, String> {
+        self.journal_of(1).await
+    }
+
+    /// The journal as the leader of an epoch finds it.
+    pub async fn journal_of(&self, epoch: u64) -> Result<Journal, String> {
         let store = Arc::new(PlainStore(self.shared()));
-        Journal::load(store, &self.unit, 1).await.map_err(|e| e.to_string())
+        Journal::load(store, &self.unit, epoch).await.map_err(|e| e.to_string())
+    }
+
+    /// Another leader goes on with what is open, and dies with its first write to an object.
+    pub async fn take_over(&self, epoch: u64) -> Result<(), String> {
+        let mut journal = self.journal_of(epoch).await?;
+        let is_apply = |attempt: &Attempt<'_>| matches!(attempt.call, Call::Apply { .. });
+        self.cluster.restart(Box::new(move |attempt| is_apply(attempt).then_some(Fault::CrashBefore)));
+        let parts = Parts::new(self.shared(), self.others.1.clone());
+        self.cluster.until_crash(apply::resume(&mut journal, &parts.context())).await;
+        self.cluster.restart(apply::fault::none());
+        Ok(())
     }
 
     /// What the agent does with a revision: first what is open, then the new one.
