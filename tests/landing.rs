@@ -190,25 +190,25 @@ fn what_kubectl_scales_edits_or_deletes_is_put_back_at_once() {
 fn a_statefulset_that_is_taken_back_runs_again() {
     let scene = Scene::new("set");
     scene.vault.put("db", &scene.canary("first"));
-    let set = deployment("db", "db", "").replacen("Deployment", "StatefulSet", 1);
-    let set = set.replacen("spec:", "spec:\n  serviceName: db\n  replicas: 2", 1);
-    scene.git.write("db/app.yaml", &[external("db", "2s"), set].join("---\n"));
+    let set = |labels: &str| {
+        let set = deployment("db", "db", labels).replacen("Deployment", "StatefulSet", 1);
+        let set = set.replacen("spec:", "spec:\n  serviceName: db\n  replicas: 2", 1);
+        [external("db", "1h"), set].join("---\n")
+    };
+    scene.git.write("db/app.yaml", &set(""));
     scene.push("an application");
     scene.kustomization("db");
     scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
     let good = scene.agent.get("statefulset/db").expect("it landed");
 
-    scene.break_new_pods();
-    scene.vault.put("db", &scene.canary("second"));
-    scene.agent.until("statefulset/db", |found| generation(found) > generation(&good));
-    scene.agent.until("pod/db-1", |found| found.to_string().contains("CrashLoopBackOff"));
-    scene.mend_new_pods();
+    scene.git.write("db/app.yaml", &set(", testbed/fail: 'true'"));
+    scene.push("a revision that crashes");
     let held = scene.agent.ready("kustomization/db", "False", "HealthCheckFailed");
     let message = condition(&held, "Ready")["message"].as_str().expect("a message").to_owned();
-    assert!(message.contains("held at") && message.contains(", kv version "), "{message}");
-    assert_eq!(scene.secret("db"), scene.canary("first"), "the old bytes are back");
+    assert!(message.contains("held at"), "{message}");
     let back = scene.agent.until("statefulset/db", |found| {
-        found["status"]["readyReplicas"] == 2 && found["status"]["updateRevision"] == good["status"]["updateRevision"]
+        let is_old = found["status"]["updateRevision"] == good["status"]["updateRevision"];
+        is_old && found["status"]["readyReplicas"] == 2 && found["status"]["updatedReplicas"] == 2
     });
     assert_eq!(back["spec"]["template"], good["spec"]["template"], "the old pod template is back");
     scene.finish();
