@@ -386,7 +386,8 @@ impl<'a> Planner<'a> {
         let Self { candidate, live, own_kinds, own_namespaces, presumed, .. } = self;
         let before = base.landed.iter().flat_map(|landed| &landed.stamps);
         // Of a parcel that is held, they stay as they were, also those that did not change.
-        let stamps_before = before.filter(|_| !parcels.list().is_empty());
+        let can_be_held = !parcels.list().is_empty();
+        let stamps_before = before.filter(|(id, stamp)| can_be_held || stamps.get(id) != Some(stamp));
         let past = Past::new(base);
         let change = |desired: Desired| Step::Apply(Box::new(past.change(desired, &live, &behaviour)));
         let steps = arrange(candidate.objects, candidate.releases, behaviour.timeout, change);
