@@ -142,7 +142,7 @@ pub struct Landing {
     pub stale: Vec<Stale>,
     /// What is known of the workloads' secrets.
     pub stamps: Stamps,
-    /// What was known of them before, where the unit has parcels.
+    /// What was known of them before: where that differs, and all of it where the unit has parcels.
     pub stamps_before: Stamps,
     /// Workloads of others that are stamped with it.
     pub guests: Vec<Guest>,
