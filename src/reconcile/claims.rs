@@ -185,19 +185,12 @@ impl Neighbours {
             unit != self.unit
                 && !is_suspended
                 && !object.is_terminating()
-                && is_built_from(object, &self.source)
+                && source_of(object).as_ref() == Some(&self.source)
                 && !self.shared.claims.is_looked_at(&unit, &version)
         };
         let promised = self.shared.needs.promised_units(&self.unit);
         promised.iter().any(|unit| *unit != self.unit) || self.shared.index.any(Kind::Kustomization, is_unknown)
     }
-}
-
-fn is_built_from(object: &Object, source: &SourceName) -> bool {
-    let text = |field: &str| object.text(&format!("/spec/sourceRef/{field}"));
-    text("kind") == Some(&source.0)
-        && text("name") == Some(&source.2)
-        && text("namespace").unwrap_or(object.namespace()) == source.1
 }
 
 /// Those look who keep something and can know now whether another unit wants it.
@@ -217,6 +210,7 @@ pub fn is_sure(shared: &Arc<Shared>, key: &Key, unit: &Unit, kept: &[Reference])
     kept.iter().all(|at| neighbours.ruling(at) != Ruling::Unsure)
 }
 
+/// What a Kustomization is built from.
 fn source_of(object: &Object) -> Option<SourceName> {
     let text = |field: &str| object.text(&format!("/spec/sourceRef/{field}"));
     let namespace = text("namespace").unwrap_or(object.namespace());

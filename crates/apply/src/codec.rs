@@ -482,7 +482,6 @@ impl From<&Step> for StoredStep {
             Step::Apply(change) => Self::Apply {
                 desired: Box::new((&change.desired).into()),
                 prior: Box::new(match &change.prior {
-                    // What is not written need not be undone: its past would only make the journal larger.
                     Prior::Landed(landed)
                         if !change.is_written() && landed.object.value() == change.desired.object.value() =>
                     {
@@ -492,6 +491,7 @@ impl From<&Step> for StoredStep {
                     Prior::Landed(landed) if change.action == Action::Unchanged => {
                         StoredPrior::Landed(landed.as_ref().into())
                     }
+                    // What is not written need not be undone: its past would only make the journal larger.
                     _ if !change.is_written() => StoredPrior::Absent,
                     Prior::Absent => StoredPrior::Absent,
                     Prior::Landed(desired) => StoredPrior::Landed(desired.as_ref().into()),

@@ -307,7 +307,8 @@ impl<'a> Planner<'a> {
         let known = |id: &ObjectId| base.landed.as_ref().and_then(|landed| landed.stamps.get(id));
         let secrets = Secrets::of(self.all().map(|d| &d.object).chain(&self.candidate.foreign), seal);
         let mut stamps = Stamps::new();
-        for desired in self.all() {
+        // What another unit owns that one stamps.
+        for desired in self.all().filter(|desired| !desired.shared) {
             let id = desired.object.id();
             let live = self.live.get(&desired.reference());
             if let Some(mut stamp) = secrets.stamp(&desired.object, known(&id), live) {
