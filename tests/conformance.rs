@@ -75,7 +75,7 @@ async fn until(
 
 async fn real(testbed: &Testbed) -> KubeCluster {
     let access = Access::File { path: testbed.kubeconfig(), context: None };
-    let settings = Settings { access, proxy: None, timeout: Duration::from_secs(20) };
+    let settings = Settings { access, proxy: None, timeout: Duration::from_secs(20), term: None };
     KubeCluster::connect(settings).await.expect("the testbed's kubeconfig is good")
 }
 

@@ -39,9 +39,10 @@ impl<'a> Bed<'a> {
             testbed.kubectl(&["annotate", "serviceaccount", "app", "-n", &namespace, &format!("{key}={value}")]);
         }
         let access = Access::File { path: testbed.kubeconfig(), context: None };
-        let cluster = KubeCluster::connect(Settings { access, proxy: None, timeout: Duration::from_secs(20) })
-            .await
-            .expect("a good kubeconfig");
+        let cluster =
+            KubeCluster::connect(Settings { access, proxy: None, timeout: Duration::from_secs(20), term: None })
+                .await
+                .expect("a good kubeconfig");
         Self { testbed, namespace, vault, identity, cluster: Arc::new(cluster) }
     }
 

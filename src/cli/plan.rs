@@ -163,7 +163,7 @@ impl Arguments {
             (None, Some(context)) => Access::Context(context),
             (None, None) => Access::Inferred,
         };
-        let settings = kube::Settings { access, proxy: None, timeout: REQUEST_TIMEOUT };
+        let settings = kube::Settings { access, proxy: None, timeout: REQUEST_TIMEOUT, term: None };
         Ok(Arc::new(KubeCluster::connect(settings).await.context("the cluster")?))
     }
 

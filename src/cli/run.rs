@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use apply::Cluster;
 
 use crate::agent::{Agent, Ended, lease::Lease, server};
-use crate::cluster::fenced::Fenced;
+use crate::cluster::fenced::{Fenced, Term};
 use crate::cluster::journal::Keys;
 use crate::cluster::kube::{self, Access, KubeCluster};
 use crate::cluster::shared::Shared;
@@ -48,7 +48,6 @@ async fn agent(config: &Config) -> anyhow::Result<Ended> {
     let known = redactor.clone();
     telemetry::start(&config.log_level, Arc::new(move |line| known.redact(line).into_owned()));
     redact::install_panic_hook(redactor.clone());
-    let cluster = connect(config).await?;
     let readiness = server::Readiness::default();
     let health = serve(config.health_addr, server::health(config.health_addr, readiness.clone()));
     let work = async {
@@ -56,9 +55,9 @@ async fn agent(config: &Config) -> anyhow::Result<Ended> {
         let mut stop = std::pin::pin!(stopped());
         let lease = tokio::select! {
             () = &mut stop => return Ok(Ended::Stopped),
-            lease = lease(config, &cluster) => lease?,
+            lease = lease(config) => lease?,
         };
-        lead(config, cluster.clone(), redactor, lease, stop).await
+        lead(config, redactor, lease, stop).await
     };
     tokio::select! {
         ended = work => ended,
@@ -69,15 +68,15 @@ async fn agent(config: &Config) -> anyhow::Result<Ended> {
 /// The agent under its lease, with `/metrics`.
 async fn lead(
     config: &Config,
-    cluster: Arc<dyn Cluster>,
     redactor: Redactor,
     lease: Option<Lease>,
     stop: impl Future<Output = ()>,
 ) -> anyhow::Result<Ended> {
     let epoch = lease.as_ref().map_or(0, Lease::epoch);
-    let cluster: Arc<dyn Cluster> = match &lease {
-        Some(lease) => Arc::new(Fenced::new(cluster, lease.term())),
-        None => cluster,
+    let term = lease.as_ref().map(Lease::term);
+    let cluster: Arc<dyn Cluster> = match (connect(config, term.clone()).await?, term) {
+        (cluster, Some(term)) => Arc::new(Fenced::new(cluster, term)),
+        (cluster, None) => cluster,
     };
     let keys = Keys::load(&cluster, &config.namespace).await.context("the agent's keys")?;
     let settings = settings(config)?;
@@ -100,23 +99,24 @@ async fn lead(
     }
 }
 
-async fn connect(config: &Config) -> anyhow::Result<Arc<dyn Cluster>> {
+async fn connect(config: &Config, term: Option<Term>) -> anyhow::Result<Arc<dyn Cluster>> {
     let access = match &config.kubeconfig {
         Some(path) => Access::File { path: path.clone(), context: None },
         None => Access::Inferred,
     };
-    let settings = kube::Settings { access, proxy: None, timeout: REQUEST_TIMEOUT };
+    let settings = kube::Settings { access, proxy: None, timeout: REQUEST_TIMEOUT, term };
     let cluster = Arc::new(KubeCluster::connect(settings).await.context("the cluster")?);
     Ok(Arc::new(Shared::new(cluster)))
 }
 
-async fn lease(config: &Config, cluster: &Arc<dyn Cluster>) -> anyhow::Result<Option<Lease>> {
+/// Waits until the lease is ours. Its own connections outlive it: it is given away over them.
+async fn lease(config: &Config) -> anyhow::Result<Option<Lease>> {
     if !config.enable_leader_election {
         return Ok(None);
     }
     let pod = std::env::var("HOSTNAME").unwrap_or_else(|_| "lockstep".into());
     let identity = format!("{pod}_{:016x}", getrandom::u64().map_err(|error| anyhow::anyhow!("randomness: {error}"))?);
-    Ok(Some(Lease::acquire(cluster.clone(), &config.namespace, &identity).await))
+    Ok(Some(Lease::acquire(connect(config, None).await?, &config.namespace, &identity).await))
 }
 
 fn settings(config: &Config) -> anyhow::Result<Settings> {

@@ -31,7 +31,7 @@ impl Target {
             (None, Some(context)) => Access::Context(context),
             (None, None) => Access::Inferred,
         };
-        let settings = Settings { access, proxy: None, timeout: REQUEST_TIMEOUT };
+        let settings = Settings { access, proxy: None, timeout: REQUEST_TIMEOUT, term: None };
         Ok(Arc::new(KubeCluster::connect(settings).await.context("the cluster")?))
     }
 }

@@ -2,17 +2,22 @@
 //! API server, wakes up with writes under way and does not know yet that another one leads.
 //!
 //! **Guarantees.** A write begins only while enough of the lease is left for it, and is given up when the lease ends. The
-//! successor waits for a whole lease in which it has seen no renewal, and begins later than that.
+//! successor waits for a whole lease in which it has seen no renewal, and begins later than that. What waits to be sent
+//! when the process wakes up is not sent: connections are driven only while the lease lasts ([`Connections`]).
 //!
 //! **Assumption.** Clocks of two machines run equally fast; they need not agree.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 use std::time::Duration;
 
 use apply::imprint::Imprint;
 use apply::{Answer, Call, Cluster, ClusterError, Selection, WatchEvent};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::BoxStream;
+use hyper::rt::Executor;
 use tokio::time::Instant;
 
 /// What must be left of the lease for a write to begin.
@@ -37,6 +42,21 @@ impl Term {
 
     fn left(&self) -> Duration {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).saturating_duration_since(Instant::now())
+    }
+}
+
+/// Runs the connections of an HTTP client as long as the term lasts, then drops them with what they had still to send.
+/// Without a term they last as they please.
+#[derive(Clone, Debug)]
+pub struct Connections(pub Option<Term>);
+
+impl Executor<Pin<Box<dyn Future<Output = ()> + Send>>> for Connections {
+    fn execute(&self, mut connection: Pin<Box<dyn Future<Output = ()> + Send>>) {
+        let Self(term) = self.clone();
+        tokio::spawn(poll_fn(move |context| match &term {
+            Some(term) if term.left().is_zero() => Poll::Ready(()),
+            _ => connection.as_mut().poll(context),
+        }));
     }
 }
 

@@ -23,7 +23,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ::kube::client::{Body, Client};
+use ::kube::client::{Body, Client, ClientBuilder};
 use ::kube::config::{KubeConfigOptions, Kubeconfig};
 use ::kube::{Config, Error};
 use apply::cluster::{Capabilities, Subresource};
@@ -37,6 +37,8 @@ use serde_json::{Value, json};
 use tower::service_fn;
 
 use discovery::{Catalogue, Resource};
+
+use super::fenced::{Connections, Term};
 
 /// Where a cluster is, and as whom to talk to it.
 pub enum Access {
@@ -65,6 +67,8 @@ pub struct Settings {
     pub proxy: Option<String>,
     /// Deadline of each request; watches have none.
     pub timeout: Duration,
+    /// When it is over, so are all connections.
+    pub term: Option<Term>,
 }
 
 /// A real API server. Clones share connections and discovery.
@@ -101,7 +105,8 @@ impl KubeCluster {
             None if is_this_machine(config.cluster_url.host()) => config.proxy_url = None,
             None => {}
         }
-        let client = Client::try_from(config).map_err(|error| ConnectError::config(&error))?;
+        let builder = ClientBuilder::try_from((config, Connections(settings.term)));
+        let client = builder.map_err(|error| ConnectError::config(&error))?.build();
         let catalogue = Arc::new(Catalogue::new(client.clone(), settings.timeout));
         Ok(Self { client, catalogue, timeout: settings.timeout })
     }
@@ -326,5 +331,44 @@ pub enum ConnectError {
 impl ConnectError {
     fn config(error: &dyn std::error::Error) -> Self {
         Self::Config { message: error.to_string() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use axum::Router;
+    use axum::response::Json;
+    use tokio::time::Instant;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_is_still_to_be_sent_when_the_term_is_over_is_not_sent() {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let counted = seen.clone();
+        let server = Router::new().fallback(move || {
+            counted.fetch_add(1, Ordering::Relaxed);
+            async { Json(json!({"gitVersion": "v1.36.0", "items": []})) }
+        });
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        tokio::spawn(async move { axum::serve(listener, server).await });
+        let text = format!(
+            "{{clusters: [{{name: a, cluster: {{server: 'http://{address}'}}}}], users: [{{name: a, user: {{}}}}], \
+             contexts: [{{name: a, context: {{cluster: a, user: a}}}}], current-context: a}}"
+        );
+        let term = Term::until(Instant::now() + Duration::from_secs(3600));
+        let (access, timeout) = (Access::Text(text), Duration::from_secs(20));
+        let settings = Settings { access, proxy: None, timeout, term: Some(term.clone()) };
+        let cluster = KubeCluster::connect(settings).await.unwrap();
+        cluster.call(Call::Capabilities).await.expect("the term lasts");
+        let before = seen.load(Ordering::Relaxed);
+        assert_ne!(before, 0);
+        // The connection is there and free; whoever was frozen here wakes up when the term is over.
+        term.extend(Instant::now());
+        cluster.call(Call::Discover).await.expect_err("no connection is left");
+        assert_eq!(seen.load(Ordering::Relaxed), before);
     }
 }

@@ -174,7 +174,7 @@ async fn record(
     stopped: mpsc::Receiver<()>,
 ) -> History {
     let access = Access::File { path, context: None };
-    let settings = Settings { access, proxy: None, timeout: std::time::Duration::from_secs(20) };
+    let settings = Settings { access, proxy: None, timeout: std::time::Duration::from_secs(20), term: None };
     let cluster: std::sync::Arc<dyn apply::Cluster> =
         std::sync::Arc::new(KubeCluster::connect(settings).await.expect("a good kubeconfig"));
     let selections = kinds.iter().map(|(version, kind)| apply::Selection::all(version, kind).within(namespace));
