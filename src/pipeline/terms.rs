@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apply::cleanup::{Cleanup, Manager};
-use apply::desired::{Behaviour, HealthScope, LandingScope, OnFailure};
+use apply::desired::{Behaviour, HealthScope, LandingScope, OnFailure, Order};
 use apply::journal::Failed;
 use apply::{Base, Candidate, Cluster, Failure, Journal, Prepared, Reference};
 use manifest::{Gvk, Object, ObjectId};
@@ -51,6 +51,7 @@ pub fn behaviour(object: &Object, spec: &KustomizationSpec) -> Behaviour {
         prune: *spec.prune,
         scope: scope(object, spec),
         on_failure,
+        order: if switch(object, "order") == Some("flux") { Order::Flux } else { Order::Landing },
         health,
         timeout: timeout(spec),
         owner_labels: owner_labels(object.namespace(), object.name()),

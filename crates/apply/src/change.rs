@@ -7,7 +7,7 @@ use std::time::Duration;
 use manifest::{Object, ObjectId};
 
 use crate::cluster::Reference;
-use crate::desired::{Behaviour, Declarer, Desired, Hook, Put, Reading};
+use crate::desired::{Behaviour, Declarer, Desired, Hook, Order, Put, Reading};
 use crate::guest::Guest;
 use crate::order;
 use crate::parcels::Parcels;
@@ -125,6 +125,13 @@ pub struct Stale {
     pub landed: Option<Box<Desired>>,
 }
 
+impl Stale {
+    /// Whether applying what landed last brings back all of it. What has no such past, or is another unit's, is not made anew.
+    fn comes_back(&self) -> bool {
+        self.landed.as_ref().is_some_and(|landed| !landed.shared) && order::comes_back(&self.reference.gvk)
+    }
+}
+
 /// A landing, self-contained: what it does, what it read, how to undo it. This is what the journal holds.
 #[derive(Clone, Debug, Default)]
 pub struct Landing {
@@ -238,6 +245,12 @@ impl Landing {
         let mine = self.changes().filter(|change| change.is_written()).map(|change| change.desired.object.id());
         let mine: BTreeSet<ObjectId> = mine.collect();
         self.past.iter().filter(move |step| !step.change().is_some_and(|c| mine.contains(&c.desired.object.id())))
+    }
+
+    /// What is deleted before health is awaited, where the unit asks for Flux's order; in the order of deletion.
+    pub(crate) fn deleted_early(&self) -> impl DoubleEndedIterator<Item = &Stale> {
+        let is_early = self.behaviour.order == Order::Flux;
+        self.stale.iter().filter(move |stale| is_early && stale.comes_back())
     }
 
     /// Whether the landing writes anything at all.

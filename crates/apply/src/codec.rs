@@ -10,7 +10,9 @@ use serde_json::Value;
 
 use crate::cleanup::Cleanup;
 use crate::cluster::Reference;
-use crate::desired::{Behaviour, Declarer, Desired, HealthScope, Hook, LandingScope, OnFailure, Policy, Put, Reading};
+use crate::desired::{
+    Behaviour, Declarer, Desired, HealthScope, Hook, LandingScope, OnFailure, Order, Policy, Put, Reading,
+};
 use crate::guest::Guest;
 use crate::parcels::{Parcel, Parcels};
 use crate::plan::{Action, Change, Landing, Prior, Proof, Stale, Step};
@@ -105,6 +107,8 @@ struct StoredBehaviour {
     rollout: bool,
     #[serde(default)]
     cleanup: Cleanup,
+    #[serde(default)]
+    prunes_early: bool,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -348,6 +352,7 @@ impl From<&Behaviour> for StoredBehaviour {
             sharer: behaviour.sharer.clone(),
             rollout: behaviour.rollout,
             cleanup: behaviour.cleanup.clone(),
+            prunes_early: behaviour.order == Order::Flux,
         }
     }
 }
@@ -371,6 +376,7 @@ impl TryFrom<StoredBehaviour> for Behaviour {
             prune: stored.prune,
             scope: if stored.by_parcel { LandingScope::Parcel } else { LandingScope::Unit },
             on_failure,
+            order: if stored.prunes_early { Order::Flux } else { Order::Landing },
             health,
             timeout: Duration::from_millis(stored.timeout_ms),
             owner_labels: stored.owner_labels,

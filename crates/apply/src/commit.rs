@@ -18,6 +18,7 @@ use crate::journal::{Journal, Open};
 use crate::order;
 use crate::plan::{self, Action, Change, Landing, Step};
 use crate::report::{Failure, Step as At};
+use crate::rival;
 
 /// Writes of one place in the order that are under way at once.
 const PARALLEL_WRITES: usize = 8;
@@ -149,7 +150,7 @@ pub(crate) async fn delete(
     Ok(())
 }
 
-async fn until_gone(at: &Reference, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
+pub(crate) async fn until_gone(at: &Reference, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
     let mut events = ctx.cluster.watch(crate::cluster::Selection::one(at));
     while let Some(event) = events.next().await {
         match event {
@@ -355,8 +356,13 @@ pub(crate) fn unhealthy(step: At, landing: &Landing, waited: Waited) -> Vec<Fail
     match waited {
         Waited::Healthy | Waited::Superseded => Vec::new(),
         Waited::Unhealthy { failed, pending } => {
-            let failed = failed.into_iter().map(|(id, message)| failure(id, message, false));
-            let pending = pending.into_iter().map(|(id, message)| failure(id, message, true));
+            let explained = |(id, message): (ObjectId, String)| match rival::told(landing, &id) {
+                Some(rival) => (id, format!("{message}; {rival}")),
+                None => (id, message),
+            };
+            let [failed, pending] = [failed, pending].map(|all| all.into_iter().map(explained));
+            let failed = failed.map(|(id, message)| failure(id, message, false));
+            let pending = pending.map(|(id, message)| failure(id, message, true));
             failed.chain(pending).collect()
         }
     }

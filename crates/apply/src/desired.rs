@@ -173,6 +173,8 @@ pub struct Behaviour {
     pub scope: LandingScope,
     /// What happens when a landing fails.
     pub on_failure: OnFailure,
+    /// Whether what is stale goes after health, or before.
+    pub order: Order,
     /// Which objects must become healthy.
     pub health: HealthScope,
     /// How long they may take, and how long one landing tries to write.
@@ -193,6 +195,7 @@ impl Default for Behaviour {
             prune: false,
             scope: LandingScope::Unit,
             on_failure: OnFailure::Revert,
+            order: Order::Landing,
             health: HealthScope::None,
             timeout: Duration::from_secs(300),
             owner_labels: OwnerLabels::new(),
@@ -223,6 +226,17 @@ pub enum OnFailure {
     Hold,
     /// Goes on with the other objects, as Flux does.
     Continue,
+}
+
+/// When what nobody declares any more is deleted (`lockstep.dev/order`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Order {
+    /// When what takes its place is healthy, since a delete cannot be undone.
+    #[default]
+    Landing,
+    /// Before health is awaited, as kustomize-controller does it: what waits for a host port or a volume becomes healthy
+    /// only then. Undoing makes it anew, so that what this would not bring back still goes after health.
+    Flux,
 }
 
 /// Whose rules say what healthy is.

@@ -3,6 +3,8 @@
 //! **Flow.** [`land`] takes what was prepared. [`resume`] takes what the journal holds open: it finishes a landing that
 //! was being written, awaited or pruned, and goes on undoing one that was being undone.
 //!
+//! In Flux's order ([`crate::Order`]) what is stale goes at the end of the commit, and undo begins by making it anew.
+//!
 //! **Guarantees.** Refused in prepare: nothing changed. Failed in commit or health: its parcel is undone from the journal,
 //! with what depends on it, and the others land. Crashed anywhere: resume finishes or undoes it. If undo fails too, the
 //! outcome says which object stands where, and the journal stays open for the next attempt.
@@ -22,7 +24,7 @@ use crate::context::{Context, Progress, Waited};
 use crate::desired::{Declarer, HealthScope, OnFailure, Reading};
 use crate::guest;
 use crate::journal::{Attempt, Journal, Open, Phase, StoreError};
-use crate::plan::{self, Action, Change, Landing, Step};
+use crate::plan::{self, Action, Change, Landing, Stale, Step};
 use crate::prepare::Prepared;
 use crate::prune::{self, Pruned};
 use crate::reads;
@@ -119,6 +121,8 @@ struct Work<'a, 'c> {
     /// Whether something could not be taken back.
     is_stuck: bool,
     left_in_place: Vec<Reference>,
+    /// What was deleted before health was awaited.
+    gone: Vec<ObjectId>,
     began: Duration,
 }
 
@@ -131,7 +135,8 @@ impl<'a, 'c> Work<'a, 'c> {
         let known = journal.attempt().filter(|_| !open.undone.is_empty()).map(Attempt::causes);
         let failures = known.unwrap_or_else(|| landing.failures.clone());
         let began = ctx.clock.now();
-        Self { open, landing, journal, ctx, failures, is_stuck: false, left_in_place: Vec::new(), began }
+        let (left_in_place, gone) = (Vec::new(), Vec::new());
+        Self { open, landing, journal, ctx, failures, is_stuck: false, left_in_place, gone, began }
     }
 
     async fn run(mut self) -> Result<Outcome, StoreError> {
@@ -158,8 +163,9 @@ impl<'a, 'c> Work<'a, 'c> {
 
     fn end(self, verdict: Verdict, pruned: Pruned) -> Outcome {
         let took = self.ctx.clock.now().saturating_sub(self.began);
-        let Self { landing, failures, left_in_place, .. } = self;
-        let Pruned { gone: pruned, kept, .. } = pruned;
+        let Self { landing, failures, left_in_place, gone, .. } = self;
+        let kept = pruned.kept;
+        let pruned = gone.into_iter().chain(pruned.gone).collect();
         Outcome { verdict, landing, failures, left_in_place, pruned, kept, took }
     }
 
@@ -227,7 +233,15 @@ impl<'a, 'c> Work<'a, 'c> {
             index += if is_cut_short { 0 } else { batch };
         }
         guest::stamp(&self.landing, &self.open.undone, self.ctx, deadline).await;
+        self.prune_early().await;
         Ok(None)
+    }
+
+    /// Deletes before health is awaited, in Flux's order. What cannot be deleted is tried once more at the end.
+    async fn prune_early(&mut self) {
+        let is_over = |stale: &&Stale| self.landing.parcels.is_in(&stale.reference.id(), &self.open.undone);
+        let early = self.landing.deleted_early().filter(|stale| !is_over(stale));
+        self.gone.extend(prune::prune(early, &self.landing, self.ctx).await.gone);
     }
 
     /// Waits until what must be healthy is; what fails is taken back with its parcel, and the others are awaited further.
@@ -281,7 +295,7 @@ impl<'a, 'c> Work<'a, 'c> {
         if !rest.stale.is_empty() {
             self.journal.advance(Phase::Prune).await?;
             self.ctx.tell(Progress::Phase(Phase::Prune));
-            pruned = prune::prune(&rest, self.ctx).await;
+            pruned = prune::prune(rest.stale.iter(), &rest, self.ctx).await;
             self.failures.append(&mut pruned.failures);
         }
         self.journal.conclude(&self.failures).await?;

@@ -8,7 +8,8 @@
 //! # Guarantees
 //! - Refused in prepare: nothing has changed. Failed later: undone from the journal. Crashed: finished or undone.
 //! - At any moment a workload's template is no newer than the bytes of the Secrets that it reads.
-//! - Nothing of others is deleted, and nothing is deleted before its successors are healthy.
+//! - Nothing of others is deleted, and nothing is deleted before its successors are healthy, unless [`Order::Flux`] asks
+//!   for it and undoing can make it anew.
 //!
 //! # Assumptions
 //! One writer per unit (the caller's lease); a [`Cluster`] that answers as its documentation says; a journal store that
@@ -38,6 +39,7 @@ pub mod prepare;
 mod prune;
 pub mod reads;
 pub mod report;
+mod rival;
 mod rollback;
 mod set;
 pub mod share;
@@ -46,7 +48,7 @@ pub mod stamp;
 pub use cleanup::Cleanup;
 pub use cluster::{Answer, Call, Cluster, ClusterError, Reference, Scope, Selection, WatchEvent};
 pub use context::{Clock, Context, Health, Progress, Waited};
-pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, LandingScope, OnFailure, Reading};
+pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, LandingScope, OnFailure, Order, Reading};
 pub use diff::{Diff, FieldChange};
 pub use guest::Guest;
 pub use journal::{Journal, Phase, Store, StoreError};

@@ -88,6 +88,13 @@ pub fn is_irreplaceable(gvk: &Gvk) -> bool {
     )
 }
 
+/// Whether an object that was deleted is as it was when it is applied once more. Not what holds data, what others come from
+/// (the Secret of an ExternalSecret, the objects of a release), or what would run again.
+pub fn comes_back(gvk: &Gvk) -> bool {
+    let runs_once = gvk.group == "batch" && gvk.kind == "Job";
+    !is_irreplaceable(gvk) && !runs_once && place(gvk).0 != Stage::Declarations
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
-use crate::desired::{Behaviour, Candidate, Declarer, Desired, LandingScope, Policy, Reading, Release};
+use crate::desired::{Behaviour, Candidate, Declarer, Desired, LandingScope, Order, Policy, Reading, Release};
 use crate::guest;
 use crate::journal::Failed;
 use crate::order;
@@ -383,7 +383,18 @@ impl<'a> Planner<'a> {
         stale
     }
 
-    fn finish(self, base: &Base, behaviour: Behaviour, stamps: Stamps, stale: Vec<Stale>, parcels: Parcels) -> Plan {
+    fn finish(
+        self,
+        base: &Base,
+        mut behaviour: Behaviour,
+        stamps: Stamps,
+        stale: Vec<Stale>,
+        parcels: Parcels,
+    ) -> Plan {
+        // What a superseded landing may have deleted, undoing this one brings back.
+        if base.superseded.as_ref().is_some_and(|landing| landing.behaviour.order == Order::Flux) {
+            behaviour.order = Order::Flux;
+        }
         let Self { candidate, live, own_kinds, own_namespaces, presumed, .. } = self;
         let before = base.landed.iter().flat_map(|landed| &landed.stamps);
         // Of a parcel that is held, they stay as they were, also those that did not change.

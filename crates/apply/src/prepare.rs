@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt as _};
 use manifest::Object;
 use serde_json::Value;
 
-use crate::change::{Action, Change, Landing, Proof, Step, as_landed};
+use crate::change::{Action, Change, Landing, Proof, Stale, Step, as_landed};
 use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, Policy};
@@ -65,7 +65,10 @@ pub async fn propose(
     failures.extend(failed_before(&landing, base));
     let held = landing.parcels.held_by(&failures);
     let is_held = |change: &Change| landing.parcels.is_in(&change.desired.object.id(), &held);
-    let holds_what_is_begun = base.superseded.iter().flat_map(Landing::begun).any(is_held);
+    let is_gone = |stale: &Stale| landing.parcels.is_in(&stale.reference.id(), &held);
+    let begun = base.superseded.iter();
+    let holds_what_is_begun =
+        begun.clone().flat_map(Landing::begun).any(is_held) || begun.flat_map(Landing::deleted_early).any(is_gone);
     if held.len() == landing.parcels.count() || holds_what_is_begun {
         return Err(failures);
     }

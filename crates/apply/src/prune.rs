@@ -1,4 +1,5 @@
-//! Deletes what nobody declares any more. Comes after health, since a delete cannot be undone.
+//! Deletes what nobody declares any more. Comes after health, since a delete cannot be undone; in Flux's order before it,
+//! as far as [`crate::rollback`] can make it anew.
 
 use std::time::Duration;
 
@@ -32,11 +33,11 @@ enum Fate {
     Kept,
 }
 
-/// Deletes the landing's stale objects, but for what belongs to others or is asked to stay.
-pub(crate) async fn prune(landing: &Landing, ctx: &Context<'_>) -> Pruned {
+/// Deletes stale objects of the landing, but for what belongs to others or is asked to stay.
+pub(crate) async fn prune(stale: impl Iterator<Item = &Stale>, landing: &Landing, ctx: &Context<'_>) -> Pruned {
     let deadline = ctx.clock.now() + landing.behaviour.timeout;
     let mut pruned = Pruned::default();
-    for stale in &landing.stale {
+    for stale in stale {
         let id = stale.reference.id();
         match prune_one(stale, landing, ctx, deadline).await {
             Ok(Fate::Gone) => {

@@ -89,7 +89,8 @@ fn listed_keys(volume: Option<&Value>) -> Keys {
     }
 }
 
-fn items<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
+/// The elements of a list; none where there is no list.
+pub(crate) fn items<'a>(value: &'a Value, field: &str) -> impl Iterator<Item = &'a Value> {
     value.get(field).and_then(Value::as_array).into_iter().flatten()
 }
 

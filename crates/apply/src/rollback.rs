@@ -18,7 +18,7 @@ use crate::context::{Context, Progress};
 use crate::desired::{Desired, Put};
 use crate::guest;
 use crate::order;
-use crate::plan::{Action, Change, Landing, Prior, Step};
+use crate::plan::{Action, Change, Landing, Prior, Stale, Step};
 use crate::reads;
 use crate::report::{Failure, Step as At};
 use crate::set;
@@ -44,6 +44,11 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
         awaited.secrets.extend(names);
         undone.failures.push(failure);
     }
+    let is_of = |stale: &&Stale| landing.parcels.is_in(&stale.reference.id(), parcels);
+    for stale in landing.deleted_early().rev().filter(is_of) {
+        let deadline = ctx.clock.now() + landing.behaviour.timeout;
+        undone.failures.extend(bring_back(stale, ctx, deadline).await.err());
+    }
     let is_meant = |step: &&Step| step.id().is_some_and(|id| landing.parcels.is_in(&id, parcels));
     for step in landing.to_undo().into_iter().rev().filter(is_meant) {
         let deadline = ctx.clock.now() + landing.behaviour.timeout;
@@ -64,6 +69,26 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
         undone.failures.extend(result.err());
     }
     undone
+}
+
+/// Makes anew what was deleted before health was awaited. It comes first: what is undone afterwards may need it.
+async fn bring_back(stale: &Stale, ctx: &Context<'_>, deadline: Duration) -> Result<(), Failure> {
+    let Some(landed) = stale.landed.as_deref().filter(|_| ctx.others.ruling(&stale.reference) != Ruling::Theirs) else {
+        return Ok(());
+    };
+    let made = async {
+        match ctx.read(&stale.reference, deadline).await? {
+            Some(live) if !live.is_terminating() => return Ok(()),
+            Some(_) => commit::until_gone(&stale.reference, ctx, deadline).await?,
+            None => {}
+        }
+        if let Err(error) = commit::apply(landed, ctx, deadline).await {
+            return unless_homeless(error, &landed.object, ctx, deadline).await;
+        }
+        ctx.tell(Progress::Restored(landed.object.id()));
+        Ok(())
+    };
+    made.await.map_err(|error| Failure::refused(At::Undo, &landed.object, &error))
 }
 
 /// Gives back to others what a superseded landing had adopted and this one does not want.

@@ -7,7 +7,7 @@
 mod stage;
 
 use apply::fault::{self, Fault};
-use apply::{Behaviour, HealthScope, Phase, Verdict};
+use apply::{Behaviour, HealthScope, Order, Phase, Verdict};
 use futures::executor::block_on;
 use serde_json::Value;
 use stage::{Revision, Stage, differences};
@@ -96,6 +96,26 @@ fn an_update_whose_journal_is_in_chunks_is_the_old_or_the_new_revision() {
 fn an_update_that_fails_health_ends_as_the_old_revision() {
     let bad = Revision { is_bad: true, ..Revision::new(2, waiting()) };
     let (old, new) = check(&[Revision::new(1, waiting())], &bad, 60);
+    assert_same(&new, &old, "it was taken back");
+}
+
+fn in_flux_order() -> Behaviour {
+    Behaviour { order: Order::Flux, ..waiting() }
+}
+
+#[test]
+fn an_update_in_flux_order_is_the_old_or_the_new_revision() {
+    let (old, new) = check(&[Revision::new(1, in_flux_order())], &Revision::new(2, in_flux_order()), 60);
+    assert_shows(&old, "1");
+    assert_shows(&new, "2");
+    assert!(new.get("ConfigMap only-1").is_none(), "it was pruned");
+}
+
+#[test]
+fn an_update_in_flux_order_that_fails_health_makes_anew_what_it_has_deleted() {
+    let bad = Revision { is_bad: true, ..Revision::new(2, in_flux_order()) };
+    let (old, new) = check(&[Revision::new(1, in_flux_order())], &bad, 60);
+    assert!(old.get("ConfigMap only-1").is_some());
     assert_same(&new, &old, "it was taken back");
 }
 

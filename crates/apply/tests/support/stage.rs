@@ -383,9 +383,19 @@ impl Health for Parts {
             let mut failed = Vec::new();
             for target in targets {
                 let live = self.cluster.get(target).await.ok().flatten();
-                let is_bad = live.is_some_and(|l| l.text("/spec/template/metadata/labels/testbed~1fail").is_some());
-                if is_bad {
+                let label = |name: &str| {
+                    let at = format!("/spec/template/metadata/labels/testbed~1{name}");
+                    live.as_ref().and_then(|live| live.text(&at)).map(str::to_owned)
+                };
+                if label("fail").is_some() {
                     failed.push((target.id(), "crash loop".to_owned()));
+                }
+                // It cannot run beside that one.
+                let rival = label("rival").map(|name| Reference { name, ..target.clone() });
+                if let Some(rival) = rival
+                    && self.cluster.get(&rival).await.is_ok_and(|live| live.is_some())
+                {
+                    failed.push((target.id(), "unschedulable".to_owned()));
                 }
             }
             if failed.is_empty() { Waited::Healthy } else { Waited::Unhealthy { failed, pending: Vec::new() } }
