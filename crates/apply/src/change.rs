@@ -185,6 +185,11 @@ impl Step {
         }
     }
 
+    /// Whether it is one of the steps of releases, which follow one another.
+    pub(crate) fn is_of_release(&self) -> bool {
+        self.place().0 == order::Stage::Releases
+    }
+
     /// The object that it writes.
     pub(crate) fn id(&self) -> Option<ObjectId> {
         match self {

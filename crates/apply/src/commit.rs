@@ -113,14 +113,18 @@ pub(crate) async fn apply(desired: &Desired, ctx: &Context<'_>, deadline: Durati
     ctx.send(call, deadline).await.map(drop)
 }
 
-/// Deletes the live object and makes it anew; the pods of a StatefulSet stay for the new one.
-async fn replace(desired: &Desired, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
-    let at = desired.reference();
+/// Deletes the live object and makes it anew.
+pub(crate) async fn replace(desired: &Desired, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
+    remove(&desired.reference(), ctx, deadline).await?;
+    apply(desired, ctx, deadline).await
+}
+
+/// Deletes the live object until it is gone; the pods of a StatefulSet stay for the one that comes in its place.
+pub(crate) async fn remove(at: &Reference, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
     let keeps_pods = at.gvk.kind == "StatefulSet";
     let propagation = if keeps_pods { Propagation::Orphan } else { Propagation::Background };
-    delete(&at, propagation, ctx, deadline).await?;
-    until_gone(&at, ctx, deadline).await?;
-    apply(desired, ctx, deadline).await
+    delete(at, propagation, ctx, deadline).await?;
+    until_gone(at, ctx, deadline).await
 }
 
 /// Deletes the object that is live now, and no other of the same name.

@@ -214,8 +214,13 @@ impl<'a, 'c> Work<'a, 'c> {
     /// Writes everything, in order. What fails is taken back with its parcel, and the others go on.
     async fn commit(&mut self) -> Result<End, StoreError> {
         let mut deadline = self.ctx.clock.now() + self.landing.behaviour.timeout;
-        let mut index = 0;
+        let goes_on = self.landing.behaviour.on_failure == OnFailure::Continue;
+        let (mut index, mut is_torn) = (0, false);
         while index < self.landing.steps.len() {
+            if is_torn && self.landing.steps[index].is_of_release() {
+                index += 1;
+                continue;
+            }
             let batch = commit::batch(&self.landing.steps, index);
             let began = self.ctx.clock.now();
             let failed = commit::run(&self.open, index..index + batch, self.journal, self.ctx, deadline).await;
@@ -224,15 +229,20 @@ impl<'a, 'c> Work<'a, 'c> {
                 deadline += self.ctx.clock.now().saturating_sub(began);
             }
             let has_failed = !failed.is_empty();
+            is_torn |= has_failed && self.landing.steps[index].is_of_release();
             if has_failed && let Some(end) = self.fail(failed).await? {
                 return Ok(Some(end));
             }
             // A wait ends with the first failure: without that parcel, the others are awaited further.
-            let goes_on = self.landing.behaviour.on_failure == OnFailure::Continue;
             let is_cut_short = has_failed && !goes_on && matches!(self.landing.steps[index], Step::Await(..));
             index += if is_cut_short { 0 } else { batch };
         }
         guest::stamp(&self.landing, &self.open.undone, self.ctx, deadline).await;
+        // Where failures end nothing, what may pass is written again. And a release is finished, or it has not landed.
+        let is_unwritten = |failure: &Failure| failure.transient && failure.step == At::Commit;
+        if goes_on && (is_torn || self.failures.iter().any(is_unwritten)) {
+            return Ok(Some(Verdict::Held));
+        }
         self.prune_early().await;
         Ok(None)
     }
@@ -311,8 +321,12 @@ impl<'a, 'c> Work<'a, 'c> {
                 Ok(None)
             }
             OnFailure::Hold => {
+                // What may pass is written again.
+                let is_final = failures.iter().any(|failure| !failure.transient);
                 self.failures.extend(failures);
-                self.journal.advance(Phase::Held).await?;
+                if is_final {
+                    self.journal.advance(Phase::Held).await?;
+                }
                 Ok(Some(Verdict::Held))
             }
             OnFailure::Revert => {

@@ -292,29 +292,44 @@ impl Trial<'_> {
             ClusterError::Forbidden { .. } if stand_in => Ok((Proof::None, None)),
             ClusterError::Refused { message, .. } if refuses_dry_runs(message) => Ok((Proof::None, None)),
             _ if live.is_some() && desired.force && is_immutable(error) && !is_lossy(desired) => {
-                self.would_be_made(desired, error).await?;
+                let refused = |error: &ClusterError| Failure::refused(At::Prepare, &desired.object, error);
+                if !would_be_made(self.cluster, desired, error).await.map_err(|error| refused(&error))? {
+                    return Err(refused(error));
+                }
                 change.action = Action::Replace;
                 Ok((Proof::StandIn, None))
             }
             _ => Err(Failure::refused(At::Prepare, &desired.object, error)),
         }
     }
+}
 
-    /// Whether the server would take the object if it were not there: only then may the live one be deleted for it. It is
-    /// tried beside the live one, which may hold what only one can have, such as a port: a refusal that is about other
-    /// fields than the first comes of that.
-    async fn would_be_made(&self, desired: &Desired, refusal: &ClusterError) -> Result<(), Failure> {
-        let (object, manager) = (renamed(&desired.object), desired.manager.clone());
-        let call = Call::Apply { object, manager, force: true, dry_run: true, subresource: None };
-        let refused = |error: &ClusterError| Err(Failure::refused(At::Prepare, &desired.object, error));
-        match self.cluster.write(call).await {
-            Ok(_) => Ok(()),
-            Err(ClusterError::Refused { fields, .. }) => {
-                let is_the_same = fields.is_empty() || fields.iter().any(|field| fields_of(refusal).contains(field));
-                if is_the_same { refused(refusal) } else { Ok(()) }
-            }
-            Err(error) => refused(&error),
+/// Whether an object that the server refuses where it lives may be brought back in the place of what lives there now, which
+/// a landing of the unit has made anew.
+pub(crate) async fn may_return(
+    cluster: &Arc<dyn Cluster>,
+    landed: &Desired,
+    refusal: &ClusterError,
+) -> Result<bool, ClusterError> {
+    Ok(is_immutable(refusal) && !is_lossy(landed) && would_be_made(cluster, landed, refusal).await?)
+}
+
+/// Whether the server would take the object if it were not there: only then may the live one be deleted for it. It is
+/// tried beside the live one, which may hold what only one can have, such as a port: a refusal that is about other
+/// fields than the first comes of that.
+async fn would_be_made(
+    cluster: &Arc<dyn Cluster>,
+    desired: &Desired,
+    refusal: &ClusterError,
+) -> Result<bool, ClusterError> {
+    let (object, manager) = (renamed(&desired.object), desired.manager.clone());
+    let call = Call::Apply { object, manager, force: true, dry_run: true, subresource: None };
+    match cluster.write(call).await {
+        Ok(_) => Ok(true),
+        Err(ClusterError::Refused { fields, .. }) => {
+            Ok(!fields.is_empty() && !fields.iter().any(|field| fields_of(refusal).contains(field)))
         }
+        Err(error) => Err(error),
     }
 }
 

@@ -19,6 +19,7 @@ use crate::desired::{Desired, Put};
 use crate::guest;
 use crate::order;
 use crate::plan::{Action, Change, Landing, Prior, Stale, Step};
+use crate::prepare;
 use crate::reads;
 use crate::report::{Failure, Step as At};
 use crate::set;
@@ -159,7 +160,7 @@ async fn undo_change(
         }
         Prior::Adopted(image) => {
             let image = cleanup.cleaned(image.as_ref().clone(), &change.desired);
-            restore_image(&image, &change.desired.manager, ctx, deadline).await?;
+            restore_adopted(change, &image, ctx, deadline).await?;
         }
     }
     if (id.group.as_str(), id.kind.as_str()) == ("apps", "StatefulSet") {
@@ -197,13 +198,14 @@ async fn restore_landed(
     ctx: &Context<'_>,
     deadline: Duration,
 ) -> Result<(), ClusterError> {
+    // Whoever may make it anew may have done so in a landing that this one supersedes.
+    let is_replaced = change.action == Action::Replace || change.desired.force || landed.force;
     match commit::apply(landed, ctx, deadline).await {
-        Err(ClusterError::Refused { .. } | ClusterError::Conflict { .. }) if change.action == Action::Replace => {
-            commit::delete(&landed.reference(), Propagation::Background, ctx, deadline).await?;
-            commit::apply(landed, ctx, deadline).await
+        Ok(()) => Ok(()),
+        Err(error) if is_replaced && prepare::may_return(&ctx.cluster, landed, &error).await? => {
+            commit::replace(landed, ctx, deadline).await
         }
         Err(error) => unless_homeless(error, &landed.object, ctx, deadline).await,
-        Ok(()) => Ok(()),
     }
 }
 
@@ -223,6 +225,23 @@ async fn unless_homeless(
     if home.is_some_and(|home| !home.is_terminating()) { Err(error) } else { Ok(()) }
 }
 
+/// Puts an adopted object back, also where it was made anew.
+async fn restore_adopted(
+    change: &Change,
+    image: &Object,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), ClusterError> {
+    let Err(error) = restore_image(image, &change.desired.manager, ctx, deadline).await else { return Ok(()) };
+    let adopted = Desired { object: unborn(image), ..change.desired.clone() };
+    let is_replaced = change.action == Action::Replace || change.desired.force;
+    if !is_replaced || !prepare::may_return(&ctx.cluster, &adopted, &error).await? {
+        return Err(error);
+    }
+    commit::remove(&adopted.reference(), ctx, deadline).await?;
+    put_back(&adopted.object, &adopted.manager, ctx, deadline).await
+}
+
 /// Puts an adopted object back as it was found, but for what other tools left on it. What is restored is `manager`'s, so
 /// that the landing that succeeds drops what it does not declare.
 async fn restore_image(
@@ -234,11 +253,7 @@ async fn restore_image(
     let at = Reference::of(image);
     loop {
         let Some(live) = ctx.read(&at, deadline).await? else {
-            let mut image = image.clone();
-            for field in ["uid", "resourceVersion", "managedFields", "creationTimestamp", "generation"] {
-                image.metadata().remove(field);
-            }
-            return put_back(&image, manager, ctx, deadline).await;
+            return put_back(&unborn(image), manager, ctx, deadline).await;
         };
         if live.resource_version() == image.resource_version() {
             return Ok(());
@@ -253,6 +268,15 @@ async fn restore_image(
             other => return other.map(drop),
         }
     }
+}
+
+/// An object without what the server gives to each that is made.
+fn unborn(image: &Object) -> Object {
+    let mut image = image.clone();
+    for field in ["uid", "resourceVersion", "managedFields", "creationTimestamp", "generation"] {
+        image.metadata().remove(field);
+    }
+    image
 }
 
 async fn put_back(object: &Object, manager: &str, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {

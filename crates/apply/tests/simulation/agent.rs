@@ -9,8 +9,8 @@ use apply::desired::{Candidate, Declarer, Desired};
 use apply::journal::Attempt;
 use apply::report::Step;
 use apply::{
-    Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, OnFailure, Outcome, Phase, Reading,
-    Reference, Verdict, Waited,
+    Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, Outcome, Phase, Reading, Reference,
+    Verdict, Waited,
 };
 use futures::future::{BoxFuture, FutureExt as _};
 use manifest::Object;
@@ -170,7 +170,9 @@ impl Agent {
                 return Err(failures.iter().any(|failure| failure.transient));
             }
         };
-        if standing.is_none() && prepared.landing().is_empty() && journal.open().is_none() {
+        // What had failed is landed once more: that tells that it is well now.
+        let is_whole = journal.open().is_none() && !self.world.state().is_unpruned;
+        if standing.is_none() && prepared.landing().is_empty() && is_whole {
             // What could not be looked at is not as it landed.
             let failures = &prepared.landing().failures;
             return if failures.is_empty() { Ok(Next::Rest) } else { Err(failures.iter().any(|f| f.transient)) };
@@ -226,7 +228,7 @@ impl Agent {
             Verdict::Undone | Verdict::Partly if !outcome.failures.iter().all(|failure| failure.transient) => {
                 Next::Again
             }
-            Verdict::Held if self.behaviour().on_failure == OnFailure::Hold => Next::Again,
+            Verdict::Held if self.world.state().ledger.phase() == Some("held") => Next::Again,
             _ => Next::Later,
         }
     }
@@ -247,6 +249,7 @@ impl Agent {
         }
         let has_failed = |at: &&Reference| outcome.failures.iter().any(|failure| failure.id == Some(at.id()));
         let stale = outcome.landing.stale.iter().map(|stale| &stale.reference);
+        state.unpruned = stale.clone().filter(has_failed).cloned().collect();
         state.inventory.extend(stale.filter(has_failed).chain(&outcome.left_in_place).cloned());
     }
 

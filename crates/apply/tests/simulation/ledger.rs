@@ -36,6 +36,8 @@ struct Begun {
     held: BTreeSet<usize>,
     /// What it deletes and makes anew.
     replaces: BTreeSet<ObjectId>,
+    /// What it and the landings that it supersedes want.
+    means: BTreeSet<Reference>,
     /// What is wanted; `None` where last-good is put back.
     wanted: Option<Standing>,
     /// Whether it takes the place of another that was begun.
@@ -122,12 +124,16 @@ impl Ledger {
             return Err(format!("{input} is landed although the server has refused {kind} {name}"));
         }
         let replaced = landing.changes().filter(|change| change.action == Action::Replace);
+        // What a superseded landing has made anew is undone by making it anew.
+        let before = self.open_body().cloned().unwrap_or_default();
+        let meant = wanted.iter().flat_map(|wanted| wanted.0.keys().cloned());
         self.next = Begun {
             input: landing.input.clone(),
             tried: std::mem::take(&mut self.trying),
             parcels: landing.parcels.clone(),
             held: landing.held.clone(),
-            replaces: replaced.map(|change| change.desired.object.id()).collect(),
+            replaces: replaced.map(|change| change.desired.object.id()).chain(before.replaces).collect(),
+            means: meant.chain(before.means).collect(),
             wanted,
             supersedes: self.header.open.is_some(),
         };
@@ -236,6 +242,16 @@ impl Ledger {
         self.header.open.as_ref().map(|(_, phase)| phase.as_str())
     }
 
+    /// Whether the open landing, or one that it supersedes, deletes an object and makes it anew.
+    fn is_made_anew(&self, at: &Reference) -> bool {
+        self.open_body().is_some_and(|open| open.replaces.contains(&at.id()))
+    }
+
+    /// Whether an object is meant by the open landing, or by one that it supersedes.
+    pub(crate) fn is_begun(&self, at: &Reference) -> bool {
+        self.open_body().is_some_and(|open| open.means.contains(at))
+    }
+
     fn judge_other(&self) -> Option<String> {
         self.phase().is_none().then(|| "no landing is begun in the journal".into())
     }
@@ -273,12 +289,14 @@ impl Ledger {
         match self.phase() {
             None => Some("no landing is begun in the journal".into()),
             _ if is_of_release => None,
-            _ if self.foreign.contains_key(at) => Some("it was made by others, and never landed".into()),
+            _ if self.foreign.contains_key(at) && !self.is_made_anew(at) => {
+                Some("it was made by others, and never landed".into())
+            }
             _ if self.is_undone(at) => None,
             _ if self.open_body().is_some_and(|open| open.holds(at, &self.header.undone)) => {
                 Some("it is in a parcel that is held".into())
             }
-            Some("commit") if self.open_body().is_some_and(|open| open.replaces.contains(&at.id())) => None,
+            Some("commit") if self.is_made_anew(at) => None,
             Some("prune") => (!before.is_some_and(is_own)).then(|| "what is not ours is pruned".into()),
             Some(phase) => Some(format!("nothing is deleted in phase {phase}")),
         }
@@ -291,9 +309,8 @@ fn judge_names(world: &World, call: &Call, at: &Reference) -> Option<String> {
         return None;
     }
     let ledger = &world.state().ledger;
-    let is_replaced = ledger.open_body().is_some_and(|open| open.replaces.contains(&at.id()));
     let is_wanted = match ledger.phase()? {
-        _ if is_replaced => false,
+        _ if ledger.is_made_anew(at) => false,
         _ if ledger.is_undone(at) => ledger.standing.contains(at),
         "prune" => ledger.to_be()?.contains(at),
         _ => false,
