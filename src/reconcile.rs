@@ -317,7 +317,7 @@ impl Shared {
     pub fn new(mut world: World) -> Self {
         let owned = Arc::new(Owned::new(world.settings.only.is_some()));
         world.cluster = Arc::new(Noted::new(world.cluster, drift::told(&owned)));
-        let recorder = Recorder::new(world.cluster.clone());
+        let recorder = Recorder::new(world.cluster.clone(), world.redactor.clone());
         Self {
             world,
             index: Index::default(),
@@ -390,12 +390,13 @@ impl Shared {
         }
     }
 
-    /// Writes a status and events, as far as they say anything new.
+    /// Writes a status and events, as far as they say anything new, and without any secret value.
     ///
     /// # Errors
     /// When the API server refuses the status; an object that is gone is no error.
     pub async fn tell(&self, key: &Key, object: &Object, told: Told) -> Result<(), ClusterError> {
-        if let Some(status) = told.status {
+        if let Some(mut status) = told.status {
+            self.world.redactor.redact_messages(&mut status);
             self.write_status(key, object, &status).await?;
         }
         for event in told.events {

@@ -8,13 +8,14 @@
 //! - A value is found as it stands, JSON-escaped, URL-escaped, and inside base64 at every alignment, in both alphabets.
 //!   Of a value of several lines each line is found, too.
 //! - What overlaps is taken out as one.
-//! - Handles are cheap to clone and safe to share; a value goes with its last handle.
+//! - Handles are cheap to clone and safe to share; a value goes with its last handle, but not before so many others came
+//!   ([`RECENT`]) that what was written of its failure has been told.
 //!
 //! # Caveats
 //! - Values below [`SHORTEST`] bytes are not known: they are words such as `true`, `prod` or `5432`, which stand in every
 //!   second text, and masking them would tell which words are secrets.
 //! - A value cut in two by a writer, or written in another encoding, is not found.
-//! - The search structure holds the values in plain memory until it is next rebuilt without them.
+//! - The search structures hold values in plain memory until they are next rebuilt without them.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
@@ -25,6 +26,7 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
+use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
@@ -35,6 +37,9 @@ pub const MASK: &str = "***";
 
 /// Values that [`Redactor::remember`] keeps, by their digest, oldest first.
 const REMEMBERED: usize = 10_000;
+/// Registrations that stay known when nobody holds their handles any more: a build that failed has dropped its handles
+/// before its error is told.
+const RECENT: usize = 256;
 
 /// Takes live secret values out of texts. A clone is a handle to the same knowledge.
 #[derive(Clone, Default)]
@@ -48,12 +53,15 @@ type Remembered = VecDeque<([u8; 32], Live)>;
 
 #[derive(Default)]
 struct State {
-    entries: Vec<Weak<Forms>>,
-    /// What finds all entries; none when they changed since it was built.
-    search: Option<Arc<Search>>,
+    /// What was registered since a search structure was built last.
+    fresh: Vec<Weak<Forms>>,
+    recent: VecDeque<Arc<Forms>>,
+    /// What finds the others. Each is at least twice as large as the next one, so that a value is built into few of them.
+    searches: Vec<Arc<Search>>,
 }
 
 struct Search {
+    entries: Vec<Weak<Forms>>,
     /// None when there is nothing to find.
     automaton: Option<AhoCorasick>,
 }
@@ -67,15 +75,17 @@ pub struct Live {
 struct Forms(Vec<Zeroizing<Vec<u8>>>);
 
 impl Redactor {
-    /// Makes values known for as long as the handle lives.
+    /// Makes values known for as long as the handle lives, and a little longer.
     #[must_use = "the values are forgotten with the handle"]
     pub fn register<'a>(&self, values: impl IntoIterator<Item = &'a [u8]>) -> Live {
         let forms = Arc::new(Forms(values.into_iter().flat_map(forms).collect()));
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        state.entries.retain(|entry| entry.strong_count() > 0);
         if !forms.0.is_empty() {
-            state.entries.push(Arc::downgrade(&forms));
-            state.search = None;
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.fresh.push(Arc::downgrade(&forms));
+            state.recent.push_back(Arc::clone(&forms));
+            if state.recent.len() > RECENT {
+                state.recent.pop_front();
+            }
         }
         Live { _forms: forms }
     }
@@ -96,9 +106,10 @@ impl Redactor {
 
     /// The text without any live value.
     pub fn redact<'t>(&self, text: &'t str) -> Cow<'t, str> {
-        let search = self.search();
-        let Some(automaton) = &search.automaton else { return Cow::Borrowed(text) };
-        let spans = merged(automaton.find_overlapping_iter(text).map(|found| (found.start(), found.end())));
+        let searches = self.searches();
+        let automata = searches.iter().filter_map(|search| search.automaton.as_ref());
+        let found = automata.flat_map(|automaton| automaton.find_overlapping_iter(text));
+        let spans = merged(found.map(|found| (found.start(), found.end())));
         if spans.is_empty() {
             return Cow::Borrowed(text);
         }
@@ -113,21 +124,42 @@ impl Redactor {
         Cow::Owned(out)
     }
 
-    /// The current search structure, rebuilt when entries changed since.
-    fn search(&self) -> Arc<Search> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(search) = &state.search {
-            return Arc::clone(search);
+    /// The texts of all `message`s in a value, however deep, without any live value.
+    pub fn redact_messages(&self, value: &mut Value) {
+        match value {
+            Value::Array(items) => items.iter_mut().for_each(|item| self.redact_messages(item)),
+            Value::Object(fields) => fields.iter_mut().for_each(|(name, field)| match field {
+                Value::String(text) if name == "message" => *text = self.redact(text).into_owned(),
+                field => self.redact_messages(field),
+            }),
+            _ => {}
         }
-        let live: Vec<Arc<Forms>> = state.entries.iter().filter_map(Weak::upgrade).collect();
+    }
+
+    /// The current search structures. What is fresh makes a new one, which takes in those that are not much larger.
+    fn searches(&self) -> Vec<Arc<Search>> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        if state.fresh.is_empty() {
+            return state.searches.clone();
+        }
+        let mut entries = std::mem::take(&mut state.fresh);
+        while let Some(last) = state.searches.pop_if(|last| last.entries.len() < 2 * entries.len()) {
+            entries.extend(last.entries.iter().cloned());
+        }
+        state.searches.push(Arc::new(Search::build(entries)));
+        state.searches.clone()
+    }
+}
+
+impl Search {
+    fn build(entries: Vec<Weak<Forms>>) -> Self {
+        let live: Vec<Arc<Forms>> = entries.iter().filter_map(Weak::upgrade).collect();
         let patterns: BTreeSet<&[u8]> =
             live.iter().flat_map(|forms| forms.0.iter().map(|form| form.as_slice())).collect();
         let build = || AhoCorasick::builder().match_kind(MatchKind::Standard).build(&patterns);
         // Building fails beyond four thousand million states only; then a text is better lost than leaked.
         let automaton = if patterns.is_empty() { None } else { build().or_else(|_| AhoCorasick::new([""])).ok() };
-        let search = Arc::new(Search { automaton });
-        state.search = Some(Arc::clone(&search));
-        search
+        Self { entries: live.iter().map(Arc::downgrade).collect(), automaton }
     }
 }
 
@@ -171,8 +203,12 @@ fn written(value: &[u8], forms: &mut Vec<Zeroizing<Vec<u8>>>) {
         forms.push(Zeroizing::new(value.to_vec()));
         let (json, html) = (escaped(text, false), escaped(text, true));
         // An error that quotes JSON, in a log line that is JSON.
-        let twice = escaped(&json, false);
-        forms.extend([json, html, twice, url(text, "%20"), url(text, "+")].map(into_bytes));
+        let twice = [escaped(&json, false), escaped(&html, false)];
+        forms.extend([json, html, url(text, "%20"), url(text, "+")].into_iter().chain(twice).map(into_bytes));
+        if !text.is_ascii() {
+            let bytes = byte_escaped(text);
+            forms.extend([escaped(&bytes, false), bytes].map(into_bytes));
+        }
     }
     forms.extend(base64_forms(value));
 }
@@ -192,6 +228,18 @@ fn escaped(text: &str, html: bool) -> String {
         }
     }
     escaped.strip_prefix('"').and_then(|inner| inner.strip_suffix('"')).unwrap_or_default().to_owned()
+}
+
+/// As Go's `time` quotes what it cannot parse: each byte beyond ASCII by its number.
+fn byte_escaped(text: &str) -> String {
+    text.bytes().fold(String::with_capacity(text.len() * 2), |mut out, byte| {
+        match byte {
+            b'"' | b'\\' => out.extend(['\\', char::from(byte)]),
+            b' '..=b'~' => out.push(char::from(byte)),
+            _ => out.push_str(&format!("\\x{byte:02x}")),
+        }
+        out
+    })
 }
 
 fn url(text: &str, space: &str) -> String {
@@ -261,6 +309,7 @@ mod tests {
         check(r#"p@ss w\u003cö\u003erd\"1"#, "***");
         check("?k=p%40ss%20w%3C%C3%B6%3Erd%221&x", "?k=***&x");
         check("k=p%40ss+w%3C%C3%B6%3Erd%221", "k=***");
+        check(r#""p@ss w<\xc3\xb6>rd\"1""#, r#""***""#);
         check("nothing here", "nothing here");
     }
 
@@ -294,15 +343,44 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_forgotten_with_its_last_handle() {
+    fn a_value_is_forgotten_after_its_last_handle_when_enough_others_have_come() {
         let redactor = Redactor::default();
         let first = redactor.register([VALUE.as_bytes()]);
         let second = first.clone();
+        let others =
+            |count: usize| (0..count).map(|n| redactor.register([format!("another {n}").as_bytes()])).collect();
         drop(first);
+        let _some: Vec<Live> = others(RECENT);
         assert_eq!(redactor.redact(VALUE), MASK);
         drop(second);
-        let _other = redactor.register(["another".as_bytes()]);
+        assert_eq!(redactor.redact(VALUE), MASK, "what was told of it may still be on its way");
+        let _more: Vec<Live> = others(RECENT);
         assert_eq!(redactor.redact(VALUE), VALUE);
+    }
+
+    #[test]
+    fn values_are_found_whenever_they_came() {
+        let redactor = Redactor::default();
+        let mut handles = Vec::new();
+        for n in 0..300 {
+            handles.push(redactor.register([format!("value-{n}.").as_bytes()]));
+            let text = (0..=n).map(|n| format!("value-{n}.")).collect::<Vec<_>>().join(" ");
+            let text = redactor.redact(&text).into_owned();
+            assert!(!text.contains("value"), "{n}: {text}");
+        }
+        let sizes: Vec<usize> = redactor.searches().iter().map(|search| search.entries.len()).collect();
+        assert!(sizes.windows(2).all(|pair| pair[0] >= 2 * pair[1]), "{sizes:?}");
+    }
+
+    #[test]
+    fn of_a_status_only_messages_are_texts() {
+        let redactor = Redactor::default();
+        let _live = redactor.register([b"default".as_slice()]);
+        let mut status =
+            serde_json::json!({"conditions": [{"message": "in default"}], "inventory": {"id": "default_a"}});
+        redactor.redact_messages(&mut status);
+        let expected = serde_json::json!({"conditions": [{"message": "in ***"}], "inventory": {"id": "default_a"}});
+        assert_eq!(status, expected);
     }
 
     #[test]

@@ -86,7 +86,7 @@ async fn an_object_that_somebody_keeps_changing_is_put_back_after_a_growing_paus
 
 /// unmet.md 20: `drift: warn` reports changed and added fields as condition and metric, without a write.
 #[tokio::test]
-async fn drift_that_is_only_warned_of_is_a_condition_and_a_metric_and_no_write() {
+async fn requirement_20_drift_that_is_only_warned_of_is_a_condition_and_a_metric_and_no_write() {
     let fleet = landed(json!({"lockstep.dev/drift": "warn"})).await;
     fleet.edit("apps/v1", "Deployment", "web", json!({"spec": {"replicas": 5}})).await;
     fleet.edit("v1", "ConfigMap", "settings", json!({"data": {"added": "2"}})).await;

@@ -23,7 +23,7 @@ const UNKNOWN: &str = "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn seven_errors_in_three_units_are_told_at_once_and_hold_nobody_else() {
+fn requirement_13_seven_errors_in_three_units_are_told_at_once_and_hold_nobody_else() {
     let scene = Scene::new("errors");
     let namespace = scene.agent.namespace.clone();
     bad_build(&scene);

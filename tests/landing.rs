@@ -20,13 +20,13 @@ use scene::{Scene, deployment, external, generation};
 use serde_json::json;
 use testbed::azure::{Cut, Fault};
 
-/// Rounds and units of each: so many landings whose key comes late.
+/// Rounds and units of each: a hundred landings whose key comes late.
 const ROUNDS: usize = 5;
-const UNITS: usize = 10;
+const UNITS: usize = 20;
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn a_missing_key_holds_secret_and_deployment_and_both_land_when_it_comes() {
+fn requirement_1_a_missing_key_holds_secret_and_deployment_and_both_land_when_it_comes() {
     let scene = Scene::new("missing");
     let history = scene.record(&["secrets", "deployments"]);
     for round in 0..ROUNDS {
@@ -108,7 +108,7 @@ fn a_rotation_is_one_rollout_and_a_bad_one_is_taken_back_with_the_secrets_old_by
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn a_vault_that_fails_changes_nothing_and_says_why() {
+fn requirement_8_a_vault_that_fails_changes_nothing_and_says_why() {
     let scene = Scene::new("faults");
     scene.vault.put("db", &scene.canary("value"));
     scene.git.write("db/app.yaml", &[external("db", "1s"), deployment("db", "db", "")].join("---\n"));

@@ -265,7 +265,7 @@ fn a_folder_that_no_kustomization_is_for_is_planned_with_defaults_and_says_so() 
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn against_a_cluster_a_plan_is_what_the_agent_does_next_and_writes_nothing() {
+fn requirement_5_against_a_cluster_a_plan_is_what_the_agent_does_next_and_writes_nothing() {
     let scene = Scene::new("plan");
     let namespace = scene.agent.namespace.clone();
     scene.vault.put("app", &scene.canary("first"));

@@ -33,7 +33,7 @@ async fn is_there(fleet: &Fleet, what: &str) -> bool {
 /// unmet.md 20: a commit that would delete a Namespace (or a claim, a definition, a HelmRelease) is held until it is
 /// acknowledged in Git.
 #[tokio::test]
-async fn a_commit_that_deletes_a_namespace_is_held_until_it_is_acknowledged() {
+async fn requirement_20_a_commit_that_deletes_a_namespace_is_held_until_it_is_acknowledged() {
     let fleet = Fleet::new().await;
     fleet.write("team", &[namespace(), config_map("kept", json!({"a": "1"}))]);
     let commit = fleet.commit();
@@ -62,7 +62,7 @@ async fn a_commit_that_deletes_a_namespace_is_held_until_it_is_acknowledged() {
 
 /// unmet.md 20: a commit that would delete more than half of a unit is held.
 #[tokio::test]
-async fn a_commit_that_deletes_most_of_a_unit_is_held_and_the_guard_can_be_off() {
+async fn requirement_20_a_commit_that_deletes_most_of_a_unit_is_held_and_the_guard_can_be_off() {
     let fleet = Fleet::new().await;
     let all: Vec<Value> = (0..12).map(|n| config_map(&format!("c{n}"), json!({}))).collect();
     fleet.write("many", &all);

@@ -48,7 +48,7 @@ fn about(asked: &[Request], unit: &str) -> Vec<Request> {
 }
 
 #[tokio::test]
-async fn one_changed_file_compiles_the_units_that_have_read_it_and_costs_the_others_one_status() {
+async fn requirement_19_one_changed_file_compiles_the_units_that_have_read_it_and_costs_the_others_one_status() {
     let (mut fleet, _) = landed().await;
     fleet.write("two", &[deployment("two", 3, &[]), config_map("two", json!({"a": "1"}))]);
     let commit = fleet.commit();

@@ -50,7 +50,7 @@ async fn generation(fleet: &Fleet) -> i64 {
 /// unmet.md 3: three secrets of one Deployment that are rotated within a second are one rollout, and restarts of the agent
 /// are none.
 #[tokio::test]
-async fn rotation_of_three_secrets_within_a_second_is_one_rollout() {
+async fn requirement_3_rotation_of_three_secrets_within_a_second_is_one_rollout() {
     let mut fleet = Fleet::new().await;
     store(&fleet, &[("one", "1"), ("two", "1"), ("three", "1")]).await;
     let names = ["one", "two", "three"];
@@ -163,7 +163,7 @@ fn writes(requests: &[fleet::Request]) -> Vec<&fleet::Request> {
 /// unmet.md 2: a rotation to a bad password is taken back, bytes and template, status says where the unit is held, and
 /// nothing is tried again before a newer commit or version.
 #[tokio::test]
-async fn rotation_to_a_bad_password_returns_the_last_good_bytes_and_template_and_waits_for_news() {
+async fn requirement_2_rotation_to_a_bad_password_returns_the_last_good_bytes_and_template_and_waits_for_news() {
     let mut fleet = Fleet::new().await;
     store(&fleet, &[("db", GOOD)]).await;
     fleet.write("web", &[document("db"), consumer("web")]);

@@ -38,7 +38,7 @@ const UNITS: [&str; 4] = ["flux-system", "infra-controllers", "infra-configs", "
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn a_flux_repository_lands_without_a_hand_on_it() {
+fn requirement_18_a_flux_repository_lands_without_a_hand_on_it() {
     let testbed = Testbed::own();
     let (git, vault) = (testbed.git("fleet"), testbed.vault());
     vault.put("payment-token", &format!("{CANARY}/payment"));
@@ -88,7 +88,7 @@ fn a_flux_repository_lands_without_a_hand_on_it() {
 
     nothing_moves_at_rest(&testbed, &agent);
     let namespaces = ["shop", "flux-system", "cert-manager", "ingress-nginx"];
-    end_without_a_leak(&testbed, &mut agent, CANARY, &namespaces);
+    end_without_a_leak(&testbed, &mut agent, &[CANARY], &namespaces);
 }
 
 /// The work tree with the values of this run in it, and the secret encrypted as the README says.

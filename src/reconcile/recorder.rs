@@ -9,6 +9,7 @@ use manifest::Object;
 use serde_json::{Value, json};
 
 use super::Key;
+use crate::redact::Redactor;
 use crate::status::Event;
 
 /// Bytes that the API server allows in an event's message.
@@ -19,6 +20,7 @@ const REMEMBERED: usize = 4096;
 /// Writes events.
 pub struct Recorder {
     cluster: Arc<dyn Cluster>,
+    redactor: Redactor,
     known: Mutex<HashMap<(Key, String, String), Known>>,
 }
 
@@ -29,13 +31,14 @@ struct Known {
 }
 
 impl Recorder {
-    /// Writes events to `cluster`.
-    pub fn new(cluster: Arc<dyn Cluster>) -> Self {
-        Self { cluster, known: Mutex::default() }
+    /// Writes events to `cluster`, without any secret value.
+    pub fn new(cluster: Arc<dyn Cluster>, redactor: Redactor) -> Self {
+        Self { cluster, redactor, known: Mutex::default() }
     }
 
     /// Writes one event. Events are for people: one that cannot be written is logged, and nothing fails for it.
-    pub async fn record(&self, key: &Key, object: &Object, event: Event) {
+    pub async fn record(&self, key: &Key, object: &Object, mut event: Event) {
+        event.message = self.redactor.redact(&event.message).into_owned();
         let same = (key.clone(), event.reason.clone(), event.message.clone());
         let known = self.lock().get(&same).cloned();
         let result = match known {

@@ -112,7 +112,7 @@ impl Scene {
     /// Ends the agent, and looks for the canary in everything that it left behind.
     pub fn finish(mut self) {
         let canary = self.canary("");
-        end_without_a_leak(self.testbed, &mut self.agent, &canary, &[]);
+        end_without_a_leak(self.testbed, &mut self.agent, &[&canary], &[]);
     }
 }
 

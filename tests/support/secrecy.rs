@@ -17,10 +17,10 @@ use super::testbed::Testbed;
 /// How a canary begins: with characters that encodings escape.
 pub const CANARY: &str = "canary\"<&>/é+ ";
 
-/// Ends the agent, and looks for the canary in everything that it left behind: its log, its metrics, its files, its
+/// Ends the agent, and looks for the canaries in everything that it left behind: its log, its metrics, its files, its
 /// journal, every object and event of its namespace and of others, but for the Secrets that are meant to hold it.
-pub fn end_without_a_leak(testbed: &Testbed, agent: &mut Agent<'_>, canary: &str, others: &[&str]) {
-    let forms = forms(canary);
+pub fn end_without_a_leak(testbed: &Testbed, agent: &mut Agent<'_>, canaries: &[&str], others: &[&str]) {
+    let forms: Vec<String> = canaries.iter().flat_map(|canary| forms(canary)).collect();
     let check = |what: &str, text: &str| {
         for form in &forms {
             assert!(!text.contains(form.as_str()), "{what} holds the canary as {form:?}");
