@@ -126,7 +126,7 @@ async fn follow(shared: Arc<Shared>, kind: Kind, tell: oneshot::Sender<()>) {
 
 fn reset(shared: &Arc<Shared>, kind: Kind, objects: Vec<Object>) {
     let present: BTreeSet<Key> = objects.iter().map(|object| Key::of(kind, object)).collect();
-    for key in shared.index.find(kind, |_| true) {
+    for key in shared.index.keys(kind) {
         if !present.contains(&key) {
             gone(shared, key);
         }
@@ -136,8 +136,8 @@ fn reset(shared: &Arc<Shared>, kind: Kind, objects: Vec<Object>) {
 
 fn seen(shared: &Arc<Shared>, kind: Kind, object: Object) {
     let key = Key::of(kind, &object);
-    let compared =
-        shared.index.look(&key, |before| (triggers::asks_more(before, &object), triggers::says_more(before, &object)));
+    let before = shared.index.get(&key);
+    let compared = before.map(|before| (triggers::asks_more(&before, &object), triggers::says_more(&before, &object)));
     if compared.is_none() && kind == Kind::Kustomization {
         let status = Kustomization::status(&object).unwrap_or_default();
         shared.claims.listed(&Unit::of(&key.reference()), &status);

@@ -101,7 +101,7 @@ impl Feed {
     fn listen(&mut self, listener: Listener) {
         self.was_idle = false;
         if let Some(objects) = &self.objects {
-            listener.tell(&Ok(WatchEvent::Reset(objects.values().cloned().collect())));
+            listener.reset(objects.values());
         }
         self.listeners.push(listener);
     }
@@ -138,17 +138,23 @@ impl Feed {
 impl Listener {
     /// Tells what concerns it; whether it still listens.
     fn tell(&self, event: &Event) -> bool {
-        let is_meant = |object: &Object| self.name.as_deref().is_none_or(|name| name == object.name());
-        let told = match event {
-            Ok(WatchEvent::Reset(objects)) => {
-                Ok(WatchEvent::Reset(objects.iter().filter(|object| is_meant(object)).cloned().collect()))
+        match event {
+            Ok(WatchEvent::Reset(objects)) => self.reset(objects.iter()),
+            Ok(WatchEvent::Applied(object) | WatchEvent::Deleted(object)) if !self.is_meant(object) => {
+                !self.sender.is_closed()
             }
-            Ok(WatchEvent::Applied(object) | WatchEvent::Deleted(object)) if !is_meant(object) => {
-                return !self.sender.is_closed();
-            }
-            other => other.clone(),
-        };
-        self.sender.unbounded_send(told).is_ok()
+            other => self.sender.unbounded_send(other.clone()).is_ok(),
+        }
+    }
+
+    /// Tells what of all that is there concerns it: a thousand who wait for one object each copy a thousand, not a million.
+    fn reset<'a>(&self, objects: impl Iterator<Item = &'a Object>) -> bool {
+        let meant = objects.filter(|object| self.is_meant(object)).cloned().collect();
+        self.sender.unbounded_send(Ok(WatchEvent::Reset(meant))).is_ok()
+    }
+
+    fn is_meant(&self, object: &Object) -> bool {
+        self.name.as_deref().is_none_or(|name| name == object.name())
     }
 }
 

@@ -29,7 +29,8 @@ pub struct Claims {
 
 #[derive(Default)]
 struct State {
-    holders: HashMap<ObjectId, BTreeSet<Unit>>,
+    /// Hardly ever more than one.
+    holders: HashMap<ObjectId, Vec<Unit>>,
     held: HashMap<Unit, BTreeSet<ObjectId>>,
     /// The artifact with which each unit was looked at last.
     looked_at: HashMap<Unit, String>,
@@ -136,14 +137,14 @@ impl State {
         let Some(now) = held.get(unit) else { return before };
         for id in before.difference(now) {
             if let Some(units) = holders.get_mut(id) {
-                units.remove(unit);
+                units.retain(|holder| holder != unit);
                 if units.is_empty() {
                     holders.remove(id);
                 }
             }
         }
         now.difference(&before).for_each(|id| {
-            holders.entry(id.clone()).or_default().insert(unit.clone());
+            holders.entry(id.clone()).or_insert_with(|| Vec::with_capacity(1)).push(unit.clone());
         });
         before
     }
@@ -179,17 +180,17 @@ impl Neighbours {
     /// Whether a Kustomization of the same source is left of which nobody knows what it wants of the newest artifact.
     fn is_anybody_unknown(&self) -> bool {
         let Some(version) = self.shared.world.sources.version(&self.source) else { return false };
-        let is_unknown = |object: &Object| {
+        let is_unknown = |key: &Key| {
+            let unit = Unit::of(&key.reference());
+            unit != self.unit && !self.shared.claims.is_looked_at(&unit, &version)
+        };
+        let is_of_source = |object: &Object| {
             let is_suspended = object.value().pointer("/spec/suspend").is_some_and(|suspend| suspend == true);
-            let unit = Unit::kustomization(object.namespace(), object.name());
-            unit != self.unit
-                && !is_suspended
-                && !object.is_terminating()
-                && source_of(object).as_ref() == Some(&self.source)
-                && !self.shared.claims.is_looked_at(&unit, &version)
+            !is_suspended && !object.is_terminating() && source_of(object).as_ref() == Some(&self.source)
         };
         let promised = self.shared.needs.promised_units(&self.unit);
-        promised.iter().any(|unit| *unit != self.unit) || self.shared.index.any(Kind::Kustomization, is_unknown)
+        promised.iter().any(|unit| *unit != self.unit)
+            || self.shared.index.any(Kind::Kustomization, is_unknown, is_of_source)
     }
 }
 

@@ -139,12 +139,10 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     status_unless_new(key, object, status, note, next, (&unit, shared))
 }
 
-/// The store is known as of a moment: when it is to be looked at again. Nothing gets older than the interval, and those
-/// who read the same thing come to look at the same time.
+/// The store is known as of a moment: when it is to be looked at again.
 fn next_look(object: &Object, spec: &ExternalSecretSpec, as_of: Instant, shared: &Shared) -> Next {
     shared.externals.looked(&object.id(), as_of);
-    let rest = |interval: Duration| interval - as_of.elapsed().min(interval / 2);
-    Next::After(refresh::interval(spec).map_or(Duration::MAX, rest))
+    Next::After(refresh::interval(spec).map_or(Duration::MAX, |interval| refresh::rest(interval, as_of.elapsed())))
 }
 
 /// Whether the status is about an earlier version of the object.
@@ -238,14 +236,13 @@ fn is_due(object: &Object, spec: &ExternalSecretSpec, status: &ExternalSecretSta
 }
 
 /// Since when a look is wanted; of anything that is no ExternalSecret: now. One that only its interval asks for takes what
-/// another has read not longer ago than half of it, and looks again when that is as old as the interval.
+/// another has read a little before ([`refresh::since`]).
 pub(super) fn wanted_since(object: &Object, shared: &Shared) -> Instant {
     let key = Key::of(super::Kind::ExternalSecret, object);
     let (since, spec) = (shared.queue.since(&key), ExternalSecret::spec(object).unwrap_or_default());
     let status = ExternalSecret::status(object).unwrap_or_default();
     let is_periodic = status.conditions.is_true(READY) && !is_behind(object, &status);
-    let slack = refresh::interval(&spec).filter(|_| is_periodic).unwrap_or_default() / 2;
-    since.checked_sub(slack).unwrap_or(since)
+    refresh::since(since, refresh::interval(&spec).filter(|_| is_periodic).unwrap_or_default())
 }
 
 /// Looks at the store for a unit: a version that the unit has not read is an input of it that has changed. Tells as of when

@@ -4,7 +4,7 @@
 //! events are one run. A key has at most one appointment; a later one replaces it, but whoever works on a key cannot put off
 //! what others have asked for meanwhile.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ struct State {
     waiting: HashMap<Key, Instant>,
     running: HashMap<Key, Instant>,
     again: HashMap<Key, Instant>,
-    appointments: BTreeMap<Instant, BTreeSet<Key>>,
+    appointments: BTreeSet<(Instant, Key)>,
     appointed: HashMap<Key, Instant>,
     /// Appointments of others for what is being worked on.
     promised: HashMap<Key, Instant>,
@@ -48,20 +48,15 @@ impl State {
     }
 
     fn cancel(&mut self, key: &Key) {
-        if let Some(at) = self.appointed.remove(key)
-            && let Some(keys) = self.appointments.get_mut(&at)
-        {
-            keys.remove(key);
-            if keys.is_empty() {
-                self.appointments.remove(&at);
-            }
+        if let Some((key, at)) = self.appointed.remove_entry(key) {
+            self.appointments.remove(&(at, key));
         }
     }
 
     fn appoint(&mut self, key: Key, at: Instant) {
         self.cancel(&key);
         self.appointed.insert(key.clone(), at);
-        self.appointments.entry(at).or_default().insert(key);
+        self.appointments.insert((at, key));
     }
 
     /// What others were promised while the key was worked on holds.
@@ -73,15 +68,11 @@ impl State {
     }
 
     fn take_due(&mut self, now: Instant) {
-        while let Some(entry) = self.appointments.first_entry() {
-            if *entry.key() > now {
-                break;
-            }
-            for key in entry.remove() {
-                self.appointed.remove(&key);
-                self.promised.remove(&key);
-                self.add(key);
-            }
+        while self.appointments.first().is_some_and(|(at, _)| *at <= now) {
+            let Some((_, key)) = self.appointments.pop_first() else { return };
+            self.appointed.remove(&key);
+            self.promised.remove(&key);
+            self.add(key);
         }
     }
 
@@ -140,7 +131,7 @@ impl Queue {
             let (key, closed, due) = self.with(|state| {
                 state.take_due(Instant::now());
                 let key = if state.closed { None } else { state.take() };
-                (key, state.closed, state.appointments.keys().next().copied())
+                (key, state.closed, state.appointments.first().map(|(at, _)| *at))
             });
             match (key, closed, due) {
                 (_, true, _) => return None,

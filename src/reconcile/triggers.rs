@@ -14,6 +14,9 @@ use crate::pipeline::sources::SourceName;
 use crate::pipeline::{Compiled, Problem, Stage};
 use crate::unit::{Thing, Unit};
 
+/// Label of what a release has made: the release's name.
+const OF_RELEASE: &str = "helm.toolkit.fluxcd.io/name";
+
 /// Whether an object asks for something else: a change of its status alone asks for nothing.
 pub fn asks_more(before: &Object, now: &Object) -> bool {
     question(before) != question(now)
@@ -48,7 +51,11 @@ pub fn changed(shared: &Shared, key: &Key) {
         })
     };
     if matches!(key.kind, Kind::Kustomization | Kind::HelmRelease) {
-        shared.index.find(key.kind, depends).into_iter().for_each(|dependent| shared.queue.add(dependent));
+        shared
+            .index
+            .mentioning(key.kind, &[&key.name], depends)
+            .into_iter()
+            .for_each(|dependent| shared.queue.add(dependent));
         let at = Thing::object(&key.reference());
         let readers = shared.units.readers_of(|thing| *thing == at).into_iter().filter_map(|unit| key_of(&unit));
         readers.for_each(|reader| shared.queue.add(reader));
@@ -66,8 +73,9 @@ pub fn fetched(shared: &Arc<Shared>, source: &SourceName) {
             && text("name") == Some(name)
             && text("namespace").unwrap_or(object.namespace()) == namespace
     };
-    let built = shared.index.find(Kind::Kustomization, |object| is_source(object, "/spec/sourceRef"));
-    let charts = shared.index.find(Kind::HelmRelease, |object| is_source(object, "/spec/chart/spec/sourceRef"));
+    let built = shared.index.mentioning(Kind::Kustomization, &[name], |object| is_source(object, "/spec/sourceRef"));
+    let is_chart = |object: &Object| is_source(object, "/spec/chart/spec/sourceRef");
+    let charts = shared.index.mentioning(Kind::HelmRelease, &[name], is_chart);
     let is_meant = |thing: &Thing| match thing {
         Thing::Artifact { kind, namespace, name } => (kind, namespace, name) == (&source.0, &source.1, &source.2),
         _ => false,
@@ -82,7 +90,11 @@ pub fn store_judged(shared: &Arc<Shared>, key: &Key) {
         let text = |field: &str| object.text(&format!("/spec/secretStoreRef/{field}"));
         text("name") == Some(&key.name) && text("kind").unwrap_or("SecretStore") == key.kind.name()
     };
-    shared.index.find(Kind::ExternalSecret, is_meant).into_iter().for_each(|key| shared.queue.wake(key));
+    shared
+        .index
+        .mentioning(Kind::ExternalSecret, &[&key.name], is_meant)
+        .into_iter()
+        .for_each(|key| shared.queue.wake(key));
 }
 
 /// What a unit has landed stands: its ExternalSecrets and HelmReleases that do not say so look. Whoever landed them may have
@@ -92,9 +104,10 @@ pub fn at_rest(shared: &Shared, unit: &Unit) {
         return;
     }
     let is_open = |part: &Object| may_be_of(part, unit) && !is_settled(part);
-    let externals = shared.index.find(Kind::ExternalSecret, is_open);
+    let names = [unit.name.as_str(), OF_RELEASE];
+    let externals = shared.index.mentioning(Kind::ExternalSecret, &names, is_open);
     let is_open = |part: &Object| may_be_of(part, unit) && !helm_release::is_settled(part);
-    let releases = shared.index.find(Kind::HelmRelease, is_open);
+    let releases = shared.index.mentioning(Kind::HelmRelease, &names, is_open);
     let is_part = |key: &Key| shared.index.get(key).is_some_and(|part| unit_of(shared, &part) == *unit);
     externals.into_iter().chain(releases).filter(is_part).for_each(|key| shared.queue.add(key));
 }
@@ -102,7 +115,7 @@ pub fn at_rest(shared: &Shared, unit: &Unit) {
 /// Whether an object can be part of a unit, as far as its own labels tell: else nobody needs to look further.
 fn may_be_of(object: &Object, unit: &Unit) -> bool {
     let is = |label: &str, value: &str| object.label(&format!("kustomize.toolkit.fluxcd.io/{label}")) == Some(value);
-    let is_of_release = || object.label("helm.toolkit.fluxcd.io/name").is_some();
+    let is_of_release = || object.label(OF_RELEASE).is_some();
     is("name", &unit.name) && is("namespace", &unit.namespace) || is_of_release() || unit.kind != "Kustomization"
 }
 

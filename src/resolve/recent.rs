@@ -81,6 +81,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
     use crate::resolve::fake::FakeStore;
+    use crate::resolve::refresh;
 
     #[tokio::test(start_paused = true)]
     async fn a_demand_is_met_by_a_read_that_began_after_it_and_by_no_earlier_one() {
@@ -110,5 +111,49 @@ mod tests {
         let start = Instant::now();
         let last = (0..100).map(|_| recent.slot()).last().unwrap();
         assert!(last - start >= Duration::from_secs(1));
+    }
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// Looks at one item once a minute, as an ExternalSecret does; when each look was done.
+    async fn follow(recent: &Recent, store: &Arc<dyn Store>, item: Item, reads: &Mutex<Vec<Instant>>) -> Vec<Instant> {
+        let (mut looks, mut wanted, end) = (Vec::new(), Instant::now(), Instant::now() + MINUTE * 9);
+        while wanted < end {
+            let read = async {
+                reads.lock().unwrap().push(Instant::now());
+                tokio::time::sleep(Duration::from_millis(80)).await;
+                Err(Cause::Unavailable { message: "gone".into() })
+            };
+            let (_, as_of) = recent.get(store, item.clone(), refresh::since(wanted, MINUTE), read).await;
+            looks.push(Instant::now());
+            wanted = Instant::now() + refresh::rest(MINUTE, as_of.elapsed());
+            tokio::time::sleep_until(wanted).await;
+        }
+        looks
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn two_thousand_look_once_a_minute_and_five_hundred_secrets_are_read_as_often() {
+        let (recent, start) = (Recent::default(), Instant::now());
+        let spec = serde_json::from_str(r#"{"data": []}"#).unwrap();
+        let store: Arc<dyn Store> = Arc::new(FakeStore::new(&spec));
+        let reads = Mutex::default();
+        let one = |number: u64| {
+            let (item, recent, store, reads) = (Item::secret(&format!("s{}", number % 500)), &recent, &store, &reads);
+            async move {
+                // Where in the minute each begins is as good as random.
+                tokio::time::sleep(Duration::from_millis(number * 7_919 % 60_000)).await;
+                follow(recent, store, item, reads).await
+            }
+        };
+        for looks in futures::future::join_all((0..2000).map(one)).await {
+            let longest = looks.windows(2).map(|pair| pair[1] - pair[0]).max();
+            assert!(longest < Some(MINUTE + Duration::from_secs(6)), "{longest:?}: somebody waits");
+        }
+        let reads = reads.into_inner().unwrap();
+        let mut minutes = [0; 11];
+        reads.iter().for_each(|at| minutes[usize::try_from((*at - start).as_secs() / 60).unwrap()] += 1);
+        assert!(minutes[2..].iter().all(|count| *count <= 500), "{minutes:?}");
+        assert!(reads.windows(101).all(|some| some[100] - some[0] >= Duration::from_secs(1)));
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use manifest::Object;
+use tokio::time::Instant;
 
 use super::hash;
 use crate::api::secret::{ExternalSecretSpec, ExternalSecretStatus, RefreshPolicy};
@@ -15,6 +16,18 @@ const DEFAULT_INTERVAL: Duration = Duration::from_secs(3600);
 pub fn interval(spec: &ExternalSecretSpec) -> Option<Duration> {
     let interval = spec.refresh_interval.as_ref().map_or(DEFAULT_INTERVAL, |interval| interval.span());
     (spec.refresh_policy == RefreshPolicy::Periodic && !interval.is_zero()).then_some(interval)
+}
+
+/// Since when what was read counts for a look that only its interval asks for, and that was wanted at `wanted`: what another
+/// has read not longer ago than half of the interval need not be read again.
+pub fn since(wanted: Instant, interval: Duration) -> Instant {
+    wanted.checked_sub(interval / 2).unwrap_or(wanted)
+}
+
+/// How long until the next look, where the store is known as it was `age` ago: nothing gets older than the interval, and
+/// those who read the same thing come to look at the same time.
+pub fn rest(interval: Duration, age: Duration) -> Duration {
+    interval - age.min(interval / 2)
 }
 
 /// What `status.syncedResourceVersion` is after a sync of this object.

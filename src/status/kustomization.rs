@@ -147,19 +147,10 @@ pub fn landed(status: &mut KustomizationStatus, outcome: &Outcome, has_health: b
 
 fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, facts: &Facts<'_>) -> Vec<Event> {
     status.inventory = Some(inventory(&outcome.landing));
-    let mut events: Vec<Event> = changes(outcome).map(|message| info(facts, &message)).into_iter().collect();
+    // One event for both: it is a tenth of what a small landing writes.
+    let news: Vec<String> = changes(outcome).into_iter().chain(healthy(status, outcome, has_health, facts)).collect();
+    let mut events: Vec<Event> = if news.is_empty() { Vec::new() } else { vec![info(facts, &news.join("\n"))] };
     events.extend(by_hand(outcome, facts));
-    if has_health {
-        let message = format!("Health check passed in {}", go_duration(facts.took));
-        let healthy = Condition::new(HEALTHY, Truth::True, reason::SUCCEEDED, &message);
-        let was_healthy = status.conditions.is_true(HEALTHY);
-        if !was_healthy || outcome.changed().next().is_some() {
-            status.conditions.set(healthy, facts.moment.generation, facts.moment.now);
-            events.push(info(facts, &message));
-        }
-    } else {
-        status.conditions.remove(HEALTHY);
-    }
     // The landing stands; what could not be pruned, or not yet, is tried again, so it stays in the inventory.
     keep_in_inventory(status, outcome);
     if outcome.failures.is_empty() {
@@ -172,6 +163,21 @@ fn whole(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, 
     remember(status, why, facts);
     events.push(Event::warning(why, message).at(GROUP, facts.revision));
     events
+}
+
+/// Says whether all is healthy; what is new about it.
+fn healthy(status: &mut KustomizationStatus, outcome: &Outcome, has_health: bool, facts: &Facts<'_>) -> Option<String> {
+    if !has_health {
+        status.conditions.remove(HEALTHY);
+        return None;
+    }
+    if status.conditions.is_true(HEALTHY) && outcome.changed().next().is_none() {
+        return None;
+    }
+    let message = format!("Health check passed in {}", go_duration(facts.took));
+    let healthy = Condition::new(HEALTHY, Truth::True, reason::SUCCEEDED, &message);
+    status.conditions.set(healthy, facts.moment.generation, facts.moment.now);
+    Some(message)
 }
 
 /// Workloads whose pods nobody replaces: they run with the old bytes until somebody deletes them.

@@ -176,7 +176,9 @@ impl<T: Send + 'static> Watch<T> {
     }
 }
 
-fn plain(object: DynamicObject, resource: &Resource) -> Option<Object> {
+/// The object without its managed fields: they are half of many objects, and nobody who watches whole objects asks for them.
+fn plain(mut object: DynamicObject, resource: &Resource) -> Option<Object> {
+    object.metadata.managed_fields = None;
     let mut value = serde_json::to_value(object).ok()?;
     value["apiVersion"] = json!(resource.gvk.api_version());
     value["kind"] = json!(resource.gvk.kind);

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use apply::{ClusterError, Journal, Landing, Reference};
-use manifest::Object;
 use serde_json::Value;
 
 use super::Turn;
@@ -139,7 +138,7 @@ pub(super) fn newer_revision(turn: &Turn<'_>, source: &SourceName, landing: &Val
             let mut changes = shared.changes.subscribe();
             loop {
                 let is_newer = shared.world.sources.version(&name).is_some_and(|now| now != about);
-                let is_changed = shared.index.look(&key, Object::generation) != Some(generation);
+                let is_changed = shared.index.generation(&key) != Some(generation);
                 let has_rotated =
                     |(thing, at): &(Thing, String)| shared.units.seen(thing).is_some_and(|now| now != *at);
                 let is_newer = is_newer || secrets.iter().any(has_rotated);

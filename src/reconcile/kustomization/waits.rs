@@ -168,14 +168,14 @@ pub(super) fn landed(shared: &Shared, unit: &Unit, is_whole: bool) {
 
 /// Whether there is a Kustomization that nobody has looked at since the start.
 fn is_anybody_unknown(shared: &Shared, but: &Key) -> bool {
-    let is_unknown = |object: &Object| {
+    let is_unknown = |key: &Key| key != but && !shared.needs.knows(&Unit::of(&key.reference()));
+    let is_at_work = |object: &Object| {
         let is_suspended = object.value().pointer("/spec/suspend").is_some_and(|suspend| suspend == true);
-        let unit = Unit::kustomization(object.namespace(), object.name());
-        !is_suspended && !object.is_terminating() && !shared.needs.knows(&unit)
+        !is_suspended && !object.is_terminating()
     };
-    let promised =
-        shared.needs.promised_units(&Unit::of(&but.reference())).into_iter().filter_map(|unit| triggers::key_of(&unit));
-    promised.chain(shared.index.find(Kind::Kustomization, is_unknown)).any(|key| key != *but)
+    let promised = shared.needs.promised_units(&Unit::of(&but.reference()));
+    let mut promised = promised.into_iter().filter_map(|unit| triggers::key_of(&unit));
+    promised.any(|key| key != *but) || shared.index.any(Kind::Kustomization, is_unknown, is_at_work)
 }
 
 /// Kinds whose absence makes a landing fail, or pods that do not start.
