@@ -247,7 +247,9 @@ async fn run_hook(
     }
     match waited {
         Waited::Healthy => Ok(()),
-        Waited::Superseded => Err(Failure::about(At::Commit, &hook.object, "hook superseded by a newer revision")),
+        Waited::Superseded | Waited::Disturbed => {
+            Err(Failure::about(At::Commit, &hook.object, "hook superseded by a newer revision"))
+        }
         Waited::Unhealthy { failed, pending } => {
             let why = failed.into_iter().chain(pending).map(|(_, reason)| reason).next().unwrap_or_default();
             Err(Failure::about(At::Commit, &hook.object, format!("hook failed: {why}")))
@@ -332,7 +334,11 @@ async fn wait_for(
     if targets.is_empty() {
         return Vec::new();
     }
-    let waited = ctx.health.wait(&targets, reading, timeout).await;
+    let end = ctx.clock.now() + timeout;
+    let mut waited = Waited::Disturbed;
+    while waited == Waited::Disturbed {
+        waited = ctx.health.wait(&targets, reading, end.saturating_sub(ctx.clock.now())).await;
+    }
     if targets.iter().any(|target| target.gvk.kind == "CustomResourceDefinition")
         && let Err(error) = ctx.cluster.call(Call::Discover).await
     {
@@ -358,7 +364,7 @@ pub(crate) fn unhealthy(step: At, landing: &Landing, waited: Waited) -> Vec<Fail
         transient,
     };
     match waited {
-        Waited::Healthy | Waited::Superseded => Vec::new(),
+        Waited::Healthy | Waited::Superseded | Waited::Disturbed => Vec::new(),
         Waited::Unhealthy { failed, pending } => {
             let explained = |(id, message): (ObjectId, String)| match rival::told(landing, &id) {
                 Some(rival) => (id, format!("{message}; {rival}")),

@@ -36,6 +36,8 @@ pub enum Waited {
     },
     /// A newer revision is there: this landing need not become healthy any more.
     Superseded,
+    /// Somebody may have deleted something of the landing: it is looked at before it is awaited further.
+    Disturbed,
 }
 
 /// Judge of objects' health.

@@ -188,13 +188,13 @@ impl<'a, 'c> Work<'a, 'c> {
         if end.is_some() { Ok(end) } else { self.await_health().await }
     }
 
-    /// Makes again what somebody has deleted while it was awaited: it would be awaited for ever.
+    /// Makes again what somebody has deleted while it was awaited, or while what reads it was.
     async fn make_again(&mut self) -> Result<End, StoreError> {
         let mut lost = BTreeSet::new();
-        for target in health_targets(&self.landing, &self.open.undone) {
+        for at in self.needed() {
             // What cannot be read now is looked for when it is awaited the next time.
-            if matches!(self.ctx.cluster.get(&target).await, Ok(None)) {
-                lost.insert(target);
+            if matches!(self.ctx.cluster.get(&at).await, Ok(None)) {
+                lost.insert(at);
             }
         }
         let landing = self.landing.clone();
@@ -209,6 +209,19 @@ impl<'a, 'c> Work<'a, 'c> {
             failed.extend(commit::apply_one(change, &landing.behaviour.cleanup, self.ctx, deadline).await.err());
         }
         if failed.is_empty() { Ok(None) } else { self.fail(failed).await }
+    }
+
+    /// What must be there while health is awaited: that, and all that landed. A Job that has ended may go.
+    fn needed(&self) -> BTreeSet<Reference> {
+        let is_over = |id: &ObjectId| self.landing.parcels.is_in(id, &self.open.undone) || self.landing.holds(id);
+        let stays = |change: &&Change| {
+            change.action != Action::Skip
+                && !matches!(change.desired.declarer, Declarer::Release(_))
+                && change.desired.object.kind() != "Job"
+                && !is_over(&change.desired.object.id())
+        };
+        let landed = self.landing.changes().filter(stays).map(|change| change.desired.reference());
+        landed.chain(health_targets(&self.landing, &self.open.undone)).collect()
     }
 
     /// Writes everything, in order. What fails is taken back with its parcel, and the others go on.
@@ -271,6 +284,12 @@ impl<'a, 'c> Work<'a, 'c> {
             if waited == Waited::Superseded {
                 self.failures.clear();
                 return Ok(Some(Verdict::Superseded));
+            }
+            if waited == Waited::Disturbed {
+                match self.make_again().await? {
+                    None => continue,
+                    end => return Ok(end),
+                }
             }
             let (waited, of_guests) = guest::told(&self.landing, waited);
             let failures = commit::unhealthy(At::Health, &self.landing, waited).into_iter().chain(of_guests);

@@ -20,6 +20,7 @@ use super::candidate;
 use super::journal::Entries;
 use super::repository::OWNER;
 use super::rest;
+use super::spoil::Spoilt;
 use super::standing::Standing;
 use super::world::{Wire, World};
 
@@ -318,7 +319,11 @@ impl Clock for Parts {
 impl Health for Parts {
     fn wait<'a>(&'a self, targets: &'a [Reference], reading: Reading, timeout: Duration) -> BoxFuture<'a, Waited> {
         async move {
+            if self.wire.world.spoilt == Some(Spoilt::HealthNotAwaited) && reading == Reading::Unit {
+                return Waited::Healthy;
+            }
             let end = self.now() + timeout;
+            let doings = self.wire.world.state().doings;
             loop {
                 let (mut failed, mut pending) = (Vec::new(), Vec::new());
                 for target in targets {
@@ -330,6 +335,9 @@ impl Health for Parts {
                 }
                 if reading == Reading::Unit && self.is_superseded() {
                     return Waited::Superseded;
+                }
+                if reading == Reading::Unit && self.wire.world.state().doings != doings {
+                    return Waited::Disturbed;
                 }
                 if failed.is_empty() && pending.is_empty() {
                     return Waited::Healthy;

@@ -155,7 +155,7 @@ impl Ledger {
     }
 
     /// Whether an object is of a parcel that is being taken back.
-    fn is_undone(&self, at: &Reference) -> bool {
+    pub(crate) fn is_undone(&self, at: &Reference) -> bool {
         let is_over = |open: &Begun| open.parcels.is_in(&at.id(), &self.header.undone);
         self.phase() == Some("undo") || self.open_body().is_some_and(is_over)
     }

@@ -8,6 +8,7 @@ use apply::{LandingScope, OnFailure};
 
 use super::dice::Dice;
 use super::repository::{Edit, Flaw, Kind, NAMESPACE, Repository, Thing};
+use super::spoil::Spoilt;
 
 /// What happens at the beginning of a round.
 #[derive(Clone, Debug)]
@@ -131,7 +132,8 @@ pub(crate) struct Scenario {
     pub(crate) terms: Terms,
     /// Steps of the controllers until a workload is ready.
     pub(crate) steps: u32,
-    /// The namespace is the unit's own.
+    /// What the engine is made to do wrong.
+    pub(crate) spoilt: Option<Spoilt>,
     pub(crate) rounds: Vec<Round>,
 }
 
@@ -177,7 +179,7 @@ impl Scenario {
         }
         let dice = &mut author.dice;
         let (schedule, waits, steps) = (dice.roll(u64::MAX), dice.chance(60), dice.roll(4) as u32);
-        Self { seed, schedule, terms: author.terms(waits), steps, rounds }
+        Self { seed, schedule, terms: author.terms(waits), steps, spoilt: None, rounds }
     }
 }
 

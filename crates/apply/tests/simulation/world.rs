@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use super::ledger::Ledger;
 use super::repository::Repository;
 use super::scenario::{Fault, Scenario, Terms};
+use super::spoil::{self, Spoilt};
 use super::time::{Time, turn};
 
 /// Namespace of the journal.
@@ -59,6 +60,8 @@ pub(crate) struct State {
     pub(crate) is_unpruned: bool,
     pub(crate) ledger: Ledger,
     pub(crate) terms: Terms,
+    /// Requests that a spoilt engine sends later.
+    pub(crate) held_back: Vec<Call>,
     /// The first broken rule.
     pub(crate) violation: Option<String>,
     pub(crate) trace: Option<Vec<String>>,
@@ -69,6 +72,8 @@ pub(crate) struct World {
     pub(crate) time: Arc<Time>,
     pub(crate) memory: MemoryCluster,
     pub(crate) terms: Terms,
+    /// What the engine is made to do wrong.
+    pub(crate) spoilt: Option<Spoilt>,
     state: Mutex<State>,
 }
 
@@ -94,11 +99,13 @@ impl World {
             inventory: std::collections::BTreeSet::new(),
             ledger: Ledger::default(),
             terms: scenario.terms,
+            held_back: Vec::new(),
             violation: None,
             trace: traced.then(Vec::new),
         };
         let time = Arc::new(Time::default());
-        let world = Arc::new(Self { time, memory, terms: scenario.terms, state: Mutex::new(state) });
+        let world =
+            Arc::new(Self { time, memory, terms: scenario.terms, spoilt: scenario.spoilt, state: Mutex::new(state) });
         let namespace = |name: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         world.put(namespace(OWN));
         world.put(super::repository::external_secrets());
@@ -215,7 +222,7 @@ impl Wire {
         let id = call.reference().map(|at| at.id());
         let gone = || ClusterError::Unknown { id: id.clone(), message: "the answer was lost".into() };
         match fault {
-            None => self.execute(call),
+            None => self.deliver(call),
             Some(Fault::Unavailable) => {
                 Err(ClusterError::Unavailable { id, message: "no endpoints".into(), retry_after: None })
             }
@@ -224,17 +231,17 @@ impl Wire {
                 Err(ClusterError::Unavailable { id, message: "too many requests".into(), retry_after })
             }
             Some(Fault::Lost) => {
-                self.execute(call)?;
+                self.deliver(call)?;
                 Err(gone())
             }
             Some(Fault::Late) => {
                 self.world.time.sleep(DEADLINE).await;
-                self.execute(call)?;
+                self.deliver(call)?;
                 Err(gone())
             }
             Some(Fault::Slow) => {
                 self.world.time.sleep(DEADLINE / 2).await;
-                self.execute(call)
+                self.deliver(call)
             }
             Some(Fault::Conflict) => match id {
                 Some(id) => Err(ClusterError::Conflict { id, message: "somebody else wrote".into() }),
@@ -246,7 +253,7 @@ impl Wire {
             Some(Fault::Forbidden) => Err(ClusterError::Forbidden { id, message: "no role allows it".into() }),
             Some(Fault::CrashBefore) => self.crash().await,
             Some(Fault::CrashAfter) => {
-                let _ = self.execute(call);
+                let _ = self.deliver(call);
                 self.crash().await
             }
         }
@@ -254,11 +261,19 @@ impl Wire {
 
     async fn crash(&self) -> Result<Answer, ClusterError> {
         self.world.state().crashed = Some(self.epoch);
+        self.world.state().held_back.clear();
         futures::future::pending().await
     }
 
+    fn deliver(&self, call: &Call) -> Result<Answer, ClusterError> {
+        match self.world.spoilt {
+            None => self.execute(call),
+            Some(spoilt) => spoil::send(self, spoilt, call),
+        }
+    }
+
     /// Does it, before the eyes of the ledger.
-    fn execute(&self, call: &Call) -> Result<Answer, ClusterError> {
+    pub(crate) fn execute(&self, call: &Call) -> Result<Answer, ClusterError> {
         let is_journal = call.reference().is_some_and(|at| at.namespace == OWN);
         // The lease: what the successor relies on. The journal has its own fence.
         if call.is_write() && !is_journal && self.world.state().epoch != self.epoch {
