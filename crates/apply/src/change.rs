@@ -53,7 +53,7 @@ pub enum Proof {
     StandIn,
     /// Its kind comes with the same landing: the server cannot know it yet.
     Schema,
-    /// A webhook refuses dry runs, or the user may not make them.
+    /// A webhook refuses dry runs, the user may not make them, or a webhook will judge that the landing itself changes.
     None,
 }
 
@@ -175,7 +175,7 @@ impl Step {
     }
 
     /// Where it stands in a commit.
-    fn place(&self) -> (order::Stage, u8) {
+    pub(crate) fn place(&self) -> (order::Stage, u8) {
         match self {
             Self::Apply(change) if !matches!(change.desired.declarer, Declarer::Release(_)) => {
                 order::place(&change.desired.object.gvk())
@@ -203,7 +203,7 @@ impl Step {
 
 impl Landing {
     /// The changes among the steps.
-    pub fn changes(&self) -> impl Iterator<Item = &Change> {
+    pub fn changes(&self) -> impl Iterator<Item = &Change> + Clone {
         self.steps.iter().filter_map(Step::change)
     }
 

@@ -27,6 +27,7 @@ pub mod desired;
 pub mod diff;
 pub mod drift;
 pub mod fault;
+mod gate;
 pub mod guest;
 pub mod imprint;
 pub mod journal;

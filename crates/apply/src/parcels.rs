@@ -14,6 +14,7 @@ use crate::desired::{Declarer, Desired, LandingScope};
 use crate::report::Failure;
 
 pub mod edges;
+pub(crate) mod webhooks;
 
 use edges::{Known, Relation};
 

@@ -9,6 +9,7 @@ use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, LandingScope, Order, Policy, Reading, Release};
+use crate::gate::Gates;
 use crate::guest;
 use crate::journal::Failed;
 use crate::order;
@@ -423,19 +424,28 @@ impl<'a> Planner<'a> {
     }
 }
 
-/// Puts objects and releases into the order of the commit, with a barrier after new kinds.
+/// Puts objects and releases into the order of the commit, with a barrier after new kinds and before what webhooks judge
+/// that the landing itself serves.
 fn arrange(
     mut objects: Vec<Desired>,
     releases: Vec<Release>,
     timeout: Duration,
     change: impl Fn(Desired) -> Step,
 ) -> Vec<Step> {
-    let declarers = declarers(objects.iter().chain(releases.iter().flat_map(|release| &release.objects)));
+    let all = || objects.iter().chain(releases.iter().flat_map(|release| &release.objects));
+    let (declarers, gates) = (declarers(all()), Gates::of(all().map(|desired| &desired.object)));
+    let servers: BTreeMap<ObjectId, Reference> = match gates.all.is_empty() {
+        true => BTreeMap::new(),
+        false => all().map(|desired| (desired.object.id(), desired.reference())).collect(),
+    };
     objects.sort_by_cached_key(|desired| order::key(&desired.object));
     let stage = |desired: &Desired| order::place(&desired.object.gvk()).0;
+    let (mut gated, mut objects): (Vec<_>, Vec<_>) =
+        objects.into_iter().partition(|desired| gates.delay(&desired.object.id(), stage(desired)));
     let kinds = kinds_among(&objects);
     let after_foundations = objects.partition_point(|d| stage(d) <= order::Stage::Foundations);
     let after_workloads = objects.partition_point(|d| stage(d) < order::Stage::Releases);
+    let admission = objects.split_off(objects.partition_point(|d| stage(d) < order::Stage::Admission));
     let late = objects.split_off(after_workloads);
     let middle = objects.split_off(after_foundations);
     let mut steps: Vec<Step> = objects.into_iter().map(&change).collect();
@@ -459,6 +469,20 @@ fn arrange(
         steps.extend(release.finish.into_iter().map(|put| Step::Put(Box::new(put))));
     }
     steps.extend(late.into_iter().map(&change));
+    for (index, gate) in gates.all.iter().enumerate() {
+        let waits_for = gate.servers.iter().filter_map(|id| servers.get(id).cloned()).collect();
+        steps.push(Step::Await(waits_for, Reading::Unit, timeout));
+        let later = gates.all.get(index + 1..).unwrap_or_default();
+        let of_gate = |desired: &mut Desired| {
+            let id = desired.object.id();
+            gate.holds(&id) && !later.iter().any(|gate| gate.holds(&id))
+        };
+        // First what asks, then what is judged.
+        let mut behind: Vec<Desired> = gated.extract_if(.., of_gate).collect();
+        behind.sort_by_key(|desired| gates.judge(&desired.object.id()));
+        steps.extend(behind.into_iter().map(&change));
+    }
+    steps.extend(admission.into_iter().map(&change));
     steps
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
-use manifest::Object;
+use manifest::{Object, ObjectId};
 use serde_json::Value;
 
 use crate::change::{Action, Change, Landing, Proof, Stale, Step, as_landed};
@@ -13,6 +13,7 @@ use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, Policy};
 use crate::diff::{self, Diff};
+use crate::gate::Gates;
 use crate::journal::Failed;
 use crate::plan::{self, Base, Look, PARALLEL, Plan};
 use crate::prune::is_withdrawn;
@@ -190,7 +191,9 @@ type Diffs = BTreeMap<Reference, Diff>;
 async fn try_all(plan: Plan, cluster: &Arc<dyn Cluster>) -> (Landing, Diffs, Vec<Failure>) {
     let Plan { mut landing, live, own_kinds, own_namespaces, presumed } = plan;
     let (live, own_kinds, own_namespaces, presumed) = (&live, &own_kinds, &own_namespaces, &presumed);
-    let trial = Trial { cluster, live, own_kinds, own_namespaces, presumed, cleanup: &landing.behaviour.cleanup };
+    let gates = Gates::of_landing(&landing);
+    let (cleanup, webhooks) = (&landing.behaviour.cleanup, &gates.changing(&landing));
+    let trial = Trial { cluster, live, own_kinds, own_namespaces, presumed, cleanup, webhooks };
     let trials: Vec<BoxFuture<'_, _>> = landing.steps.iter_mut().filter_map(|step| trial.of(step)).collect();
     let results: Vec<_> = stream::iter(trials).buffered(PARALLEL).collect().await;
     let mut failures = Vec::new();
@@ -215,6 +218,8 @@ struct Trial<'a> {
     own_namespaces: &'a BTreeSet<String>,
     presumed: &'a BTreeSet<Reference>,
     cleanup: &'a Cleanup,
+    /// What messages call webhooks that nobody can ask yet, for each object that they will judge.
+    webhooks: &'a BTreeMap<ObjectId, BTreeSet<String>>,
 }
 
 impl Trial<'_> {
@@ -290,6 +295,7 @@ impl Trial<'_> {
         match error {
             ClusterError::NoKind { .. } | ClusterError::Refused { .. } if is_own_kind => Ok((Proof::Schema, None)),
             ClusterError::Forbidden { .. } if stand_in => Ok((Proof::None, None)),
+            _ if self.is_of_own_webhook(&desired.object.id(), error) => Ok((Proof::None, None)),
             ClusterError::Refused { message, .. } if refuses_dry_runs(message) => Ok((Proof::None, None)),
             _ if live.is_some() && desired.force && is_immutable(error) && !is_lossy(desired) => {
                 let refused = |error: &ClusterError| Failure::refused(At::Prepare, &desired.object, error);
@@ -301,6 +307,13 @@ impl Trial<'_> {
             }
             _ => Err(Failure::refused(At::Prepare, &desired.object, error)),
         }
+    }
+
+    /// Whether a webhook speaks that the landing itself brings, or brings anew: what counts is how it judges then.
+    fn is_of_own_webhook(&self, id: &ObjectId, error: &ClusterError) -> bool {
+        let Some(names) = self.webhooks.get(id) else { return false };
+        let told = error.to_string();
+        names.iter().any(|name| told.contains(name))
     }
 }
 

@@ -15,7 +15,8 @@ use crate::cleanup::Cleanup;
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
 use crate::commit;
 use crate::context::{Context, Progress};
-use crate::desired::{Desired, Put};
+use crate::desired::{Desired, Put, Reading};
+use crate::gate::{Gate, Gates};
 use crate::guest;
 use crate::order;
 use crate::plan::{Action, Change, Landing, Prior, Stale, Step};
@@ -51,7 +52,15 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
         undone.failures.extend(bring_back(stale, ctx, deadline).await.err());
     }
     let is_meant = |step: &&Step| step.id().is_some_and(|id| landing.parcels.is_in(&id, parcels));
-    for step in landing.to_undo().into_iter().rev().filter(is_meant) {
+    let steps: Vec<&Step> = landing.to_undo().into_iter().rev().filter(is_meant).collect();
+    let gates = Gates::of(steps.iter().filter_map(|step| step.change()).map(|change| &change.desired.object));
+    let mut unasked: Vec<&Gate> = gates.all.iter().collect();
+    for step in gates.undone(steps) {
+        if let Some(id) = step.id().filter(|_| step.change().is_some_and(Change::is_written)) {
+            for gate in unasked.extract_if(.., |gate| gate.judged.contains(&id)) {
+                until_served(gate, landing, ctx).await;
+            }
+        }
         let deadline = ctx.clock.now() + landing.behaviour.timeout;
         let result = match step {
             Step::Apply(change) if awaited.holds(change) => Ok(()),
@@ -70,6 +79,21 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
         undone.failures.extend(result.err());
     }
     undone
+}
+
+/// Waits until the workloads of a webhook are ready again, as they were: what it judges goes back through it. Those that
+/// the landing has made are gone by now, and so is the webhook.
+async fn until_served(gate: &Gate, landing: &Landing, ctx: &Context<'_>) {
+    let is_back = |change: &&Change| {
+        change.is_written()
+            && gate.servers.contains(&change.desired.object.id())
+            && !matches!(change.prior, Prior::Absent)
+    };
+    let servers: Vec<Reference> = landing.begun().filter(is_back).map(|change| change.desired.reference()).collect();
+    if !servers.is_empty() {
+        // Ready or not, what follows is tried as long as it may take.
+        ctx.health.wait(&servers, Reading::Unit, landing.behaviour.timeout).await;
+    }
 }
 
 /// Makes anew what was deleted before health was awaited. It comes first: what is undone afterwards may need it.

@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
+use super::webhooks::Webhooks;
+
 /// How two objects stand to one another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Relation {
@@ -54,7 +56,8 @@ const HELM: &str = "helm.toolkit.fluxcd.io";
 const KUSTOMIZE: &str = "kustomize.toolkit.fluxcd.io";
 const SOURCE: &str = "source.toolkit.fluxcd.io";
 
-/// The table. Besides it: every object depends on its Namespace and on the CustomResourceDefinition of its kind; a field
+/// The table. Besides it: every object depends on its Namespace, on the CustomResourceDefinition of its kind and on the
+/// configuration of a webhook that judges it ([`super::webhooks`]); a field
 /// called `secretName`, `existingSecret` or `secretRef.name`, or ending so, names a Secret that its object belongs with; and
 /// what an ExternalSecret or a release makes belongs with it.
 pub const EDGES: &[Edge] = &[
@@ -181,12 +184,15 @@ pub(crate) struct Known<'a, F> {
     services: BTreeMap<&'a str, Vec<(ObjectId, &'a Value)>>,
     /// The definition of each group and kind.
     definitions: BTreeMap<(String, String), ObjectId>,
+    webhooks: Webhooks<'a>,
 }
 
 impl<'a, F: Fn(&ObjectId) -> bool> Known<'a, F> {
     pub(crate) fn new(objects: impl Iterator<Item = &'a Object>, exists: F) -> Self {
-        let mut known = Self { exists, pods: BTreeMap::new(), services: BTreeMap::new(), definitions: BTreeMap::new() };
+        let (pods, services, definitions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut known = Self { exists, pods, services, definitions, webhooks: Webhooks::default() };
         for object in objects {
+            known.webhooks.note(object);
             if let Some(labels) = pod(object).and_then(|(_, template)| template?.pointer("/metadata/labels")) {
                 known.pods.entry(object.namespace()).or_default().push((object.id(), labels));
             }
@@ -211,6 +217,7 @@ impl<'a, F: Fn(&ObjectId) -> bool> Known<'a, F> {
         }
         let gvk = object.gvk();
         found.extend(self.definitions.get(&(gvk.group.clone(), gvk.kind.clone())).map(|id| (DependsOn, id.clone())));
+        found.extend(self.webhooks.judging(object).map(|id| (DependsOn, id)));
         let pod = pod(object).map(|(pod, _)| pod);
         for (relation, from, path, to) in EDGES {
             let start = match from {
@@ -264,7 +271,7 @@ fn id(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
 }
 
 /// The specification of an object's pods, and their template, where the object is not itself the pod.
-fn pod(object: &Object) -> Option<(&Value, Option<&Value>)> {
+pub(crate) fn pod(object: &Object) -> Option<(&Value, Option<&Value>)> {
     let template = match (object.gvk().group.as_str(), object.kind()) {
         ("", "Pod") => return Some((object.value().get("spec")?, Some(object.value()))),
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => "/spec/template",
@@ -283,7 +290,7 @@ fn selected(all: Option<&Vec<(ObjectId, &Value)>>, selector: &Value) -> Vec<Obje
 }
 
 /// Kubernetes' rule for label selectors, and for the plain map of a Service.
-fn selects(selector: &Value, labels: &Value) -> bool {
+pub(crate) fn selects(selector: &Value, labels: &Value) -> bool {
     let text = |value: &Value, field: &str| value.get(field).and_then(Value::as_str).map(str::to_owned);
     let list = |value: &Value, field: &str| value.get(field).and_then(Value::as_array).cloned().unwrap_or_default();
     let is_plain = ["matchLabels", "matchExpressions"].iter().all(|field| selector.get(field).is_none());
@@ -319,6 +326,13 @@ fn at<'v>(start: &'v Value, path: &str) -> Vec<&'v Value> {
         };
     }
     found
+}
+
+/// Namespaces and names of Secrets that fields of an object name by what they are called.
+pub(crate) fn named_secrets(object: &Object) -> BTreeSet<(String, String)> {
+    let mut found = BTreeSet::new();
+    secrets(object.value(), object.namespace(), DEPTH, &mut found);
+    found.into_iter().map(|(namespace, name)| (namespace.to_owned(), name.to_owned())).collect()
 }
 
 /// Secrets that fields name by what they are called.

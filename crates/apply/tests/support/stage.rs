@@ -143,7 +143,11 @@ pub struct Stage {
     unit: String,
     /// What other units hold, and what is said of what is about to be deleted.
     pub others: (Claims, Rulings),
+    /// Generation of each object with which it was found healthy, by name.
+    pub healthy: Healthy,
 }
+
+pub type Healthy = Arc<Mutex<BTreeMap<String, i64>>>;
 
 /// By name; of all else it is said that it is nobody's.
 #[derive(Clone, Default)]
@@ -166,13 +170,25 @@ impl Stage {
         };
         let memory = MemoryCluster::new(Settings { seed, observer: Some(observer), ..Settings::default() });
         let cluster = FaultyCluster::new(Arc::new(memory.clone()), apply::fault::none());
-        Self { cluster, memory, seen, unit: "Kustomization/flux-system/app".into(), others: Default::default() }
+        Self {
+            cluster,
+            memory,
+            seen,
+            unit: "Kustomization/flux-system/app".into(),
+            others: Default::default(),
+            healthy: Arc::default(),
+        }
     }
 
     /// Another unit on the same cluster.
     pub fn beside(&self, unit: &str) -> Self {
         let (cluster, memory, seen) = (self.cluster.clone(), self.memory.clone(), self.seen.clone());
-        Self { cluster, memory, seen, unit: unit.into(), others: Default::default() }
+        Self { cluster, memory, seen, unit: unit.into(), others: Default::default(), healthy: self.healthy.clone() }
+    }
+
+    /// The cluster without faults.
+    pub fn memory(&self) -> MemoryCluster {
+        self.memory.clone()
     }
 
     pub fn shared(&self) -> Arc<dyn Cluster> {
@@ -194,7 +210,7 @@ impl Stage {
         let mut journal = self.journal_of(epoch).await?;
         let is_apply = |attempt: &Attempt<'_>| matches!(attempt.call, Call::Apply { .. });
         self.cluster.restart(Box::new(move |attempt| is_apply(attempt).then_some(Fault::CrashBefore)));
-        let parts = Parts::new(self.shared(), self.others.1.clone());
+        let parts = Parts::new(self);
         self.cluster.until_crash(apply::resume(&mut journal, &parts.context())).await;
         self.cluster.restart(apply::fault::none());
         Ok(())
@@ -231,14 +247,14 @@ impl Stage {
     /// Lands what is prepared.
     pub async fn commit(&self, prepared: Prepared) -> Result<Outcome, String> {
         let mut journal = self.journal().await?;
-        let parts = Parts::new(self.shared(), self.others.1.clone());
+        let parts = Parts::new(self);
         apply::land(prepared, &mut journal, &parts.context()).await.map_err(|e| e.to_string())
     }
 
     /// What the agent does at its start.
     pub async fn resume(&self) -> Result<Option<Outcome>, String> {
         let mut journal = self.journal().await?;
-        let parts = Parts::new(self.shared(), self.others.1.clone());
+        let parts = Parts::new(self);
         apply::resume(&mut journal, &parts.context()).await.map_err(|e| e.to_string())
     }
 
@@ -354,11 +370,13 @@ struct Parts {
     /// Virtual time, which passes only while somebody sleeps.
     now: Arc<Mutex<Duration>>,
     others: Rulings,
+    healthy: Healthy,
 }
 
 impl Parts {
-    fn new(cluster: Arc<dyn Cluster>, others: Rulings) -> Self {
-        Self { cluster, now: Arc::default(), others }
+    fn new(stage: &Stage) -> Self {
+        let (others, healthy) = (stage.others.1.clone(), stage.healthy.clone());
+        Self { cluster: stage.shared(), now: Arc::default(), others, healthy }
     }
 
     fn context(&self) -> Context<'_> {
@@ -389,6 +407,8 @@ impl Health for Parts {
                 };
                 if label("fail").is_some() {
                     failed.push((target.id(), "crash loop".to_owned()));
+                } else if let Some(live) = &live {
+                    self.healthy.lock().unwrap().insert(target.name.clone(), live.generation());
                 }
                 // It cannot run beside that one.
                 let rival = label("rival").map(|name| Reference { name, ..target.clone() });
