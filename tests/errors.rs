@@ -5,6 +5,10 @@
 
 #[path = "support/agent.rs"]
 mod agent;
+#[path = "support/fleet.rs"]
+mod fleet;
+#[path = "support/repository.rs"]
+mod repository;
 #[path = "support/scene.rs"]
 mod scene;
 #[path = "support/secrecy.rs"]
@@ -13,7 +17,9 @@ mod secrecy;
 mod testbed;
 
 use agent::condition;
+use fleet::{Fleet, config_map, object};
 use scene::{Scene, deployment, external, kustomization};
+use serde_json::json;
 use testbed::run;
 
 const BAD_YAML: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: a\n data: {}\n";
@@ -122,4 +128,45 @@ fn expect(message: &str, parts: &[&str]) {
     for part in parts {
         assert!(message.contains(part), "{part} is not in\n{message}");
     }
+}
+
+/// Units of a commit: in the first five are seven errors; the next ones, more than the agent has workers, have pods that
+/// never start.
+const UNITS: usize = 50;
+const WRONG: [usize; 5] = [2, 2, 1, 1, 1];
+const STUCK: usize = 6;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requirement_13_of_fifty_units_neither_those_with_errors_nor_those_whose_pods_do_not_start_delay_another() {
+    let fleet = Fleet::new().await;
+    let name = |unit: usize| format!("unit-{unit}");
+    let gadget = |unit, number| object("example.com/v1", "Gadget", &format!("gadget-{unit}-{number}"), json!({}));
+    for unit in 0..UNITS {
+        let mut objects = vec![config_map(&name(unit), json!({"a": "1"}))];
+        objects.extend((0..WRONG.get(unit).copied().unwrap_or_default()).map(|number| gadget(unit, number)));
+        if (WRONG.len()..WRONG.len() + STUCK).contains(&unit) {
+            objects.push(fleet::deployment(&name(unit), 1, &["nowhere"]));
+        }
+        fleet.write(&name(unit), &objects);
+    }
+    let commit = fleet.commit();
+    for unit in 0..UNITS {
+        fleet.kustomization(&name(unit), json!({}), json!({"timeout": "10m", "retryInterval": "10m"})).await;
+    }
+    for unit in WRONG.len() + STUCK..UNITS {
+        fleet.answered(&name(unit), &commit, "True").await;
+    }
+    for (unit, count) in WRONG.into_iter().enumerate() {
+        let told = fleet.answered(&name(unit), &commit, "False").await;
+        let message = fleet::condition(&told, "Ready")["message"].to_string();
+        for number in 0..count {
+            expect(&message, &[&format!("unit-{unit}/all.yaml:"), &format!("gadget-{unit}-{number}")]);
+        }
+        assert!(fleet.get("v1", "ConfigMap", &name(unit)).await.is_none(), "a unit that waits lands whole");
+    }
+    for unit in WRONG.len()..WRONG.len() + STUCK {
+        let waits = fleet.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", &name(unit)).await.expect("it stands");
+        assert_ne!(fleet::condition(&waits, "Ready")["status"], "True", "{waits:?}");
+    }
+    fleet.end().await;
 }

@@ -155,6 +155,32 @@ fn requirement_8_a_vault_that_fails_changes_nothing_and_says_why() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
+fn requirement_18_while_the_vault_is_down_the_agent_restarts_and_what_changes_no_secret_lands() {
+    let mut scene = Scene::new("outage");
+    scene.vault.put("db", &scene.canary("value"));
+    let write = |scene: &Scene, labels: &str| {
+        scene.git.write("db/app.yaml", &[external("db", "1h"), deployment("db", "db", labels)].join("---\n"));
+        scene.push("an application")
+    };
+    write(&scene, "");
+    scene.kustomization("db");
+    scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
+    let before = scene.agent.get("secret/db").expect("it landed");
+    scene.vault.set_faults(&[Fault { status: Some(503), ..Fault::default() }]);
+    scene.agent.kill();
+    scene.agent.start();
+    let commit = write(&scene, ", tier: web");
+    let landed = |found: &serde_json::Value| found["status"]["lastAppliedRevision"] == format!("main@sha1:{commit}");
+    scene.agent.until("kustomization/db", landed);
+    scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
+    assert_eq!(scene.agent.get("secret/db").expect("it stays"), before);
+    let rolled = scene.agent.get("deployment/db").expect("it stands");
+    assert_eq!(rolled["spec"]["template"]["metadata"]["labels"]["tier"], "web");
+    scene.finish();
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
 fn what_kubectl_scales_edits_or_deletes_is_put_back_at_once() {
     let scene = Scene::new("drift");
     scene.vault.put("db", &scene.canary("only"));

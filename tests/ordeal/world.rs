@@ -350,7 +350,10 @@ impl World {
         let (ready, why) = (&condition(unit, "Ready")["status"], &condition(unit, "Ready")["reason"]);
         let wanted = (if is_good { "True" } else { "False" }, newest.as_str());
         let field = if is_good { "lastAppliedRevision" } else { "lastAttemptedRevision" };
-        let is_passing = ["Progressing", "ArtifactFailed", "DependencyNotReady"].iter().any(|passing| why == passing);
+        // Where nothing refuses a revision, only its pods can fail for good.
+        let may_be_refused = page.rules.refused.contains(&self.number);
+        let passing = ["Progressing", "ArtifactFailed", "DependencyNotReady", "ReconciliationFailed"];
+        let is_passing = passing.iter().take(if may_be_refused { 3 } else { 4 }).any(|passing| why == passing);
         if *ready != wanted.0 || unit["status"][field] != wanted.1 || is_passing {
             return Some(format!("kustomization/app: {:#}", unit["status"]));
         }

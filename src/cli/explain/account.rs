@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use apply::journal::Attempt;
-use apply::{Cluster, Landing, Proof, Reference};
+use apply::{Cluster, Guest, Landing, Proof, Reference};
 use jiff::{Timestamp, Unit as Scale};
 use manifest::Object;
 use serde::Serialize;
@@ -72,6 +72,18 @@ pub(super) struct Told {
     /// What lands together; none when all of it does.
     pub(super) parcels: Vec<Parcel>,
     pub(super) objects: Vec<Part>,
+    /// Workloads of other units that roll out with this one's Secrets.
+    pub(super) guests: Vec<Reader>,
+}
+
+/// A workload of another unit.
+#[derive(Serialize)]
+pub(super) struct Reader {
+    pub(super) name: String,
+    /// Whose it is.
+    pub(super) unit: String,
+    /// What it reads of this unit.
+    pub(super) secrets: Vec<String>,
 }
 
 /// What lands together.
@@ -265,6 +277,7 @@ async fn told(cluster: &Arc<dyn Cluster>, object: &Object, kept: &Kept, attempt:
         inputs,
         parcels: shown.map(|landing| parcels(landing)).unwrap_or_default(),
         objects: shown.map(|landing| parts(landing)).unwrap_or_default(),
+        guests: shown.map(|landing| guests(landing)).unwrap_or_default(),
         attempt: attempt.map(|attempt| Failed {
             revision: attempt.revision,
             step: format!("{:?}", attempt.step).to_lowercase(),
@@ -328,4 +341,13 @@ fn proof(proof: Proof) -> &'static str {
         Proof::Schema => "schema",
         Proof::None => "none",
     }
+}
+
+fn guests(landing: &Landing) -> Vec<Reader> {
+    let reader = |guest: &Guest| Reader {
+        name: guest.workload.id().to_string(),
+        unit: guest.host.clone(),
+        secrets: guest.secrets.iter().cloned().collect(),
+    };
+    landing.guests.iter().filter(|guest| guest.stamp.is_some()).map(reader).collect()
 }

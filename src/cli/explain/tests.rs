@@ -1,5 +1,6 @@
 use apply::memory::Simulation;
-use apply::{Base, Behaviour, Call, Candidate, Desired, Journal};
+
+use apply::{Base, Behaviour, Call, Candidate, Desired, Guest, Journal};
 use manifest::Object;
 use serde_json::{Value, json};
 
@@ -33,6 +34,9 @@ async fn stage() -> Arc<dyn Cluster> {
         "metadata": {"name": "vars", "namespace": "flux-system"}}),
     )
     .await;
+    let pods = json!({"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}});
+    apply(&cluster, json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "reader", "namespace": "flux-system"},
+        "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": pods}})).await;
     let condition = json!({"type": "Ready", "status": "False", "reason": "HealthCheckFailed",
         "message": format!("it failed with {CANARY}"), "lastTransitionTime": "2024-01-01T00:00:00Z"});
     apply(&cluster, json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
@@ -65,7 +69,11 @@ async fn land(cluster: &Arc<dyn Cluster>) {
     let behaviour = Behaviour { scope: apply::LandingScope::Parcel, ..Behaviour::default() };
     let keys = Arc::new(Keys::load(cluster, "lockstep-system").await.unwrap());
     let seal = |bytes: &[u8]| keys.seal(bytes);
-    let prepared = apply::propose(candidate, behaviour, &base, cluster, &seal).await.ok().unwrap();
+    let mut prepared = apply::propose(candidate, behaviour, &base, cluster, &seal).await.ok().unwrap();
+    let reader = Reference::new("apps/v1", "Deployment", "flux-system", "reader");
+    let reader = cluster.get(&reader).await.unwrap().unwrap();
+    let guest = Guest::new(&reader, "Kustomization/flux-system/other".into(), ["s".to_owned()].into(), "stamp".into());
+    assert_eq!(prepared.invite(vec![guest], cluster).await.len(), 0);
     let unit = Unit::kustomization("flux-system", "app");
     let store = Arc::new(ClusterStore::new(cluster.clone(), "lockstep-system", keys.clone()));
     let mut journal = Journal::load(store, &unit.to_string(), 7).await.unwrap();
@@ -94,6 +102,7 @@ async fn a_unit_is_explained_with_its_inputs_objects_and_what_to_do_and_without_
         "    ConfigMap flux-system/vars at another vers: changed\n",
         "  parcels:\n    ConfigMap/flux-system/t\n    Secret/flux-system/s\n",
         "    Secret/flux-system/s created (proof: server)\n",
+        "  restarted with it:\n    Deployment/flux-system/reader of Kustomization/flux-system/other, which reads s\n",
         "  next: it is tried again within 2m, or as soon as an input changes\n",
         "  what to do:\n    look at the pods of what failed",
     ] {

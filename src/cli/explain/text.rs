@@ -60,6 +60,13 @@ fn journal(out: &mut String, told: &Told) {
         "objects",
         told.objects.iter().map(|part| format!("{} {} (proof: {})", part.name, part.action, part.proof)),
     );
+    list(
+        out,
+        "restarted with it",
+        told.guests
+            .iter()
+            .map(|guest| format!("{} of {}, which reads {}", guest.name, guest.unit, guest.secrets.join(", "))),
+    );
 }
 
 fn parcel(parcel: &Parcel) -> String {
