@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 
 use crate::api::Kind as _;
 use crate::api::kustomization::Kustomization;
+use crate::landing::place::Places;
 use crate::pipeline::World;
 use crate::reconcile::drift::watches::follow_all;
 use crate::reconcile::{Key, Kind, Shared, triggers};
@@ -41,7 +42,7 @@ pub struct Agent {
 }
 
 impl Agent {
-    /// An agent that works on `workers` objects side by side.
+    /// An agent that works on `workers` objects side by side, beside those that wait for their health.
     pub fn new(world: World, workers: usize) -> Self {
         Self { shared: Arc::new(Shared::new(world)), workers }
     }
@@ -63,19 +64,18 @@ impl Agent {
         }
         watches.spawn(follow_all(self.shared.clone()));
         // Before that nobody knows which unit an object belongs to, or whether the source of a unit exists.
-        let listed = join_all(listed).map(drop).shared();
-        let mut workers = JoinSet::new();
-        for _ in 0..self.workers {
-            let (shared, listed) = (self.shared.clone(), listed.clone());
-            workers.spawn(async move {
-                listed.await;
-                shared.work().await;
-            });
-        }
+        let listed = join_all(listed).map(drop);
+        let (shared, places) = (self.shared.clone(), Places::new(self.workers));
+        let work = tokio::spawn(async move {
+            listed.await;
+            shared.work(&places).await;
+        });
         stop.await;
         watches.shutdown().await;
         self.shared.queue.close();
-        while workers.join_next().await.is_some() {}
+        if let Err(error) = work.await {
+            tracing::error!(%error, "the work has ended badly");
+        }
     }
 
     /// Runs under the leader lease.

@@ -19,6 +19,7 @@ use tokio::time::Instant;
 use crate::health;
 use crate::unit::Unit;
 
+pub mod place;
 mod routed;
 mod written;
 use routed::Routed;
@@ -164,11 +165,16 @@ impl Health for Parts<'_> {
             let targets: Vec<Reference> = targets.iter().filter(|at| !self.is_plain(at, &rules)).cloned().collect();
             let cluster = self.cluster.as_ref();
             let deadline = tokio::time::sleep(timeout);
-            let outcome = tokio::select! {
-                outcome = health::wait(cluster, &targets, &rules, deadline, &|_, _| {}) => outcome,
-                () = (self.site.superseded)() => return Waited::Superseded,
-            };
-            judge(cluster, outcome, timeout).await
+            let wait = place::aside(async {
+                tokio::select! {
+                    outcome = health::wait(cluster, &targets, &rules, deadline, &|_, _| {}) => Some(outcome),
+                    () = (self.site.superseded)() => None,
+                }
+            });
+            match wait.await {
+                Some(outcome) => judge(cluster, outcome, timeout).await,
+                None => Waited::Superseded,
+            }
         }
         .boxed()
     }

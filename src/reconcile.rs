@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,9 +15,11 @@ use futures::future::{BoxFuture, FutureExt as _};
 use manifest::Object;
 use serde_json::{Value, json};
 use tokio::sync::watch;
+use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::cluster::noted::Noted;
+use crate::landing::place::{Place, Places};
 use crate::pipeline::World;
 use crate::status::{self, Event, Next};
 use crate::telemetry::Metrics;
@@ -284,18 +287,24 @@ impl Shared {
         self.changes.send_modify(|count| *count += 1);
     }
 
-    /// Works on keys until the queue is closed.
-    pub async fn work(self: &Arc<Self>) {
+    /// Works on keys until the queue is closed, then ends what is worked on; what only waits is left to the next process.
+    pub async fn work(self: &Arc<Self>, places: &Places) {
+        let mut under_way = JoinSet::new();
         while let Some(key) = self.queue.next().await {
-            // A task of its own: a panic costs one reconciliation, not the worker.
-            let task = tokio::spawn({
-                let (shared, key) = (self.clone(), key.clone());
-                async move { shared.turn(&key).await }
-            });
-            let result = task.await.unwrap_or(Err(Error::Panic));
-            self.settle(&key, result);
-            self.queue.done(&key);
+            // Once a key is here: those who have waited for their health need a place again, too.
+            let place = places.take().await;
+            under_way.spawn(self.clone().work_on(key, place));
+            while under_way.try_join_next().is_some() {}
         }
+        places.end(&mut under_way).await;
+    }
+
+    async fn work_on(self: Arc<Self>, key: Key, place: Place) {
+        // A panic costs one reconciliation, and the key is given back.
+        let turn = AssertUnwindSafe(place.work(self.turn(&key))).catch_unwind();
+        let result = turn.await.unwrap_or(Err(Error::Panic));
+        self.settle(&key, result);
+        self.queue.done(&key);
     }
 
     async fn turn(self: &Arc<Self>, key: &Key) -> Result<Next, Error> {

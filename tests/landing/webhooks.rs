@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
-use std::process::Command;
+use std::path::Path;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::agent::condition;
 use super::scene::Scene;
-use super::testbed::{Testbed, run};
+use super::testbed::{Testbed, command, run};
 
 /// The operator of a version and an Ingress in the form that a version of it takes. Nobody routes to Services on the
 /// testbed, so this one leads to the test.
@@ -128,7 +128,7 @@ fn certified(testbed: &Testbed, namespace: &str) -> ServerConfig {
 openssl req -new -key {key:?} -subj /CN=operator | openssl x509 -req -CA ca.crt -CAkey ca.key -days 2 \
 -set_serial 0x$(openssl rand -hex 8) -extfile <(printf subjectAltName=DNS:operator.{namespace}.svc) -out {certificate:?}"
     );
-    run(Command::new("bash").current_dir(pki).args(["-c", &script]));
+    run(command(Path::new("bash")).current_dir(pki).args(["-c", &script]));
     let chain = vec![CertificateDer::from_pem_file(&certificate).expect("a certificate")];
     let key = PrivateKeyDer::from_pem_file(&key).expect("a key");
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
