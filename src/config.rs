@@ -21,7 +21,7 @@ pub struct Config {
     /// Fetches sources below FROM from TO instead; the longest FROM wins. May be repeated.
     #[arg(long, value_name = "FROM=TO", value_parser = parse_pair)]
     pub mirror: Vec<String>,
-    /// Objects that are worked on side by side.
+    /// Objects that are worked on side by side; those that only wait for their pods do not count.
     #[arg(long, default_value_t = 20, value_name = "N")]
     pub concurrent: usize,
     /// Address of `/metrics`.

@@ -119,7 +119,11 @@ class Testbed:
 
     def watch(self, path, on):
         """Calls on(time, type, object) for what is there (type LISTED) and for each event from then on."""
-        listed = self.get(path)
+        # After many definitions the server answers for a while that its storage is being made ready.
+        for _ in range(60):
+            listed = self.get(path)
+            if "items" in listed: break
+            time.sleep(1)
         for o in listed["items"]: on(time.time(), "LISTED", o)
         c = self.connection(timeout=7200)
         c.request("GET", f"{path}{'&' if '?' in path else '?'}watch=1&resourceVersion={listed['metadata']['resourceVersion']}&timeoutSeconds=7000", headers={"Authorization": "Bearer admin-token", "User-Agent": "measure"})
