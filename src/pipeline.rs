@@ -24,6 +24,7 @@ pub mod again;
 pub mod compile;
 pub mod expand;
 pub mod foreign;
+pub mod prune_guard;
 pub mod ready;
 pub mod sources;
 pub mod terms;

@@ -156,6 +156,78 @@ fn what_landed_has_no_changes_and_what_is_newer_tells_which_fields_change_and_of
     assert!(told(&absent, 1).is_empty() && text(&absent.stderr).contains("Kustomization/flux-system/absent not found"));
 }
 
+#[test]
+fn what_another_unit_of_the_commit_declares_is_handed_over_and_what_is_lost_by_mistake_is_held() {
+    let keep = tempfile::tempdir().expect("a folder");
+    let demo = lockstep().args(["demo", "-o", "json", "--keep", &path(&keep, "demo")]).output().expect("it is built");
+    told(&demo, 0);
+    let (cluster, work) = (path(&keep, "demo/cluster"), keep.path().join("work"));
+    let clone = command("git".as_ref()).args(["clone", "-q", &path(&keep, "demo/repository.git")]).arg(&work).status();
+    assert!(clone.expect("git").success());
+    let of = |name: &str, folder: &str| {
+        let folder = work.join(folder);
+        plan(&[folder.to_str().expect("text"), "--kustomization", name, "--embedded", "--cluster", &cluster])
+    };
+    let drop_line = |file: &str, line: &str| {
+        let text = fs::read_to_string(work.join(file)).expect("a file");
+        fs::write(work.join(file), text.replace(line, "")).expect("a file");
+    };
+    drop_line("apps/base/kustomization.yaml", "- payment.yaml\n");
+    let gone = of("apps", "apps/demo");
+    assert!(told(&gone, 2).contains("  - ExternalSecret/shop/payment\n"), "{}", text(&gone.stdout));
+    fs::copy(work.join("apps/base/payment.yaml"), work.join("infrastructure/payment.yaml")).expect("a file");
+    let list = work.join("infrastructure/kustomization.yaml");
+    let before = fs::read_to_string(&list).expect("a file");
+    fs::write(&list, format!("{before}- payment.yaml\n")).expect("a file");
+    let moved = of("apps", "apps/demo");
+    let line = "  = ExternalSecret/shop/payment is handed over to Kustomization/flux-system/infrastructure\n";
+    assert!(told(&moved, 2).contains(line) && !text(&moved.stdout).contains("prune"), "{}", text(&moved.stdout));
+    let taken = of("infrastructure", "infrastructure");
+    let line = "  = ExternalSecret/shop/payment is owned by Kustomization/flux-system/apps\n";
+    assert!(told(&taken, 2).contains(line), "{}", text(&taken.stdout));
+    drop_line("infrastructure/kustomization.yaml", "- namespace.yaml\n");
+    let held = of("infrastructure", "infrastructure");
+    let guard = "  ✗ 1 of 2 objects would be deleted, among them Namespace/shop: acknowledge it with the annotation";
+    assert!(told(&held, 1).contains(guard), "{}", text(&held.stdout));
+}
+
+#[test]
+fn what_another_unit_is_to_make_is_waited_for_and_no_error() {
+    let (secret, rest) = WEB.split_once("---\n").expect("two parts");
+    let apart = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: apart, namespace: default}\n";
+    let units = [kustomization("apps", ""), kustomization("data", "")].join("---\n");
+    let folder = folder(&[
+        ("cluster/all.yaml", &units),
+        ("apps/web.yaml", rest),
+        ("apps/gadget.yaml", GADGET),
+        ("apps/apart.yaml", apart),
+        ("data/secret.yaml", secret),
+        ("data/definition.yaml", DEFINITION),
+    ]);
+    let order = |output: &Output, code: i32| {
+        let units = told(output, code).lines().filter_map(|line| line.strip_prefix("Kustomization/flux-system/"));
+        units.filter_map(|line| line.split(' ').next()).map(str::to_owned).collect::<Vec<_>>()
+    };
+    let all = plan(&[&path(&folder, "cluster"), "--embedded"]);
+    assert_eq!(order(&all, 2), ["cluster", "data", "apps"], "{}", text(&all.stdout));
+    assert!(!text(&all.stdout).contains("waits for"), "{}", text(&all.stdout));
+    // Where the plan is not done, one waits for the other, whose files are looked at for that.
+    let known = path(&folder, "cluster/all.yaml");
+    let apps = plan(&[&path(&folder, "apps"), "--kustomization", "apps", "--embedded", "--with", &known]);
+    let apps = told(&apps, 2);
+    for line in [
+        "  … apps/web.yaml:1: Deployment/default/web: waits for Secret/default/db, which Kustomization/flux-system/data makes\n",
+        "  … apps/gadget.yaml:1: Gadget/default/gadget: waits for the definition of Gadget.example.com, which Kustomization/flux-system/data makes\n",
+        "  + ConfigMap/default/apart",
+    ] {
+        assert!(apps.contains(line), "{line} is not in:\n{apps}");
+    }
+    let json = plan(&[&path(&folder, "apps"), "--kustomization", "apps", "--embedded", "--with", &known, "-o", "json"]);
+    let json = self::json(&json, 2);
+    assert_eq!(json["units"][0]["waits"].as_array().map(Vec::len), Some(2), "{json:#}");
+    assert_eq!(json["units"][0]["problems"], serde_json::json!([]), "{json:#}");
+}
+
 const STORE: &str = "apiVersion: external-secrets.io/v1\nkind: SecretStore\nmetadata: {name: vault, namespace: default}\n\
     spec: {provider: {fake: {data: [{key: token, value: canary-in-the-store}]}}}\n";
 const EXTERNAL: &str = "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {name: NAME, namespace: default}\n\
@@ -306,6 +378,9 @@ const WEB: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: db, namespace:
     apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: default}\nspec: {selector: {matchLabels: {app: web}}, template: \
     {metadata: {labels: {app: web}}, spec: {containers: [{name: c, image: i, envFrom: [{secretRef: {name: db}}]}]}}}\n---\n\
     apiVersion: v1\nkind: Service\nmetadata: {name: web, namespace: default}\nspec: {selector: {app: web}, ports: [{port: 80}]}\n";
+const DEFINITION: &str = "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {name: gadgets.example.com}\n\
+    spec: {group: example.com, scope: Namespaced, names: {kind: Gadget, plural: gadgets}, versions: [{name: v1, served: true, \
+    storage: true, schema: {openAPIV3Schema: {type: object}}}]}\n";
 const GADGET: &str = "apiVersion: example.com/v1\nkind: Gadget\nmetadata: {name: gadget, namespace: default}\n";
 
 #[test]

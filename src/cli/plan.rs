@@ -1,5 +1,6 @@
 //! `lockstep plan`: what the agent would do, and nothing of it done.
 
+mod around;
 mod checkout;
 mod parcels;
 mod planning;
@@ -9,7 +10,6 @@ mod unwritten;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
 use apply::memory::Simulation;
@@ -20,10 +20,10 @@ use serde_json::json;
 
 use super::document::Document;
 use super::folder::Folder;
+use super::target::Target;
 use super::{Failure, Outcome, print};
 use crate::api::schema;
 use crate::cluster::journal::Keys;
-use crate::cluster::kube::{self, Access, KubeCluster};
 use crate::cluster::local::Local;
 use crate::pipeline::{Parts, Settings, World};
 use crate::redact::Redactor;
@@ -34,8 +34,6 @@ use unwritten::Unwritten;
 
 /// Exit code of a plan that changes something.
 const CHANGES: u8 = 2;
-/// Longest time for one request to the API server.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 const FLUX: &str = "kustomize.toolkit.fluxcd.io/v1";
 
 /// Show what a revision would change in a cluster, and everything that stands in its way.
@@ -43,6 +41,9 @@ const FLUX: &str = "kustomize.toolkit.fluxcd.io/v1";
 /// It is planned as the agent does it: files are decrypted, built and substituted, external secrets are resolved, charts are
 /// rendered, and the server tries every object in a dry run. Nothing is written. Values of Secrets are told only as
 /// added, changed or removed.
+///
+/// What the other Kustomizations of the cluster hold, make or declare counts as it does for the agent: an object that moves to
+/// another one is handed over, one that several declare is shared, and what another one is still to make is waited for.
 ///
 /// With PATH, local files take the place of their source: those of the Kustomization whose path it is, and those of every
 /// Kustomization that is declared there. With --kustomization, one of the cluster is planned, at the newest revision of
@@ -72,12 +73,8 @@ pub(super) struct Arguments {
     /// ServiceAccount of Kustomizations that name none, as the agent was told.
     #[arg(long, value_name = "NAME")]
     default_service_account: Option<String>,
-    /// Kubeconfig file; without it those that kubectl takes.
-    #[arg(long, value_name = "FILE")]
-    kubeconfig: Option<PathBuf>,
-    /// Context of the kubeconfig; its current one without it.
-    #[arg(long, value_name = "NAME")]
-    context: Option<String>,
+    #[command(flatten)]
+    target: Target,
     /// Plan against a cluster in memory: an empty one, in which Kustomizations find what those before them made.
     #[arg(long, conflicts_with_all = ["kubeconfig", "context"])]
     embedded: bool,
@@ -145,7 +142,7 @@ impl Arguments {
         let cache = Folder::temporary("plan")?;
         let world = self.world(cluster.clone(), cache.path(), redactor).await?;
         let scratch = self.embedded.then_some(cluster);
-        let mut planning = Planning::new(world, scratch);
+        let mut planning = Planning::begin(world, scratch, &self.namespace).await?;
         match (&self.kustomization, &self.path) {
             (Some(name), _) => planning.one(&self.namespace, name, self.path.as_deref()).await?,
             (None, Some(path)) => planning.folder(&self.namespace, path).await?,
@@ -158,13 +155,7 @@ impl Arguments {
         if self.embedded {
             return self.embed().await;
         }
-        let access = match (&self.kubeconfig, self.context.clone()) {
-            (Some(path), context) => Access::File { path: path.clone(), context },
-            (None, Some(context)) => Access::Context(context),
-            (None, None) => Access::Inferred,
-        };
-        let settings = kube::Settings { access, proxy: None, timeout: REQUEST_TIMEOUT, term: None };
-        Ok(Arc::new(KubeCluster::connect(settings).await.context("the cluster")?))
+        self.target.connect().await
     }
 
     /// A cluster in memory. It is never saved, so that it may change.

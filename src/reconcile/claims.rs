@@ -11,10 +11,10 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use apply::{Claims as Holders, Declarer, Landing, Others, Reference, Ruling};
+use apply::{Base, Candidate, Claims as Holders, Declarer, Landing, Others, Reference, Ruling};
 use manifest::{Object, ObjectId};
 
-use super::needs::Need;
+use super::needs::{self, Need, Needs};
 use super::{Key, Kind, Shared, triggers};
 use crate::api::kustomization::KustomizationStatus;
 use crate::pipeline::owner_labels;
@@ -72,6 +72,23 @@ impl Claims {
         state.unsure.remove(unit);
         let others: BTreeSet<&Unit> = before.iter().filter_map(|id| state.holders.get(id)).flatten().collect();
         others.into_iter().cloned().collect()
+    }
+
+    /// What a unit starts from, with what others hold of all that it has landed, lists or wants.
+    pub fn beside(&self, unit: &Unit, base: Base, candidate: &Candidate) -> Base {
+        let landings = [&base.landed, &base.superseded].into_iter().flatten();
+        let before = landings.flat_map(Landing::changes).map(|change| change.desired.object.id());
+        let wanted = candidate.objects.iter().map(|desired| desired.object.id());
+        let listed = base.inventory.iter().map(Reference::id);
+        let ids: BTreeSet<ObjectId> = before.chain(wanted).chain(listed).collect();
+        Base { others: self.others(unit, &ids), ..base }
+    }
+
+    /// Units but `unit` that hold an object.
+    pub fn holders(&self, unit: &Unit, id: &ObjectId) -> Vec<Unit> {
+        let state = self.lock();
+        let holders = state.holders.get(id).into_iter().flatten();
+        holders.filter(|holder| *holder != unit).cloned().collect()
     }
 
     /// Which of these objects others than `unit` hold.
@@ -164,16 +181,30 @@ pub struct Neighbours {
 
 impl Others for Neighbours {
     fn ruling(&self, at: &Reference) -> Ruling {
-        let id = at.id();
-        if self.shared.claims.is_held_beside(&self.unit, &id) {
-            return Ruling::Theirs;
+        let Shared { claims, needs, .. } = &*self.shared;
+        match ruling(claims, needs, &self.unit, &at.id(), || self.is_anybody_unknown()) {
+            Ruling::Unsure if self.is_impatient => Ruling::Nobodys,
+            ruling => ruling,
         }
-        let is_promised = || self.shared.needs.maker(&self.unit, &Need::Object(id.clone())).is_some();
-        if !self.is_impatient && (is_promised() || self.is_anybody_unknown()) {
-            return Ruling::Unsure;
-        }
-        Ruling::Nobodys
     }
+}
+
+/// To whom an object belongs that `unit` does not declare any more: those who hold it, those who are about to make it, or
+/// perhaps those of whom nobody knows what they want.
+pub fn ruling(
+    claims: &Claims,
+    needs: &Needs,
+    unit: &Unit,
+    id: &ObjectId,
+    is_anybody_unknown: impl FnOnce() -> bool,
+) -> Ruling {
+    if claims.is_held_beside(unit, id) {
+        return Ruling::Theirs;
+    }
+    if needs.maker(unit, &Need::Object(id.clone())).is_some() || is_anybody_unknown() {
+        return Ruling::Unsure;
+    }
+    Ruling::Nobodys
 }
 
 impl Neighbours {
@@ -184,10 +215,8 @@ impl Neighbours {
             let unit = Unit::of(&key.reference());
             unit != self.unit && !self.shared.claims.is_looked_at(&unit, &version)
         };
-        let is_of_source = |object: &Object| {
-            let is_suspended = object.value().pointer("/spec/suspend").is_some_and(|suspend| suspend == true);
-            !is_suspended && !object.is_terminating() && source_of(object).as_ref() == Some(&self.source)
-        };
+        let is_of_source =
+            |object: &Object| needs::is_at_work(object) && source_of(object).as_ref() == Some(&self.source);
         let promised = self.shared.needs.promised_units(&self.unit);
         promised.iter().any(|unit| *unit != self.unit)
             || self.shared.index.any(Kind::Kustomization, is_unknown, is_of_source)

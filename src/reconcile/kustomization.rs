@@ -7,9 +7,9 @@ use std::time::Duration;
 
 use apply::journal::Attempt;
 use apply::report::Step;
-use apply::{Base, Candidate, Cluster, ClusterError, Journal, Landing, Outcome, Prepared, Reference, Verdict};
+use apply::{Base, Candidate, Cluster, ClusterError, Journal, Landing, Outcome, Prepared, Verdict};
 use jiff::Timestamp;
-use manifest::{Object, ObjectId};
+use manifest::Object;
 use tokio::time::Instant;
 
 use super::claims::{self, Neighbours};
@@ -20,7 +20,7 @@ use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationS
 use crate::health::{self, Judge};
 use crate::landing;
 use crate::pipeline::sources::{Fetched, SourceName};
-use crate::pipeline::{self, Compiled, Job, Report, spec_version, terms};
+use crate::pipeline::{self, Compiled, Job, Report, prune_guard, spec_version, terms};
 use crate::resolve;
 use crate::status::kustomization::{self as tell, Facts, Work};
 use crate::status::{Event, Moment, Next, list, unsupported_message};
@@ -30,7 +30,6 @@ mod drift;
 mod finalize;
 mod guard;
 mod inputs;
-mod prune_guard;
 mod rotated;
 mod waits;
 
@@ -377,7 +376,7 @@ impl Turn<'_> {
         let failed = terms::failed_before(journal, &compiled.candidate);
         let base = Base { failed, ..self.base(journal, &compiled.candidate) };
         let prepared = self.prepare(compiled.candidate.clone(), &base).await;
-        let prepared = match prepared.and_then(|prepared| prune_guard::check(self, prepared)) {
+        let prepared = match prepared.and_then(|prepared| prune_guard::check(self.object, &self.status, prepared)) {
             Ok(prepared) => prepared,
             Err(failures) => {
                 triggers::refused(self.shared, &compiled, &failures);
@@ -407,13 +406,7 @@ impl Turn<'_> {
 
     fn base(&self, journal: &Journal, candidate: &Candidate) -> Base {
         let base = terms::base(Some(journal), &self.status);
-        let landings = [&base.landed, &base.superseded].into_iter().flatten();
-        let before = landings.flat_map(Landing::changes).map(|change| change.desired.object.id());
-        let wanted = candidate.objects.iter().map(|desired| desired.object.id());
-        let listed = base.inventory.iter().map(Reference::id);
-        let ids: BTreeSet<ObjectId> = before.chain(wanted).chain(listed).collect();
-        let others = self.shared.claims.others(&self.unit(), &ids);
-        Base { others, ..base }
+        self.shared.claims.beside(&self.unit(), base, candidate)
     }
 
     /// Notes what the unit holds now; those look who hold something of it, too.

@@ -18,6 +18,10 @@ use manifest::{Gvk, Object, ObjectId};
 
 use crate::unit::Unit;
 
+mod search;
+
+pub use search::{Lacking, Search};
+
 /// One thing that a unit cannot do without.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Need {
@@ -87,6 +91,12 @@ fn placed(id: ObjectId) -> ObjectId {
 /// HelmReleases that depend on each other wait by their own rules.
 fn is_told_elsewhere(need: &Need) -> bool {
     matches!(need, Need::Object(id) if id.kind == "HelmRelease")
+}
+
+/// Whether a unit may make or give up anything.
+pub fn is_at_work(object: &Object) -> bool {
+    let is_suspended = object.value().pointer("/spec/suspend").is_some_and(|suspend| suspend == true);
+    !is_suspended && !object.is_terminating()
 }
 
 fn objects(candidate: &Candidate) -> impl Iterator<Item = &Object> {
@@ -195,9 +205,12 @@ impl Needs {
 
     /// Which unit but `unit` will make a thing.
     pub fn maker(&self, unit: &Unit, need: &Need) -> Option<Unit> {
-        let state = self.lock();
-        let mut makers = state.promises.iter().filter(|(maker, made)| *maker != unit && made.contains(need));
-        makers.next().map(|(maker, _)| maker.clone())
+        self.lock().makers(unit, need).next().cloned()
+    }
+
+    /// All units but `unit` that will make a thing.
+    pub fn makers(&self, unit: &Unit, need: &Need) -> BTreeSet<Unit> {
+        self.lock().makers(unit, need).cloned().collect()
     }
 
     /// Notes what a unit lacks; whether that is news.
@@ -248,6 +261,11 @@ impl Needs {
 }
 
 impl State {
+    fn makers<'a>(&'a self, unit: &'a Unit, need: &'a Need) -> impl Iterator<Item = &'a Unit> {
+        let makers = self.promises.iter().filter(move |(maker, made)| *maker != unit && made.contains(need));
+        makers.map(|(maker, _)| maker)
+    }
+
     fn in_need_of(&self, unit: &Unit, made: &BTreeSet<Need>) -> Vec<Unit> {
         let is_concerned =
             |lack: &Lack| lack.waits.values().any(|maker| maker == unit) || !lack.needs.is_disjoint(made);

@@ -57,5 +57,6 @@ pub use landing::{Outcome, Verdict, land, resume};
 pub use parcels::{Parcel, Parcels};
 pub use plan::{Action, Base, Landing, Plan, Proof, plan};
 pub use prepare::{Prepared, prepare, propose};
+pub use prune::{Outlook, outlook};
 pub use report::Failure;
 pub use share::{Alone, Claims, Others, Ruling};

@@ -12,7 +12,7 @@ use crate::context::{Context, Progress};
 use crate::desired::Declarer;
 use crate::plan::{Landing, Stale};
 use crate::report::{Failure, Step as At};
-use crate::share::{self, Ruling};
+use crate::share::{self, Others, Ruling};
 
 /// What came of the landing's stale objects.
 #[derive(Default)]
@@ -26,11 +26,37 @@ pub(crate) struct Pruned {
 }
 
 /// What becomes of one stale object.
-enum Fate {
-    Gone,
-    /// It stays on purpose, or was not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// It is deleted.
+    Deleted,
+    /// It is not there, or about to go.
+    Absent,
+    /// It is another unit's, and what this one has added is taken back.
+    Released,
+    /// It is not the unit's any more, or asks to stay.
     Left,
-    Kept,
+    /// Another unit holds it.
+    Theirs,
+    /// It stays until it is known whether another unit wants it.
+    Unsure,
+}
+
+/// What becomes of a stale object that lives so.
+pub fn outlook(stale: &Stale, live: Option<&Object>, landing: &Landing, others: &dyn Others) -> Outlook {
+    let Some(live) = live.filter(|live| !live.is_terminating()) else { return Outlook::Absent };
+    let is_of_unit = stale.declarer == Declarer::Unit;
+    if is_of_unit && share::is_shared_by(live, &landing.behaviour.sharer) {
+        return Outlook::Released;
+    }
+    if !is_ours(live, stale, landing) || asks_to_stay(live) {
+        return Outlook::Left;
+    }
+    match is_of_unit.then(|| others.ruling(&stale.reference)) {
+        None | Some(Ruling::Nobodys) => Outlook::Deleted,
+        Some(Ruling::Theirs) => Outlook::Theirs,
+        Some(Ruling::Unsure) => Outlook::Unsure,
+    }
 }
 
 /// Deletes stale objects of the landing, but for what belongs to others or is asked to stay.
@@ -40,12 +66,12 @@ pub(crate) async fn prune(stale: impl Iterator<Item = &Stale>, landing: &Landing
     for stale in stale {
         let id = stale.reference.id();
         match prune_one(stale, landing, ctx, deadline).await {
-            Ok(Fate::Gone) => {
+            Ok(Outlook::Deleted) => {
                 ctx.tell(Progress::Pruned(id.clone()));
                 pruned.gone.push(id);
             }
-            Ok(Fate::Left) => {}
-            Ok(Fate::Kept) => pruned.kept.push(stale.reference.clone()),
+            Ok(Outlook::Unsure) => pruned.kept.push(stale.reference.clone()),
+            Ok(_) => {}
             Err(error) => pruned.failures.push(Failure {
                 step: At::Prune,
                 id: Some(id),
@@ -63,31 +89,20 @@ async fn prune_one(
     landing: &Landing,
     ctx: &Context<'_>,
     deadline: Duration,
-) -> Result<Fate, ClusterError> {
+) -> Result<Outlook, ClusterError> {
     let live = match ctx.read(&stale.reference, deadline).await {
         Ok(live) => live,
         // A kind that is no longer served has no objects.
         Err(ClusterError::NoKind { .. } | ClusterError::NotFound { .. }) => None,
         Err(error) => return Err(error),
     };
-    let Some(live) = live.filter(|live| !live.is_terminating()) else { return Ok(Fate::Left) };
-    let sharer = &landing.behaviour.sharer;
-    if stale.declarer == Declarer::Unit && share::is_shared_by(&live, sharer) {
-        share::release(&live, sharer, ctx, deadline).await?;
-        return Ok(Fate::Left);
+    let outlook = outlook(stale, live.as_ref(), landing, ctx.others);
+    match (outlook, &live) {
+        (Outlook::Deleted, _) => commit::delete(&stale.reference, Propagation::Background, ctx, deadline).await?,
+        (Outlook::Released, Some(live)) => share::release(live, &landing.behaviour.sharer, ctx, deadline).await?,
+        _ => {}
     }
-    if !is_ours(&live, stale, landing) || asks_to_stay(&live) {
-        return Ok(Fate::Left);
-    }
-    if stale.declarer == Declarer::Unit {
-        match ctx.others.ruling(&stale.reference) {
-            Ruling::Nobodys => {}
-            Ruling::Theirs => return Ok(Fate::Left),
-            Ruling::Unsure => return Ok(Fate::Kept),
-        }
-    }
-    commit::delete(&stale.reference, Propagation::Background, ctx, deadline).await?;
-    Ok(Fate::Gone)
+    Ok(outlook)
 }
 
 /// Whether the live object still says that it belongs to the declarer: nothing of others is deleted.

@@ -8,7 +8,7 @@ use apply::parcels::relations;
 use apply::{Landing, Parcel};
 use manifest::{Object, ObjectId};
 
-use super::report::{issue_text, line, painted, verb};
+use super::report::{line, painted, painted_issue, verb, waiting};
 use super::unit::{Fate, Issue, Planned};
 use crate::redact::Redactor;
 
@@ -34,7 +34,7 @@ pub(super) fn text(planned: &[Planned], redactor: &Redactor) -> String {
         match &planned.fate {
             Fate::Lands(prepared) => landing(&mut text, prepared.landing()),
             Fate::Fails(issues) => issues.iter().for_each(|issue| failed(&mut text, issue)),
-            Fate::Waits(why) => line(&mut text, &painted(AnsiColor::Yellow, "…", why)),
+            Fate::Waits(issues) => issues.iter().for_each(|issue| line(&mut text, &waiting(issue))),
             Fate::Suspended => line(&mut text, "  suspended: nothing is done"),
         }
         text.push('\n');
@@ -43,7 +43,7 @@ pub(super) fn text(planned: &[Planned], redactor: &Redactor) -> String {
 }
 
 fn failed(text: &mut String, issue: &Issue) {
-    line(text, &painted(AnsiColor::Red, "✗", &issue_text(issue)));
+    line(text, &painted_issue(issue));
 }
 
 fn landing(text: &mut String, landing: &Landing) {

@@ -1,19 +1,24 @@
 //! Which Kustomizations are planned, in which order, with which files.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use apply::{Call, Cluster, ClusterError, Reference, Selection};
+use apply::{Call, Cluster, Reference};
 use manifest::{Object, ObjectId};
 use serde_json::{Value, json};
 
+use super::around::{self, Around};
 use super::checkout::{Checkout, below};
-use super::unit::{self, Fate, Planned};
+use super::unit::{self, Draft, Fate, Issue, Planned};
 use super::{FLUX, apply};
 use crate::pipeline::World;
-use crate::pipeline::sources::nothing_known;
+use crate::pipeline::sources::{Fetched, SourceName};
+use crate::unit::Unit;
+
+/// API group of sources.
+const SOURCES: &str = "source.toolkit.fluxcd.io";
 
 /// Plans that are being made.
 pub(super) struct Planning {
@@ -22,12 +27,29 @@ pub(super) struct Planning {
     scratch: Option<Arc<dyn Cluster>>,
     /// Kustomizations whose objects are in that cluster.
     done: BTreeSet<ObjectId>,
+    /// Those of the cluster.
+    known: Vec<Object>,
+    around: Around,
+    /// What has the files of a checkout, and that.
+    local: Option<(SourceName, Checkout)>,
+    fetched: HashMap<SourceName, Fetched>,
+    /// What Kustomizations declare that fetching reads, and themselves.
+    declared: BTreeMap<Reference, Object>,
+    seen: BTreeSet<ObjectId>,
     planned: Vec<Planned>,
 }
 
 impl Planning {
-    pub(super) fn new(world: World, scratch: Option<Arc<dyn Cluster>>) -> Self {
-        Self { world, scratch, done: BTreeSet::new(), planned: Vec::new() }
+    /// Begins; Kustomizations are looked for in `namespace`, where not all can be listed.
+    pub(super) async fn begin(
+        world: World,
+        scratch: Option<Arc<dyn Cluster>>,
+        namespace: &str,
+    ) -> anyhow::Result<Self> {
+        let known = around::all(&world.cluster, namespace).await?;
+        let (around, local, planned) = (Around::of(&known), None, Vec::new());
+        let (done, seen, fetched, declared) = (BTreeSet::new(), BTreeSet::new(), HashMap::new(), BTreeMap::new());
+        Ok(Self { world, scratch, done, known, around, local, fetched, declared, seen, planned })
     }
 
     /// What was planned, in the order of landing.
@@ -40,28 +62,21 @@ impl Planning {
         let at = Reference::new(FLUX, "Kustomization", namespace, name);
         let object = self.world.cluster.get(&at).await?;
         let mut object = object.with_context(|| format!("{} not found", at.id()))?;
-        let source = match files {
-            Some(files) => {
-                let checkout = Checkout::open(files, |root, folder| leads(&object, root, folder))?;
-                object.value_mut()["spec"]["path"] = checkout.path().into();
-                Ok(checkout.as_source(unit::source_name(&object)))
-            }
-            None => unit::fetch(&object, &self.world, &nothing_known).await,
-        };
-        let planned = match source {
-            Ok(source) => unit::plan(&object, &source, &self.world).await,
-            Err(issue) => Planned::new(&object, "", Fate::Fails(vec![issue])),
-        };
+        if let Some(files) = files {
+            let checkout = Checkout::open(files, |root, folder| leads(&object, root, folder))?;
+            object.value_mut()["spec"]["path"] = checkout.path().into();
+            self.local = Some((unit::source_name(&object), checkout));
+        }
+        let draft = self.draft(object).await;
+        self.around.looked_at(&draft.unit(), draft.promised());
+        let planned = self.plan(&draft).await;
         self.planned.push(planned);
         Ok(())
     }
 
     /// The Kustomization that a folder is for, and all that are declared there, there again, and so on.
     pub(super) async fn folder(&mut self, namespace: &str, folder: &Path) -> anyhow::Result<()> {
-        let known = match self.world.cluster.list(&Selection::all(FLUX, "Kustomization").within(namespace)).await {
-            Err(ClusterError::NoKind { .. }) => Vec::new(),
-            known => known?,
-        };
+        let known: Vec<Object> = self.known.iter().filter(|own| own.namespace() == namespace).cloned().collect();
         let for_known = |root: &Path, folder: &Path| known.iter().any(|object| leads(object, root, folder));
         let checkout = Checkout::open(folder, for_known)?;
         let is_known = for_known(&checkout.root, &checkout.folder);
@@ -69,71 +84,125 @@ impl Planning {
         let own = known.iter().find(|own| leads(own, &checkout.root, &checkout.folder));
         let made = own.is_none();
         let own = own.map_or_else(|| made_for(namespace, &checkout), |own| Ok(own.clone()))?;
-        let mut planned = unit::plan(&own, &checkout.as_source(unit::source_name(&own)), &self.world).await;
-        let declared = kustomizations(&planned.wanted);
+        let source = checkout.as_source(unit::source_name(&own));
+        let mut draft = Draft::of(own, Ok(source), &self.world).await;
+        let declared = kustomizations(&draft);
         let checkout = checkout.rooted(&declared.iter().map(path).collect::<Vec<_>>())?;
         // `flux bootstrap` declares the Kustomization of a cluster's folder in that folder.
         let bootstrapped = declared.iter().find(|object| leads(object, &checkout.root, &checkout.folder));
-        let own = match bootstrapped.filter(|_| made) {
-            Some(declared) => {
-                planned = unit::plan(declared, &checkout.as_source(unit::source_name(declared)), &self.world).await;
-                declared.clone()
-            }
-            None if made => {
-                planned.warnings.push("no Kustomization has this path: planned as if one had, with defaults".into());
-                own
-            }
-            None => own,
-        };
+        let bootstrapped = bootstrapped.filter(|_| made);
+        if let Some(own) = bootstrapped {
+            let source = checkout.as_source(unit::source_name(own));
+            draft = Draft::of(own.clone(), Ok(source), &self.world).await;
+        }
         let is_here = |object: &&Object| below(&checkout.root, path(object)).is_some_and(|path| path.is_dir());
         let first = declared.iter().find(is_here).filter(|_| made && bootstrapped.is_none());
-        let local = unit::source_name(first.unwrap_or(&own));
-        self.finished(planned).await?;
-        self.declared(declared, own.id(), &checkout, &local).await
-    }
-
-    /// Kustomizations that others declare, each after those that it depends on. Those of the source `local` have the
-    /// files of the checkout.
-    async fn declared(
-        &mut self,
-        mut open: Vec<Object>,
-        own: ObjectId,
-        checkout: &Checkout,
-        local: &(String, String, String),
-    ) -> anyhow::Result<()> {
-        let mut seen = BTreeSet::from([own]);
-        open.retain(|object| seen.insert(object.id()));
-        while let Some(object) = next(&mut open) {
-            let object = self.live(object).await?;
-            let source = match unit::source_name(&object) {
-                name if name == *local => Ok(checkout.as_source(name)),
-                _ => unit::fetch(&object, &self.world, &|at| self.wanted(at)).await,
-            };
-            let planned = match (source, self.missing(&object).await?) {
-                (Ok(source), Some(dependency)) => unit::wait(&object, &source, &dependency, &self.world).await,
-                (Ok(source), None) => unit::plan(&object, &source, &self.world).await,
-                (Err(issue), _) => Planned::new(&object, "", Fate::Fails(vec![issue])),
-            };
-            let more = kustomizations(&planned.wanted);
-            open.extend(more.into_iter().filter(|object| seen.insert(object.id())));
-            self.finished(planned).await?;
+        let is_made_up = made && bootstrapped.is_none();
+        self.local = Some((unit::source_name(first.unwrap_or(&draft.object)), checkout));
+        let below = self.below(&draft).await?;
+        self.plan_all([draft].into_iter().chain(below).collect()).await?;
+        if let Some(own) = self.planned.first_mut().filter(|_| is_made_up) {
+            own.warnings.push("no Kustomization has this path: planned as if one had, with defaults".into());
         }
         Ok(())
     }
 
-    /// An object that a plan would write.
-    fn wanted(&self, at: &Reference) -> Option<Object> {
-        let mut wanted = self.planned.iter().flat_map(|planned| &planned.wanted);
-        wanted.find(|object| Reference::of(object) == *at).cloned()
+    /// Plans each after those that it depends on. In a cluster that only this plan has, what waits for others is planned
+    /// again when they are there.
+    async fn plan_all(&mut self, mut open: Vec<Draft>) -> anyhow::Result<()> {
+        loop {
+            let (mut later, before) = (Vec::new(), self.planned.len());
+            while let Some(mut draft) = next(&mut open) {
+                if !self.done.is_empty() {
+                    // It may read what those before it have made.
+                    draft = self.draft(self.live(draft.object).await?).await;
+                    open.extend(self.below(&draft).await?);
+                }
+                let planned = match self.missing(&draft.object).await? {
+                    Some(dependency) => self.plan(&draft).await.after(&dependency),
+                    None => self.plan(&draft).await,
+                };
+                if self.scratch.is_some() && planned.waits() {
+                    later.push((draft, planned));
+                } else {
+                    self.finished(&draft.unit(), planned).await?;
+                }
+            }
+            if self.planned.len() == before {
+                self.planned.extend(later.into_iter().map(|(_, planned)| planned));
+                return Ok(());
+            }
+            open = later.into_iter().map(|(draft, _)| draft).collect();
+        }
+    }
+
+    /// Compiles a Kustomization with the newest files of its source, or with those of the checkout.
+    async fn draft(&mut self, object: Object) -> Draft {
+        let name = unit::source_name(&object);
+        let source = match &self.local {
+            Some((local, checkout)) if *local == name => Ok(checkout.as_source(name)),
+            _ => self.fetch(&object, name).await,
+        };
+        Draft::of(object, source, &self.world).await
+    }
+
+    async fn fetch(&mut self, object: &Object, name: SourceName) -> Result<Fetched, Issue> {
+        if let Some(fetched) = self.fetched.get(&name) {
+            return Ok(fetched.clone());
+        }
+        let fetched = unit::fetch(object, &self.world, &|at| self.declared.get(at).cloned()).await?;
+        self.fetched.insert(name, fetched.clone());
+        Ok(fetched)
+    }
+
+    /// All Kustomizations that one declares, that those declare, and so on, as far as they are new.
+    async fn below(&mut self, draft: &Draft) -> anyhow::Result<Vec<Draft>> {
+        let mut found = Vec::new();
+        let mut open = VecDeque::from(self.looked_at(draft));
+        while let Some(object) = open.pop_front() {
+            let draft = self.draft(self.live(object).await?).await;
+            open.extend(self.looked_at(&draft));
+            found.push(draft);
+        }
+        Ok(found)
+    }
+
+    /// What a Kustomization wants is known; the Kustomizations that it declares and that are new.
+    fn looked_at(&mut self, draft: &Draft) -> Vec<Object> {
+        self.around.looked_at(&draft.unit(), draft.promised());
+        self.seen.insert(draft.object.id());
+        let is_read = |object: &&Object| object.gvk().group == SOURCES || object.api_version() == "v1";
+        let read = draft.wanted().filter(is_read).filter(|object| object.kind() != "ConfigMap");
+        self.declared.extend(read.map(|object| (Reference::of(object), object.clone())));
+        kustomizations(draft).into_iter().filter(|object| self.seen.insert(object.id())).collect()
+    }
+
+    /// Plans a Kustomization. Where it matters what others want, those are looked at first: of its own source, then all.
+    async fn plan(&mut self, draft: &Draft) -> Planned {
+        let mut planned = draft.plan(&self.around, &self.world).await;
+        let own = unit::source_name(&draft.object);
+        for source in [Some(&own), None] {
+            let others = if planned.is_unsure { self.around.take_unknown(source) } else { Vec::new() };
+            if others.is_empty() {
+                continue;
+            }
+            for other in others {
+                let draft = self.draft(other).await;
+                self.around.looked_at(&draft.unit(), draft.promised());
+            }
+            planned = draft.plan(&self.around, &self.world).await;
+        }
+        planned
     }
 
     /// Keeps a plan; does it, in a cluster that only this plan has.
-    async fn finished(&mut self, planned: Planned) -> anyhow::Result<()> {
+    async fn finished(&mut self, unit: &Unit, planned: Planned) -> anyhow::Result<()> {
         if let (Some(scratch), Fate::Lands(prepared)) = (&self.scratch, &planned.fate) {
             for change in prepared.landing().changes().filter(|change| change.is_written()) {
                 apply(scratch, change.desired.object.clone(), &change.desired.manager).await?;
             }
             scratch.call(Call::Discover).await?;
+            self.around.landed(unit, prepared.landing());
             self.done.insert(planned.object.clone());
         }
         self.planned.push(planned);
@@ -183,8 +252,8 @@ fn leads(object: &Object, root: &Path, folder: &Path) -> bool {
     below(root, path(object)).is_some_and(|path| path == folder)
 }
 
-fn kustomizations(objects: &[Object]) -> Vec<Object> {
-    let flux = objects.iter().filter(|object| object.kind() == "Kustomization" && object.api_version() == FLUX);
+fn kustomizations(draft: &Draft) -> Vec<Object> {
+    let flux = draft.wanted().filter(|object| object.kind() == "Kustomization" && object.api_version() == FLUX);
     flux.cloned().collect()
 }
 
@@ -198,8 +267,8 @@ fn dependencies(object: &Object) -> impl Iterator<Item = Reference> {
 }
 
 /// Takes the first that depends on no other; of a circle, the first.
-fn next(open: &mut Vec<Object>) -> Option<Object> {
-    let is_open = |at: Reference| open.iter().any(|other| Reference::of(other) == at);
-    let free = open.iter().position(|object| !dependencies(object).any(is_open));
+fn next(open: &mut Vec<Draft>) -> Option<Draft> {
+    let is_open = |at: Reference| open.iter().any(|other| Reference::of(&other.object) == at);
+    let free = open.iter().position(|draft| !dependencies(&draft.object).any(is_open));
     (!open.is_empty()).then(|| open.remove(free.unwrap_or(0)))
 }

@@ -5,12 +5,14 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use apply::plan::{Change, Step};
-use apply::{Action, Declarer, FieldChange, Landing, Parcel, Prepared, Proof};
+use apply::report::Step as At;
+use apply::{Action, Declarer, FieldChange, Landing, Outlook, Parcel, Prepared, Proof};
 use manifest::{ObjectId, Origin};
 use serde_json::{Value, json};
 
-use super::unit::{Fate, Issue, Planned};
+use super::unit::{Fate, Issue, Leaving, Planned};
 use crate::redact::Redactor;
+use crate::unit::Unit;
 
 /// Longest value that is shown, in characters.
 const LONGEST: usize = 120;
@@ -27,7 +29,10 @@ pub(super) enum Verdict {
 pub(super) fn verdict(planned: &[Planned]) -> Verdict {
     let verdicts = planned.iter().map(|planned| match &planned.fate {
         Fate::Fails(_) => Verdict::Fails,
-        Fate::Lands(prepared) if !prepared.landing().held.is_empty() => Verdict::Fails,
+        Fate::Lands(prepared) if prepared.landing().failures.iter().any(|failure| failure.step != At::Depend) => {
+            Verdict::Fails
+        }
+        Fate::Lands(prepared) if !prepared.landing().held.is_empty() => Verdict::Changes,
         Fate::Lands(prepared) if prepared.landing().is_empty() => Verdict::Unchanged,
         Fate::Lands(_) | Fate::Waits(_) => Verdict::Changes,
         Fate::Suspended => Verdict::Unchanged,
@@ -69,9 +74,12 @@ fn unit_value(planned: &Planned, redactor: &Redactor) -> Value {
     let mut value =
         json!({"unit": planned.object.to_string(), "revision": planned.revision, "warnings": planned.warnings});
     let (fate, key, told) = match &planned.fate {
-        Fate::Lands(prepared) => ("lands", "objects", objects(prepared, redactor).collect()),
+        Fate::Lands(prepared) => ("lands", "objects", objects(planned, prepared, redactor).collect()),
         Fate::Fails(issues) => ("fails", "problems", issues.iter().map(issue_value).collect()),
-        Fate::Waits(why) => ("waits", "message", why.as_str().into()),
+        Fate::Waits(issues) => {
+            let why: Vec<String> = issues.iter().map(issue_text).collect();
+            ("waits", "message", why.join("; ").into())
+        }
         Fate::Suspended => ("suspended", "message", "it is suspended".into()),
     };
     (value["fate"], value[key]) = (fate.into(), told);
@@ -79,8 +87,11 @@ fn unit_value(planned: &Planned, redactor: &Redactor) -> Value {
         let landing = prepared.landing();
         value["parcels"] = landing.parcels.list().iter().map(|parcel| parcel_value(parcel, landing)).collect();
         if !landing.held.is_empty() {
-            let issues = landing.failures.iter().cloned().map(Issue::from);
-            value["problems"] = issues.map(|issue| issue_value(&issue)).collect();
+            let issues: Vec<Issue> = landing.failures.iter().cloned().map(Issue::from).collect();
+            let (waits, fails): (Vec<&Issue>, Vec<&Issue>) = issues.iter().partition(|issue| issue.is_passing);
+            for (key, issues) in [("problems", fails), ("waits", waits)] {
+                value[key] = issues.into_iter().map(issue_value).collect();
+            }
             value["held"] = landing.parcels.names(&landing.held).into();
         }
     }
@@ -98,10 +109,38 @@ fn issue_value(issue: &Issue) -> Value {
         "line": place.map(|place| place.line).filter(|line| *line > 0), "message": issue.message})
 }
 
-fn objects(prepared: &Prepared, redactor: &Redactor) -> impl Iterator<Item = Value> {
-    let changes = prepared.landing().changes().map(|change| change_value(change, prepared, redactor));
-    let stale = prepared.landing().stale.iter();
-    changes.chain(stale.map(|stale| json!({"object": stale.reference.id().to_string(), "action": "prune"})))
+fn objects(planned: &Planned, prepared: &Prepared, redactor: &Redactor) -> impl Iterator<Item = Value> {
+    let changes = prepared.landing().changes().map(|change| {
+        let mut value = change_value(change, prepared, redactor);
+        if let Some(others) = planned.beside.get(&change.desired.object.id()) {
+            value["sharedWith"] = names(others).into();
+            value["owner"] = (!change.desired.shared).into();
+        }
+        value
+    });
+    let leaving = planned.leaving.iter().map(|leaving| {
+        let mut value = json!({"object": leaving.id.to_string(), "action": fate(leaving)});
+        if !leaving.others.is_empty() {
+            value["others"] = names(&leaving.others).into();
+        }
+        value
+    });
+    changes.chain(leaving)
+}
+
+fn names(units: &BTreeSet<Unit>) -> Vec<String> {
+    units.iter().map(ToString::to_string).collect()
+}
+
+/// What becomes of an object that is not declared any more, in a word.
+fn fate(leaving: &Leaving) -> &'static str {
+    match leaving.outlook {
+        Outlook::Deleted => "prune",
+        Outlook::Unsure if leaving.others.is_empty() => "keep",
+        Outlook::Theirs | Outlook::Unsure => "hand over",
+        Outlook::Released => "release",
+        Outlook::Absent | Outlook::Left => "leave",
+    }
 }
 
 fn change_value(change: &Change, prepared: &Prepared, redactor: &Redactor) -> Value {
@@ -194,11 +233,9 @@ pub(super) fn text(planned: &[Planned], redactor: &Redactor) -> String {
             line(&mut text, &painted(AnsiColor::Yellow, "!", warning));
         }
         match &planned.fate {
-            Fate::Lands(prepared) => landing(&mut text, prepared, redactor),
-            Fate::Fails(issues) => issues.iter().for_each(|issue| {
-                line(&mut text, &painted(AnsiColor::Red, "✗", &issue_text(issue)));
-            }),
-            Fate::Waits(why) => line(&mut text, &painted(AnsiColor::Yellow, "…", why)),
+            Fate::Lands(prepared) => landing(&mut text, planned, prepared, redactor),
+            Fate::Fails(issues) => issues.iter().for_each(|issue| line(&mut text, &painted_issue(issue))),
+            Fate::Waits(issues) => issues.iter().for_each(|issue| line(&mut text, &waiting(issue))),
             Fate::Suspended => line(&mut text, "  suspended: nothing is done"),
         }
         text.push('\n');
@@ -223,10 +260,19 @@ pub(super) fn issue_text(issue: &Issue) -> String {
     format!("{place}{}{}", id.map(|id| format!("{id}: ")).unwrap_or_default(), issue.message)
 }
 
-fn landing(text: &mut String, prepared: &Prepared, redactor: &Redactor) {
+/// What waits for another unit is no fault.
+pub(super) fn waiting(issue: &Issue) -> String {
+    painted(AnsiColor::Yellow, "…", &issue_text(issue))
+}
+
+pub(super) fn painted_issue(issue: &Issue) -> String {
+    if issue.is_passing { waiting(issue) } else { painted(AnsiColor::Red, "✗", &issue_text(issue)) }
+}
+
+fn landing(text: &mut String, planned: &Planned, prepared: &Prepared, redactor: &Redactor) {
     let landing = prepared.landing();
     for failure in &landing.failures {
-        line(text, &painted(AnsiColor::Red, "✗", &issue_text(&Issue::from(failure.clone()))));
+        line(text, &painted_issue(&Issue::from(failure.clone())));
     }
     if !landing.held.is_empty() {
         let names = landing.parcels.names(&landing.held).join(", ");
@@ -248,12 +294,32 @@ fn landing(text: &mut String, prepared: &Prepared, redactor: &Redactor) {
             Step::Put(_) | Step::Await(..) => {}
         }
     }
-    for stale in &prepared.landing().stale {
-        *counts.entry("prune").or_default() += 1;
-        line(text, &painted(AnsiColor::Red, "-", &stale.reference.id().to_string()));
+    for change in landing.changes() {
+        let id = change.desired.object.id();
+        let Some(others) = planned.beside.get(&id) else { continue };
+        let whose = if change.desired.shared { "owned by" } else { "shared with" };
+        line(text, &painted(AnsiColor::Yellow, "=", &format!("{id} is {whose} {}", names(others).join(", "))));
+    }
+    for leaving in &planned.leaving {
+        *counts.entry(fate(leaving)).or_default() += 1;
+        line(text, &left(leaving));
     }
     let counts: Vec<String> = counts.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
     line(text, &format!("  {}", if counts.is_empty() { "nothing".into() } else { counts.join(", ") }));
+}
+
+/// What becomes of an object that is not declared any more.
+fn left(leaving: &Leaving) -> String {
+    let (id, others) = (&leaving.id, names(&leaving.others).join(", "));
+    let what = match leaving.outlook {
+        Outlook::Deleted => return painted(AnsiColor::Red, "-", &id.to_string()),
+        Outlook::Unsure if others.is_empty() => format!("{id} stays until it is known whether another unit wants it"),
+        Outlook::Theirs | Outlook::Unsure => format!("{id} is handed over to {others}"),
+        Outlook::Released => format!("{id} stays with its owner, without what was added to it"),
+        Outlook::Left => format!("{id} stays: it is not of this unit any more, or asks for it"),
+        Outlook::Absent => format!("{id} is not there any more"),
+    };
+    painted(AnsiColor::Yellow, "=", &what)
 }
 
 fn written(text: &mut String, change: &Change, prepared: &Prepared, redactor: &Redactor) {

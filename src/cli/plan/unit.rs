@@ -1,32 +1,39 @@
 //! The plan of one Kustomization: what the agent would do with it now.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use apply::plan::Prior;
-use apply::{Base, Candidate, Journal, Prepared, Reference};
+use apply::report::Step as At;
+use apply::{Base, Candidate, ClusterError, Journal, Landing, Outlook, Prepared, Reference};
 use manifest::{Object, ObjectId, Origin};
 
+use super::around::{Around, Neighbours};
 use crate::api::Kind as _;
 use crate::api::kustomization::{Kustomization, KustomizationSpec};
 use crate::pipeline::compile::values_of;
 use crate::pipeline::sources::{self, Fetched, SourceName};
-use crate::pipeline::{self, Job, Problem, Stage, World, terms};
+use crate::pipeline::{self, Compiled, Job, Problem, Report, Stage, World, prune_guard, terms};
+use crate::reconcile::needs::{self, Lacking, Need, Search};
 use crate::redact::Live;
 use crate::status::unsupported_message;
 use crate::unit::Unit;
 
 /// What stands in the way of a landing, and where it was declared; never a value.
+#[derive(Clone)]
 pub(super) struct Issue {
     pub(super) id: Option<ObjectId>,
     pub(super) origin: Option<Origin>,
     pub(super) message: String,
+    /// Whether it ends by itself, when another unit has landed.
+    pub(super) is_passing: bool,
     /// Whether the files alone tell it, whatever the cluster has.
     is_of_files: bool,
 }
 
 impl Issue {
     pub(super) fn general(message: impl Into<String>) -> Self {
-        Self { id: None, origin: None, message: message.into(), is_of_files: false }
+        Self { id: None, origin: None, message: message.into(), is_passing: false, is_of_files: false }
     }
 }
 
@@ -37,13 +44,14 @@ impl From<Problem> for Issue {
             Stage::Build => problem.origin.is_some(),
             Stage::Resolve | Stage::Render => false,
         };
-        Self { id: problem.id, origin: problem.origin, message: problem.message, is_of_files }
+        Self { id: problem.id, origin: problem.origin, message: problem.message, is_passing: false, is_of_files }
     }
 }
 
 impl From<apply::Failure> for Issue {
     fn from(failure: apply::Failure) -> Self {
-        Self { id: failure.id, origin: failure.origin, message: failure.message, is_of_files: false }
+        let apply::Failure { step, id, origin, message, .. } = failure;
+        Self { id, origin, message, is_passing: step == At::Depend, is_of_files: false }
     }
 }
 
@@ -53,10 +61,18 @@ pub(super) enum Fate {
     Lands(Box<Prepared>),
     /// Nothing of it would be written.
     Fails(Vec<Issue>),
-    /// It would wait for another, which the cluster does not have yet.
-    Waits(String),
+    /// It would wait for others, for these reasons.
+    Waits(Vec<Issue>),
     /// It is suspended.
     Suspended,
+}
+
+/// An object that the unit does not declare any more.
+pub(super) struct Leaving {
+    pub(super) id: ObjectId,
+    pub(super) outlook: Outlook,
+    /// Who holds it or will make it.
+    pub(super) others: BTreeSet<Unit>,
 }
 
 /// The plan of one Kustomization.
@@ -66,91 +82,239 @@ pub(super) struct Planned {
     pub(super) revision: String,
     pub(super) fate: Fate,
     pub(super) warnings: Vec<String>,
-    /// Everything that it wants, as far as that could be found out.
-    pub(super) wanted: Vec<Object>,
+    /// What goes, and what others take over.
+    pub(super) leaving: Vec<Leaving>,
+    /// Objects of it that others hold or will make, too.
+    pub(super) beside: BTreeMap<ObjectId, BTreeSet<Unit>>,
+    /// Whether units that nobody has looked at yet may change it.
+    pub(super) is_unsure: bool,
     /// Keeps the plaintext known to the redactor.
     _secrets: Vec<Live>,
 }
 
 impl Planned {
     pub(super) fn new(object: &Object, revision: &str, fate: Fate) -> Self {
-        let (warnings, wanted, secrets) = (Vec::new(), Vec::new(), Vec::new());
-        Self { object: object.id(), revision: revision.into(), fate, warnings, wanted, _secrets: secrets }
+        let (object, revision) = (object.id(), revision.to_owned());
+        let (warnings, leaving, beside) = (Vec::new(), Vec::new(), BTreeMap::new());
+        Self { object, revision, fate, warnings, leaving, beside, is_unsure: false, _secrets: Vec::new() }
     }
-}
 
-/// Plans a Kustomization at a revision of its source. Changes nothing.
-pub(super) async fn plan(object: &Object, source: &Fetched, world: &World) -> Planned {
-    let fails = |issue| Planned::new(object, &source.revision, Fate::Fails(vec![issue]));
-    let spec = match readable(object) {
-        Ok(spec) if spec.suspend => return Planned::new(object, &source.revision, Fate::Suspended),
-        Ok(spec) => spec,
-        Err(issue) => return fails(issue),
-    };
-    let unit = Unit::kustomization(object.namespace(), object.name());
-    match Journal::load(world.journals.clone(), &unit.to_string(), world.epoch).await {
-        Ok(journal) => Work { object, spec: &spec, source, journal: &journal, world }.plan().await,
-        Err(error) => fails(Issue::general(error.to_string())),
-    }
-}
-
-/// A Kustomization that waits for another, which the cluster has nothing of yet. What its files hold against it is found
-/// all the same; the cluster is no judge of it before the other has landed.
-pub(super) async fn wait(object: &Object, source: &Fetched, dependency: &ObjectId, world: &World) -> Planned {
-    let planned = plan(object, source, world).await;
-    let fate = match planned.fate {
-        Fate::Suspended => Fate::Suspended,
-        Fate::Fails(issues) if issues.iter().any(|issue| issue.is_of_files) => {
-            Fate::Fails(issues.into_iter().filter(|issue| issue.is_of_files).collect())
+    /// Whether anything of it waits for others.
+    pub(super) fn waits(&self) -> bool {
+        match &self.fate {
+            Fate::Lands(prepared) => prepared.landing().failures.iter().any(|failure| failure.step == At::Depend),
+            Fate::Waits(_) => true,
+            Fate::Fails(_) | Fate::Suspended => false,
         }
-        _ => Fate::Waits(format!("{dependency} lands first: the cluster has nothing of it yet")),
-    };
-    Planned { fate, ..planned }
+    }
+
+    /// The same of a Kustomization that waits for another, which the cluster has nothing of yet. What its files hold against
+    /// it is told all the same; the cluster is no judge of it before the other has landed.
+    pub(super) fn after(self, dependency: &ObjectId) -> Self {
+        let fate = match self.fate {
+            Fate::Suspended => Fate::Suspended,
+            Fate::Fails(issues) if issues.iter().any(|issue| issue.is_of_files) => {
+                Fate::Fails(issues.into_iter().filter(|issue| issue.is_of_files).collect())
+            }
+            _ => Fate::Waits(vec![Issue::general(format!(
+                "{dependency} lands first: the cluster has nothing of it yet"
+            ))]),
+        };
+        Self { fate, leaving: Vec::new(), beside: BTreeMap::new(), ..self }
+    }
+}
+
+/// A Kustomization, compiled at a revision of its source.
+pub(super) struct Draft {
+    pub(super) object: Object,
+    revision: String,
+    work: Result<Work, Refusal>,
+}
+
+/// Why nothing was compiled.
+#[derive(Clone)]
+enum Refusal {
+    Suspended,
+    Fails(Issue),
+}
+
+impl From<Refusal> for Fate {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Suspended => Self::Suspended,
+            Refusal::Fails(issue) => Self::Fails(vec![issue]),
+        }
+    }
 }
 
 /// What a plan is made of.
-struct Work<'a> {
+struct Work {
+    spec: KustomizationSpec,
+    source: SourceName,
+    journal: Journal,
+    compiled: Result<Compiled, Report>,
+}
+
+impl Draft {
+    /// Compiles a Kustomization. Changes nothing.
+    pub(super) async fn of(object: Object, source: Result<Fetched, Issue>, world: &World) -> Self {
+        let revision = source.as_ref().map(|source| source.revision.clone()).unwrap_or_default();
+        let work = match source {
+            Ok(source) => Work::compile(&object, &source, world).await,
+            Err(issue) => Err(Refusal::Fails(issue)),
+        };
+        Self { object, revision, work }
+    }
+
+    pub(super) fn unit(&self) -> Unit {
+        Unit::of(&Reference::of(&self.object))
+    }
+
+    fn candidate(&self) -> Option<&Candidate> {
+        let compiled = self.work.as_ref().ok()?.compiled.as_ref().ok()?;
+        Some(&compiled.candidate)
+    }
+
+    /// Everything that it wants, as far as that could be found out.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &Object> {
+        let objects = self.candidate().into_iter().flat_map(|candidate| &candidate.objects);
+        objects.map(|desired| &desired.object)
+    }
+
+    /// What it will make.
+    pub(super) fn promised(&self) -> BTreeSet<Need> {
+        self.candidate().map(needs::promised).unwrap_or_default()
+    }
+
+    /// Compares it with the cluster, as far as the units around it let it land. Changes nothing.
+    pub(super) async fn plan(&self, around: &Around, world: &World) -> Planned {
+        let unit = self.unit();
+        let mut planned = Planned::new(&self.object, &self.revision, Fate::Suspended);
+        match &self.work {
+            Err(refusal) => planned.fate = refusal.clone().into(),
+            Ok(work) => {
+                let trial = Trial { object: &self.object, unit: &unit, work, around, world };
+                if let Err(issues) = trial.run(&mut planned).await {
+                    let waits = issues.iter().all(|issue| issue.is_passing);
+                    planned.fate = if waits { Fate::Waits(issues) } else { Fate::Fails(issues) };
+                }
+            }
+        }
+        planned
+    }
+}
+
+impl Work {
+    async fn compile(object: &Object, source: &Fetched, world: &World) -> Result<Self, Refusal> {
+        let spec = readable(object).map_err(Refusal::Fails)?;
+        if spec.suspend {
+            return Err(Refusal::Suspended);
+        }
+        let unit = Unit::of(&Reference::of(object)).to_string();
+        let journal = Journal::load(world.journals.clone(), &unit, world.epoch).await;
+        let journal = journal.map_err(|error| Refusal::Fails(Issue::general(error.to_string())))?;
+        world.sources.put_files(source.clone());
+        let landed = journal.landed().map(Arc::as_ref);
+        let user = world.user_of(object.namespace(), spec.service_account_name.as_deref());
+        let job = Job { object, spec: &spec, source, landed, user, since: tokio::time::Instant::now() };
+        let compiled = pipeline::compile(&job, world).await;
+        Ok(Self { spec, source: source.name.clone(), journal, compiled })
+    }
+}
+
+/// The trial of what was compiled.
+struct Trial<'a> {
     object: &'a Object,
-    spec: &'a KustomizationSpec,
-    source: &'a Fetched,
-    journal: &'a Journal,
+    unit: &'a Unit,
+    work: &'a Work,
+    around: &'a Around,
     world: &'a World,
 }
 
-impl Work<'_> {
-    async fn plan(self) -> Planned {
-        let Self { object, spec, source, journal, world } = self;
-        world.sources.put_files(source.clone());
-        let landed = journal.landed().cloned();
-        let user = world.user_of(object.namespace(), spec.service_account_name.as_deref());
-        let job = Job { object, spec, source, landed: landed.as_deref(), user, since: tokio::time::Instant::now() };
-        let compiled = match pipeline::compile(&job, world).await {
+impl Trial<'_> {
+    async fn run(&self, planned: &mut Planned) -> Result<(), Vec<Issue>> {
+        let compiled = match &self.work.compiled {
             Ok(compiled) => compiled,
             Err(report) => {
-                let fate = Fate::Fails(report.problems.into_iter().map(Issue::from).collect());
-                return Planned { _secrets: report.secrets, ..Planned::new(object, &source.revision, fate) };
+                planned._secrets.clone_from(&report.secrets);
+                return Err(self.unbuilt(report, planned).await?);
             }
         };
-        let wanted = compiled.candidate.objects.iter().map(|desired| desired.object.clone()).collect();
-        let fate = match self.propose(compiled.candidate).await {
-            Ok(prepared) => Fate::Lands(Box::new(prepared)),
-            Err(failures) => Fate::Fails(failures.into_iter().map(Issue::from).collect()),
-        };
-        let warnings = compiled.warnings;
-        Planned { warnings, wanted, _secrets: compiled.secrets, ..Planned::new(object, &source.revision, fate) }
+        planned.warnings.clone_from(&compiled.warnings);
+        planned._secrets.clone_from(&compiled.secrets);
+        let mut candidate = compiled.candidate.clone();
+        let own = needs::promised(&candidate);
+        let (spec, journal) = (&self.work.spec, &self.work.journal);
+        let (landed, scope) = (journal.landed().map(Arc::as_ref), terms::behaviour(self.object, spec).scope);
+        let is_anybody_unknown = || self.around.is_anybody_unknown(self.unit, None);
+        let search = self.search(&is_anybody_unknown);
+        let lacking = search.of_candidate(&candidate, &own, landed, scope).await.map_err(unanswered)?;
+        candidate.failures.extend(self.noted(&search, lacking, planned));
+        for id in candidate.objects.iter().map(|desired| desired.object.id()) {
+            let others = self.around.beside(self.unit, &id);
+            if !others.is_empty() {
+                planned.beside.insert(id, others);
+            }
+        }
+        let prepared = self.propose(candidate).await.map_err(of_failures)?;
+        self.look_at_what_leaves(prepared.landing(), planned).await.map_err(unanswered)?;
+        let status = Kustomization::status(self.object).unwrap_or_default();
+        let prepared = prune_guard::check(self.object, &status, prepared).map_err(of_failures)?;
+        planned.fate = Fate::Lands(Box::new(prepared));
+        Ok(())
+    }
+
+    fn search<'s>(&'s self, is_anybody_unknown: &'s (dyn Fn() -> bool + Send + Sync)) -> Search<'s> {
+        let needs = &self.around.needs;
+        Search { unit: self.unit, needs, cluster: &self.world.cluster, is_anybody_unknown }
+    }
+
+    /// What the unit waits for, now that it is known by the others, too.
+    fn noted(&self, search: &Search<'_>, mut lacking: Lacking, planned: &mut Planned) -> Vec<apply::Failure> {
+        search.note(&mut lacking);
+        planned.is_unsure |= lacking.lack.for_the_unknown;
+        lacking.failures
+    }
+
+    /// Why it could not be built: for what others make and nobody has made yet, or for itself.
+    async fn unbuilt(&self, report: &Report, planned: &mut Planned) -> Result<Vec<Issue>, Vec<Issue>> {
+        let is_anybody_unknown = || self.around.is_anybody_unknown(self.unit, None);
+        let search = self.search(&is_anybody_unknown);
+        let lacking = search.of_build(self.object, &self.work.spec).await.map_err(unanswered)?;
+        let waits = of_failures(self.noted(&search, lacking, planned));
+        let issues = || report.problems.iter().cloned().map(Issue::from).collect();
+        Ok(if waits.is_empty() { issues() } else { waits })
     }
 
     async fn propose(&self, candidate: Candidate) -> Result<Prepared, Vec<apply::Failure>> {
         let status = Kustomization::status(self.object).unwrap_or_default();
-        let behaviour = terms::behaviour(self.object, self.spec);
-        let failed = terms::failed_before(self.journal, &candidate);
-        let base = Base { failed, ..terms::base(Some(self.journal), &status) };
-        let cluster = self.world.cluster_of(self.object.namespace(), self.spec.service_account_name.as_deref());
+        let Work { spec, journal, .. } = self.work;
+        let behaviour = terms::behaviour(self.object, spec);
+        let failed = terms::failed_before(journal, &candidate);
+        let base = Base { failed, ..terms::base(Some(journal), &status) };
+        let base = self.around.claims.beside(self.unit, base, &candidate);
+        let cluster = self.world.cluster_of(self.object.namespace(), spec.service_account_name.as_deref());
         let prepared = terms::propose(candidate, behaviour, &base, &cluster, &self.world.keys).await?;
         for change in prepared.landing().changes() {
             self.remember(&change.prior);
         }
         Ok(prepared)
+    }
+
+    /// What becomes of all that the unit does not declare any more.
+    async fn look_at_what_leaves(&self, landing: &Landing, planned: &mut Planned) -> Result<(), ClusterError> {
+        let neighbours = Neighbours { around: self.around, unit: self.unit, source: &self.work.source };
+        for stale in &landing.stale {
+            let live = match self.world.cluster.get(&stale.reference).await {
+                Err(ClusterError::NoKind { .. } | ClusterError::NotFound { .. }) => None,
+                live => live?,
+            };
+            let (id, outlook) = (stale.reference.id(), apply::outlook(stale, live.as_ref(), landing, &neighbours));
+            let others = self.around.beside(self.unit, &id);
+            planned.is_unsure |= outlook == Outlook::Unsure && others.is_empty();
+            planned.leaving.push(Leaving { id, outlook, others });
+        }
+        Ok(())
     }
 
     /// Values that a Secret has until now may stand in other objects, too.
@@ -164,6 +328,14 @@ impl Work<'_> {
             values_of(before).iter().for_each(|(_, value)| self.world.redactor.remember(value));
         }
     }
+}
+
+fn of_failures(failures: Vec<apply::Failure>) -> Vec<Issue> {
+    failures.into_iter().map(Issue::from).collect()
+}
+
+fn unanswered(error: ClusterError) -> Vec<Issue> {
+    vec![Issue::general(error.to_string())]
 }
 
 /// The spec, when the agent would work on it.

@@ -5,8 +5,10 @@ use apply::cluster::Reference;
 use apply::report::{Failure, Step};
 use apply::{Declarer, Landing, Prepared};
 
-use super::Turn;
-use crate::pipeline::{SWITCH, switch};
+use manifest::Object;
+
+use super::{SWITCH, switch};
+use crate::api::kustomization::KustomizationStatus;
 use crate::unit::digest;
 
 /// Inventories below this size may go as a whole.
@@ -14,22 +16,25 @@ const SMALL: usize = 10;
 /// Objects that the message names.
 const NAMED: usize = 10;
 
-/// Holds a landing that deletes too much.
-pub(super) fn check(turn: &Turn<'_>, prepared: Prepared) -> Result<Prepared, Vec<Failure>> {
-    match objection(turn, prepared.landing()) {
+/// Holds a landing of a Kustomization that deletes too much.
+///
+/// # Errors
+/// Why it is held, and with which annotation it goes on.
+pub fn check(object: &Object, status: &KustomizationStatus, prepared: Prepared) -> Result<Prepared, Vec<Failure>> {
+    match objection(object, status, prepared.landing()) {
         Some(objection) => Err(vec![objection]),
         None => Ok(prepared),
     }
 }
 
 /// Why the landing is held; `None` when it may go on.
-fn objection(turn: &Turn<'_>, landing: &Landing) -> Option<Failure> {
-    if switch(turn.object, "prune-guard") == Some("off") {
+fn objection(object: &Object, status: &KustomizationStatus, landing: &Landing) -> Option<Failure> {
+    if switch(object, "prune-guard") == Some("off") {
         return None;
     }
     let stale: Vec<&Reference> =
         landing.stale.iter().filter(|stale| stale.declarer == Declarer::Unit).map(|stale| &stale.reference).collect();
-    let inventory = turn.status.inventory.as_ref().map_or(0, |inventory| inventory.entries.0.len());
+    let inventory = status.inventory.as_ref().map_or(0, |inventory| inventory.entries.0.len());
     let is_much = inventory >= SMALL && stale.len() * 2 > inventory;
     let precious: Vec<&Reference> = stale.iter().copied().filter(|at| is_precious(at)).collect();
     if precious.is_empty() && !is_much {
@@ -38,7 +43,7 @@ fn objection(turn: &Turn<'_>, landing: &Landing) -> Option<Failure> {
     let mut ids: Vec<String> = stale.iter().map(|at| at.id().to_string()).collect();
     ids.sort();
     let token = digest(ids.join("\n").as_bytes())[..12].to_owned();
-    if switch(turn.object, "prune-acknowledged") == Some(&token) {
+    if switch(object, "prune-acknowledged") == Some(&token) {
         return None;
     }
     let told = if precious.is_empty() { &stale } else { &precious };
