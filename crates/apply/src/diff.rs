@@ -58,14 +58,27 @@ const COPIES: &[&str] =
 
 /// The content of an object: without status and without what the server writes into its metadata.
 pub fn content(object: &Object) -> Value {
-    let mut value = object.value().clone();
-    if let Some(map) = value.as_object_mut() {
-        map.remove("status");
+    let kept = |(key, value): (&String, &Value)| (key.clone(), value.clone());
+    let mut map: Map<String, Value> = outside_metadata(object).map(kept).collect();
+    if object.value().get("metadata").is_some() {
+        map.insert("metadata".into(), Value::Object(own_metadata(object).map(kept).collect()));
     }
-    if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
-        metadata.retain(|key, _| !SERVER_METADATA.contains(&key.as_str()));
-    }
-    value
+    Value::Object(map)
+}
+
+/// Whether two objects have the same [`content`].
+pub(crate) fn is_same(left: &Object, right: &Object) -> bool {
+    outside_metadata(left).eq(outside_metadata(right)) && own_metadata(left).eq(own_metadata(right))
+}
+
+fn outside_metadata(object: &Object) -> impl Iterator<Item = (&String, &Value)> {
+    let all = object.value().as_object().into_iter().flatten();
+    all.filter(|(key, _)| *key != "status" && *key != "metadata")
+}
+
+fn own_metadata(object: &Object) -> impl Iterator<Item = (&String, &Value)> {
+    let metadata = object.value().get("metadata").and_then(Value::as_object).into_iter().flatten();
+    metadata.filter(|(key, _)| !SERVER_METADATA.contains(&key.as_str()))
 }
 
 /// Compares what is live with what it would become. The values of a Secret, and of its annotations that repeat them,

@@ -28,6 +28,7 @@ mod selector;
 mod shape;
 mod simulate;
 mod store;
+mod stored;
 mod watch;
 mod words;
 mod write;

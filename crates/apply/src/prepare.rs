@@ -402,7 +402,7 @@ fn is_lossy(desired: &Desired) -> bool {
 
 /// Whether the live object is what the apply would make of it: same content, and the fields are ours already.
 fn is_same(live: &Object, predicted: &Object, manager: &str) -> bool {
-    is_ours(live, manager) && diff::content(live) == diff::content(predicted)
+    is_ours(live, manager) && diff::is_same(live, predicted)
 }
 
 fn is_ours(live: &Object, manager: &str) -> bool {

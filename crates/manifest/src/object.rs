@@ -1,6 +1,7 @@
 //! A Kubernetes object and the place that it was read from.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use zeroize::Zeroize as _;
@@ -24,12 +25,17 @@ impl fmt::Display for Origin {
 
 /// A Kubernetes object: a map with `apiVersion`, `kind` and, unless it is a list, `metadata.name`.
 ///
-/// `Debug` prints identity only. The strings of a Secret are wiped when the object is dropped.
+/// `Debug` prints identity only. Clones share their content until one of them is changed: a landing holds an object in
+/// its plan, its journal and its requests. The strings of a Secret are wiped when the last that holds them is dropped.
 #[derive(Clone)]
 pub struct Object {
-    value: Value,
+    content: Arc<Content>,
     origin: Option<Box<Origin>>,
 }
+
+/// What clones of an object share.
+#[derive(Clone)]
+struct Content(Value);
 
 impl Object {
     /// Takes a value that is an object of Kubernetes.
@@ -44,7 +50,7 @@ impl Object {
 
     /// Takes what a tool printed, which may not be an object of Kubernetes: [`Object::check`] tells.
     pub fn unchecked(value: Value) -> Self {
-        Self { value, origin: None }
+        Self { content: Arc::new(Content(value)), origin: None }
     }
 
     /// Whether this is an object of Kubernetes.
@@ -52,7 +58,7 @@ impl Object {
     /// # Errors
     /// As [`Object::new`].
     pub fn check(&self) -> Result<(), ObjectError> {
-        let map = self.value.as_object().ok_or(ObjectError::NotAMap)?;
+        let map = self.value().as_object().ok_or(ObjectError::NotAMap)?;
         for field in ["apiVersion", "kind"] {
             if map.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
                 return Err(ObjectError::Missing { field });
@@ -78,17 +84,17 @@ impl Object {
 
     /// The whole content. Whoever calls this may hold plaintext: not for logs, errors or status.
     pub fn value(&self) -> &Value {
-        &self.value
+        &self.content.0
     }
 
     /// The whole content, to change. `apiVersion`, `kind` and `metadata.name` must stay.
     pub fn value_mut(&mut self) -> &mut Value {
-        &mut self.value
+        &mut Arc::make_mut(&mut self.content).0
     }
 
     /// The content, for good.
     pub fn into_value(mut self) -> Value {
-        std::mem::take(&mut self.value)
+        std::mem::take(self.value_mut())
     }
 
     /// Group, version and kind.
@@ -104,12 +110,12 @@ impl Object {
 
     /// `apiVersion`.
     pub fn api_version(&self) -> &str {
-        self.value.get("apiVersion").and_then(Value::as_str).unwrap_or_default()
+        text(self.value(), "apiVersion")
     }
 
     /// `kind`.
     pub fn kind(&self) -> &str {
-        self.value.get("kind").and_then(Value::as_str).unwrap_or_default()
+        text(self.value(), "kind")
     }
 
     /// `metadata.name`.
@@ -134,27 +140,27 @@ impl Object {
 
     /// A pointer would be taken apart each time, and identity is asked for often.
     fn metadata_text(&self, field: &str) -> &str {
-        self.value.get("metadata").and_then(|own| own.get(field)).and_then(Value::as_str).unwrap_or_default()
+        self.value().get("metadata").and_then(|own| own.get(field)).and_then(Value::as_str).unwrap_or_default()
     }
 
     /// `metadata.generation`; 0 when there is none.
     pub fn generation(&self) -> i64 {
-        self.value.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default()
+        self.value().get("metadata").and_then(|own| own.get("generation")?.as_i64()).unwrap_or_default()
     }
 
     /// Whether a deletion of the object has begun.
     pub fn is_terminating(&self) -> bool {
-        self.value.pointer("/metadata/deletionTimestamp").is_some()
+        self.value().get("metadata").is_some_and(|own| own.get("deletionTimestamp").is_some())
     }
 
     /// One label.
     pub fn label(&self, key: &str) -> Option<&str> {
-        self.value.get("metadata")?.get("labels")?.get(key)?.as_str()
+        self.value().get("metadata")?.get("labels")?.get(key)?.as_str()
     }
 
     /// One annotation.
     pub fn annotation(&self, key: &str) -> Option<&str> {
-        self.value.get("metadata")?.get("annotations")?.get(key)?.as_str()
+        self.value().get("metadata")?.get("annotations")?.get(key)?.as_str()
     }
 
     /// Writes one label; `metadata.labels` is made when missing.
@@ -174,24 +180,24 @@ impl Object {
 
     /// Whether this is a core Secret, whose data must not be shown.
     pub fn is_secret(&self) -> bool {
-        self.kind() == "Secret" && self.api_version() == "v1"
+        is_secret(self.value())
     }
 
     /// A string field by JSON pointer.
     pub fn text(&self, pointer: &str) -> Option<&str> {
-        self.value.pointer(pointer)?.as_str()
+        self.value().pointer(pointer)?.as_str()
     }
 
     /// `metadata` as a map to change; made when missing.
     pub fn metadata(&mut self) -> &mut Map<String, Value> {
-        child_map(&mut self.value, "metadata")
+        child_map(self.value_mut(), "metadata")
     }
 
     fn metadata_map(&mut self, field: &str) -> &mut Map<String, Value> {
         if !self.metadata().get(field).is_some_and(Value::is_object) {
             self.metadata().insert(field.into(), Value::Object(Map::new()));
         }
-        child_map(&mut self.value["metadata"], field)
+        child_map(&mut self.value_mut()["metadata"], field)
     }
 }
 
@@ -214,16 +220,24 @@ impl fmt::Debug for Object {
     }
 }
 
-impl Drop for Object {
+impl Drop for Content {
     fn drop(&mut self) {
-        if self.is_secret() {
+        if is_secret(&self.0) {
             for field in ["data", "stringData"] {
-                if let Some(value) = self.value.get_mut(field) {
+                if let Some(value) = self.0.get_mut(field) {
                     wipe(value);
                 }
             }
         }
     }
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value.get(field).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn is_secret(value: &Value) -> bool {
+    text(value, "kind") == "Secret" && text(value, "apiVersion") == "v1"
 }
 
 fn wipe(value: &mut Value) {

@@ -9,7 +9,7 @@ use super::defaults;
 use super::kinds::Kind;
 use super::managed::Part;
 use super::merge;
-use super::store::{finalizers, is_terminating, text};
+use super::store::{finalizers, find, is_terminating, text};
 use super::words::Fault;
 use super::write::{misfit, set_or_remove};
 use crate::ClusterError;
@@ -23,8 +23,9 @@ pub(super) fn decode(kind: &Kind, id: ObjectId, value: &mut Value) -> Result<(),
         schema.normalize(value);
         return Ok(());
     }
-    for field in ["labels", "annotations"] {
-        texts(kind, &id, value.pointer("/metadata").and_then(|own| own.get(field)), &format!("metadata.{field}"))?;
+    for (pointer, field) in [("/metadata/labels", "metadata.labels"), ("/metadata/annotations", "metadata.annotations")]
+    {
+        texts(kind, &id, find(value, pointer), field)?;
     }
     omit_empty(value, "");
     defaults::fill(kind, value);
@@ -37,7 +38,7 @@ pub(super) fn decode(kind: &Kind, id: ObjectId, value: &mut Value) -> Result<(),
                 value["metadata"]["labels"] = json!({});
             }
             value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
-            if value.pointer("/spec/finalizers").is_none() {
+            if find(value, "/spec/finalizers").is_none() {
                 value["spec"] = json!({ "finalizers": ["kubernetes"] });
             }
             Ok(())
@@ -155,11 +156,11 @@ pub(super) fn typed(kind: &Kind, id: &ObjectId, config: &Value) -> Result<(), Cl
 
 /// What every kind that has it has as a map: the table of merge rules does not tell maps from scalars.
 fn maps(config: &Value) -> Result<(), merge::Misfit> {
-    let fields = ["metadata.labels", "metadata.annotations", "data", "binaryData", "stringData"];
-    for field in fields {
-        let found = config.pointer(&format!("/{}", field.replace('.', "/")));
+    let fields = ["/metadata/labels", "/metadata/annotations", "/data", "/binaryData", "/stringData"];
+    for pointer in fields {
+        let found = find(config, pointer);
         if let Some(found) = found.filter(|found| !found.is_object() && !found.is_null()) {
-            return Err(merge::Misfit::not_a_map(field, found));
+            return Err(merge::Misfit::not_a_map(&pointer.replacen('/', "", 1).replace('/', "."), found));
         }
     }
     Ok(())
@@ -193,7 +194,7 @@ fn first_status(kind: &str) -> Option<Value> {
 pub(super) fn carry_over(kind: &Kind, live: &Value, new: &mut Value) {
     if kind.is("", "Service") && text(new, "/spec/type") != "ExternalName" {
         for field in ["clusterIP", "clusterIPs"] {
-            let own = live.pointer("/spec").and_then(|spec| spec.get(field));
+            let own = find(live, "/spec").and_then(|spec| spec.get(field));
             if let Some(own) = own.filter(|_| new["spec"].get(field).is_none_or(Value::is_null)) {
                 new["spec"][field] = own.clone();
             }
@@ -203,24 +204,25 @@ pub(super) fn carry_over(kind: &Kind, live: &Value, new: &mut Value) {
 
 /// A namespace is not gone before its content is.
 pub(super) fn holds_content(kind: &Kind, value: &Value) -> bool {
-    let held = value.pointer("/spec/finalizers").and_then(Value::as_array);
+    let held = find(value, "/spec/finalizers").and_then(Value::as_array);
     kind.is("", "Namespace") && held.is_some_and(|held| !held.is_empty())
 }
 
 /// Whether a change counts up the generation.
 pub(super) fn content_differs(kind: &Kind, live: &Value, new: &Value) -> bool {
-    let content = |value: &Value| {
-        let mut map = value.as_object().cloned().unwrap_or_default();
-        for field in ["metadata", "apiVersion", "kind"] {
-            map.remove(field);
-        }
-        if kind.has_status {
-            map.remove("status");
-        }
-        map
+    let annotations = |value: &Value| find(value, "/metadata/annotations").cloned().unwrap_or_default();
+    counted(kind, live).ne(counted(kind, new))
+        || (kind.is("apps", "Deployment") && annotations(live) != annotations(new))
+}
+
+/// The fields of which a change counts.
+fn counted<'a>(kind: &'a Kind, value: &'a Value) -> impl Iterator<Item = (&'a String, &'a Value)> {
+    let counts = |field: &str| match field {
+        "metadata" | "apiVersion" | "kind" => false,
+        "status" => !kind.has_status,
+        _ => true,
     };
-    let annotations = |value: &Value| value.pointer("/metadata/annotations").cloned().unwrap_or_default();
-    content(live) != content(new) || (kind.is("apps", "Deployment") && annotations(live) != annotations(new))
+    value.as_object().into_iter().flatten().filter(move |(field, _)| counts(field))
 }
 
 /// What is wrong with a new object.
@@ -260,11 +262,11 @@ fn content(kind: &Kind, value: &Value) -> Vec<Fault> {
     }
     match (kind.gvk.group.as_str(), kind.gvk.kind.as_str()) {
         ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => workload(value),
-        ("batch", "Job") => pod(value.pointer("/spec/template/spec"), "spec.template.spec"),
+        ("batch", "Job") => pod(find(value, "/spec/template/spec"), "spec.template.spec"),
         ("batch", "CronJob") => {
-            pod(value.pointer("/spec/jobTemplate/spec/template/spec"), "spec.jobTemplate.spec.template.spec")
+            pod(find(value, "/spec/jobTemplate/spec/template/spec"), "spec.jobTemplate.spec.template.spec")
         }
-        ("", "PodTemplate") => pod(value.pointer("/template/spec"), "template.spec"),
+        ("", "PodTemplate") => pod(find(value, "/template/spec"), "template.spec"),
         ("", "Pod") => pod(value.get("spec"), "spec"),
         ("", "Service") => service(value),
         _ => Vec::new(),
@@ -273,8 +275,8 @@ fn content(kind: &Kind, value: &Value) -> Vec<Fault> {
 
 fn workload(value: &Value) -> Vec<Fault> {
     let mut faults = Vec::new();
-    let labels = value.pointer("/spec/template/metadata/labels").cloned().unwrap_or_else(|| json!({}));
-    match value.pointer("/spec/selector") {
+    let labels = find(value, "/spec/template/metadata/labels").cloned().unwrap_or_else(|| json!({}));
+    match find(value, "/spec/selector") {
         None | Some(Value::Null) => faults.push(Fault::required("spec.selector")),
         Some(selector) => {
             let wanted = selector.get("matchLabels").and_then(Value::as_object).cloned().unwrap_or_default();
@@ -284,7 +286,7 @@ fn workload(value: &Value) -> Vec<Fault> {
             }
         }
     }
-    faults.extend(pod(value.pointer("/spec/template/spec"), "spec.template.spec"));
+    faults.extend(pod(find(value, "/spec/template/spec"), "spec.template.spec"));
     faults
 }
 
@@ -317,7 +319,7 @@ fn pod(spec: Option<&Value>, path: &str) -> Vec<Fault> {
 
 fn service(value: &Value) -> Vec<Fault> {
     let (kind, headless) = (text(value, "/spec/type"), text(value, "/spec/clusterIP") == "None");
-    let ports = value.pointer("/spec/ports").and_then(Value::as_array).map_or(0, Vec::len);
+    let ports = find(value, "/spec/ports").and_then(Value::as_array).map_or(0, Vec::len);
     if ports == 0 && kind != "ExternalName" && !headless {
         return vec![Fault::required("spec.ports")];
     }
@@ -327,7 +329,7 @@ fn service(value: &Value) -> Vec<Fault> {
 /// Changes that the server refuses.
 fn immutable(kind: &Kind, live: &Value, new: &Value) -> Vec<Fault> {
     let same =
-        |pointer: &str| live.pointer(pointer).unwrap_or(&Value::Null) == new.pointer(pointer).unwrap_or(&Value::Null);
+        |pointer: &str| find(live, pointer).unwrap_or(&Value::Null) == find(new, pointer).unwrap_or(&Value::Null);
     let fixed = |pointer: &str| (!same(pointer)).then(|| frozen(new, pointer));
     match (kind.gvk.group.as_str(), kind.gvk.kind.as_str()) {
         ("apps", "Deployment" | "DaemonSet" | "ReplicaSet") => fixed("/spec/selector").into_iter().collect(),
@@ -363,7 +365,7 @@ fn immutable(kind: &Kind, live: &Value, new: &Value) -> Vec<Fault> {
 }
 
 fn frozen(new: &Value, pointer: &str) -> Fault {
-    let found = new.pointer(pointer).cloned().unwrap_or_default();
+    let found = find(new, pointer).cloned().unwrap_or_default();
     Fault::invalid(pointer.trim_start_matches('/').replace('/', "."), &found, "field is immutable")
 }
 
@@ -407,7 +409,7 @@ fn claim(live: &Value, new: &Value) -> Option<Fault> {
     // A claim that was not bound yet gets its volume and its class from the control plane.
     let fixed = |value: &Value| {
         let mut map = without(value.get("spec"), &["volumeAttributesClassName", "volumeName", "storageClassName"]);
-        let resources = without(value.pointer("/spec/resources"), &["requests"]);
+        let resources = without(find(value, "/spec/resources"), &["requests"]);
         map.insert("resources".into(), Value::Object(resources));
         map
     };
@@ -424,7 +426,7 @@ fn service_address(live: &Value, new: &Value) -> Option<Fault> {
     if external || address(live).is_empty() || address(live) == address(new) {
         return None;
     }
-    let found = new.pointer("/spec/clusterIPs").cloned().unwrap_or_else(|| json!([address(new)]));
+    let found = find(new, "/spec/clusterIPs").cloned().unwrap_or_else(|| json!([address(new)]));
     Some(Fault::invalid("spec.clusterIPs[0]", &found, "may not change once set"))
 }
 

@@ -138,7 +138,7 @@ impl State {
         if left.is_empty() && !place.is("", "Namespace") {
             self.remove(place);
         } else {
-            let mut new = value.as_ref().clone();
+            let mut new = Value::clone(&value);
             set_or_remove(&mut new["metadata"], "finalizers", (!left.is_empty()).then(|| json!(left)));
             self.put(place, new);
         }

@@ -5,6 +5,7 @@
 use serde_json::{Value, json};
 
 use super::kinds::Kind;
+use super::store::find;
 
 /// Fills in the defaults of an object.
 pub(super) fn fill(kind: &Kind, object: &mut Value) {
@@ -86,7 +87,7 @@ fn strategy(object: &mut Value, field: &str, rolling: &Value) {
 }
 
 fn service(object: &mut Value) {
-    let external = object.pointer("/spec/type") == Some(&json!("ExternalName"));
+    let external = find(object, "/spec/type") == Some(&json!("ExternalName"));
     set(object, "spec", &[("sessionAffinity", json!("None")), ("type", json!("ClusterIP"))]);
     if !external {
         set(object, "spec", &[("internalTrafficPolicy", json!("Cluster"))]);

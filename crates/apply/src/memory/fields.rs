@@ -107,10 +107,11 @@ pub(super) struct FieldSet {
     nodes: BTreeMap<Element, Node>,
 }
 
+/// One element in a set: whether it is a member itself, and the set of what lies below it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Node {
-    member: bool,
-    below: FieldSet,
+pub(super) struct Node {
+    pub(super) member: bool,
+    pub(super) below: FieldSet,
 }
 
 impl Node {
@@ -124,8 +125,19 @@ impl FieldSet {
     pub(super) fn insert(&mut self, path: &[Element]) {
         match path {
             [] => {}
-            [last] => self.nodes.entry(last.clone()).or_default().member = true,
-            [first, rest @ ..] => self.nodes.entry(first.clone()).or_default().below.insert(rest),
+            [last] => self.node(last).member = true,
+            [first, rest @ ..] => self.node(first).below.insert(rest),
+        }
+    }
+
+    fn node(&mut self, element: &Element) -> &mut Node {
+        self.nodes.entry(element.clone()).or_default()
+    }
+
+    /// Adds an element with all that lies below it, unless that is nothing.
+    pub(super) fn put(&mut self, element: Element, node: Node) {
+        if !node.is_empty() {
+            self.nodes.insert(element, node);
         }
     }
 
@@ -143,47 +155,70 @@ impl FieldSet {
         self.nodes.get(element).map(|node| &node.below).filter(|below| !below.is_empty())
     }
 
-    pub(super) fn union(&self, other: &Self) -> Self {
-        let mut all = self.clone();
-        for (element, node) in &other.nodes {
-            let mine = all.nodes.entry(element.clone()).or_default();
+    /// Adds the members of another.
+    pub(super) fn add(&mut self, other: Self) {
+        for (element, node) in other.nodes {
+            let mine = self.nodes.entry(element).or_default();
             mine.member |= node.member;
-            mine.below = mine.below.union(&node.below);
+            mine.below.add(node.below);
         }
-        all
+    }
+
+    /// Takes the members of `other` away. A member of `other` does not take what lies below it along.
+    pub(super) fn subtract(&mut self, other: &Self) {
+        for (element, theirs) in &other.nodes {
+            let Some(mine) = self.nodes.get_mut(element) else { continue };
+            mine.member &= !theirs.member;
+            mine.below.subtract(&theirs.below);
+            if mine.is_empty() {
+                self.nodes.remove(element);
+            }
+        }
+    }
+
+    /// Whether both have a member in common.
+    pub(super) fn meets(&self, other: &Self) -> bool {
+        other.nodes.iter().any(|(element, theirs)| {
+            let mine = self.nodes.get(element);
+            mine.is_some_and(|mine| (mine.member && theirs.member) || mine.below.meets(&theirs.below))
+        })
+    }
+
+    /// Whether every member is one of `other`.
+    pub(super) fn is_within(&self, other: &Self) -> bool {
+        self.nodes.iter().all(|(element, mine)| match other.nodes.get(element) {
+            Some(theirs) => (theirs.member || !mine.member) && mine.below.is_within(&theirs.below),
+            None => mine.is_empty(),
+        })
     }
 
     pub(super) fn intersection(&self, other: &Self) -> Self {
-        self.combine(|element, node| {
-            let theirs = other.nodes.get(element)?;
-            Some(Node { member: node.member && theirs.member, below: node.below.intersection(&theirs.below) })
-        })
+        let mut common = Self::default();
+        for (element, mine) in &self.nodes {
+            let Some(theirs) = other.nodes.get(element) else { continue };
+            let below = mine.below.intersection(&theirs.below);
+            common.put(element.clone(), Node { member: mine.member && theirs.member, below });
+        }
+        common
     }
 
-    /// Without the members of `other`. A member of `other` does not take what lies below it along.
+    /// Without the members of `other`, as [`FieldSet::subtract`] has it.
     pub(super) fn difference(&self, other: &Self) -> Self {
-        self.combine(|element, node| {
-            let Some(theirs) = other.nodes.get(element) else { return Some(node.clone()) };
-            Some(Node { member: node.member && !theirs.member, below: node.below.difference(&theirs.below) })
-        })
+        let mut left = self.clone();
+        left.subtract(other);
+        left
     }
 
     /// Without a top-level field and all that lies below it.
-    pub(super) fn without(&self, field: &str) -> Self {
-        self.combine(|element, node| (*element != Element::field(field)).then(|| node.clone()))
+    pub(super) fn without(mut self, field: &str) -> Self {
+        self.nodes.remove(&Element::field(field));
+        self
     }
 
     /// A top-level field and what lies below it alone.
-    pub(super) fn only(&self, field: &str) -> Self {
-        self.combine(|element, node| (*element == Element::field(field)).then(|| node.clone()))
-    }
-
-    fn combine(&self, rule: impl Fn(&Element, &Node) -> Option<Node>) -> Self {
-        let kept = self.nodes.iter().filter_map(|(element, node)| {
-            let node = rule(element, node).filter(|node| !node.is_empty())?;
-            Some((element.clone(), node))
-        });
-        Self { nodes: kept.collect() }
+    pub(super) fn only(mut self, field: &str) -> Self {
+        let node = self.nodes.remove_entry(&Element::field(field));
+        Self { nodes: node.into_iter().collect() }
     }
 
     /// Makes every element that `is_field` says yes to a member where something lies below it; `descend` tells the
@@ -222,7 +257,7 @@ impl FieldSet {
         let mut map = Map::new();
         for (element, node) in self.nodes.iter().filter(|(_, node)| !node.is_empty()) {
             let mut below = node.below.to_json();
-            if node.member && !node.below.is_empty() {
+            if node.member && below.as_object().is_some_and(|below| !below.is_empty()) {
                 below["."] = Value::Object(Map::new());
             }
             map.insert(element.text(), below);
@@ -232,11 +267,13 @@ impl FieldSet {
 
     /// Reads the `FieldsV1` form; entries of unknown form are left out.
     pub(super) fn from_json(value: &Value) -> Self {
-        let entries = value.as_object().into_iter().flatten();
-        let nodes = entries.filter_map(|(key, below)| {
+        let mut set = Self::default();
+        for (key, below) in value.as_object().into_iter().flatten() {
             let member = below.as_object().is_none_or(|map| map.is_empty() || map.contains_key("."));
-            Some((Element::from_text(key)?, Node { member, below: Self::from_json(below) }))
-        });
-        Self { nodes: nodes.collect() }
+            if let Some(element) = Element::from_text(key) {
+                set.put(element, Node { member, below: Self::from_json(below) });
+            }
+        }
+        set
     }
 }

@@ -1,12 +1,13 @@
 //! Field managers: who owns which fields of an object, what an apply takes over, and what it leaves behind.
 
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::{Map, Value, json};
 
 use super::fields::{Element, FieldSet};
 use super::merge;
 use super::shape::Shape;
+use super::store::find;
 
 /// Who writes: one entry of `managedFields` per writer.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,7 +29,7 @@ struct Entry {
     api_version: String,
     subresource: String,
     time: Option<String>,
-    fields: FieldSet,
+    fields: Arc<FieldSet>,
 }
 
 impl Entry {
@@ -47,7 +48,7 @@ impl Entry {
             api_version: writer.api_version.clone(),
             subresource: writer.subresource.into(),
             time: None,
-            fields,
+            fields: Arc::new(fields),
         }
     }
 
@@ -59,7 +60,7 @@ impl Entry {
             api_version: text("apiVersion")?,
             subresource: text("subresource").unwrap_or_default(),
             time: text("time"),
-            fields: FieldSet::from_json(entry.get("fieldsV1").unwrap_or(&Value::Null)),
+            fields: Arc::new(FieldSet::from_json(entry.get("fieldsV1").unwrap_or(&Value::Null))),
         })
     }
 
@@ -78,6 +79,24 @@ impl Entry {
             entry["subresource"] = json!(self.subresource);
         }
         entry
+    }
+
+    /// Whether two entries differ in nothing but their times.
+    fn is_same(&self, other: &Self) -> bool {
+        self.name == other.name
+            && self.applies == other.applies
+            && self.api_version == other.api_version
+            && self.subresource == other.subresource
+            && self.fields == other.fields
+    }
+
+    /// Takes away what another has written; what is not touched stays shared.
+    fn lose(&mut self, changed: &FieldSet, removed: &FieldSet) {
+        for lost in [changed, removed] {
+            if self.fields.meets(lost) {
+                Arc::make_mut(&mut self.fields).subtract(lost);
+            }
+        }
     }
 
     /// As the server names a manager in a conflict.
@@ -111,9 +130,9 @@ pub(super) enum Part {
 }
 
 impl Part {
-    fn of(self, set: &FieldSet) -> FieldSet {
+    fn of(self, set: FieldSet) -> FieldSet {
         match self {
-            Self::Whole => set.clone(),
+            Self::Whole => set,
             Self::Main => set.without("status"),
             Self::Status => set.only("status"),
         }
@@ -129,17 +148,27 @@ pub(super) struct Conflicts {
 impl Managers {
     /// Reads `metadata.managedFields`.
     pub(super) fn of(object: &Value) -> Self {
-        let entries = object.pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
+        let entries = find(object, "/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
         Self { entries: entries.filter_map(Entry::from_json).collect() }
     }
 
     /// As `managedFields`: appliers first, then by time and name, as the server sorts them.
     pub(super) fn to_json(&self) -> Value {
+        Value::Array(self.sorted().into_iter().map(Entry::to_json).collect())
+    }
+
+    fn sorted(&self) -> Vec<&Entry> {
         let mut entries: Vec<&Entry> = self.entries.iter().collect();
         entries.sort_by_key(|entry| {
             (!entry.applies, &entry.time, entry.name.as_str(), &entry.api_version, entry.subresource.as_str())
         });
-        Value::Array(entries.into_iter().map(Entry::to_json).collect())
+        entries
+    }
+
+    /// Whether two lists differ in nothing but the times of their entries.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let (mine, theirs) = (self.sorted(), other.sorted());
+        mine.len() == theirs.len() && mine.iter().zip(theirs).all(|(mine, theirs)| mine.is_same(theirs))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -149,17 +178,15 @@ impl Managers {
     /// Records a write that is no apply: what `new` changes belongs to `writer` from now on.
     pub(super) fn update(&mut self, live: &Value, new: &Value, shape: Shape<'_>, writer: &Writer, part: Part) {
         let found = merge::compare(live, new, shape);
-        let changed = part.of(&found.modified.union(&found.added));
-        let removed = part.of(&found.removed);
-        for entry in &mut self.entries {
-            entry.fields = entry.fields.difference(&changed).difference(&removed);
-        }
-        let mine = without_identity(&changed);
+        let (changed, removed) = (part.of(found.changed), part.of(found.removed));
+        self.entries.iter_mut().for_each(|entry| entry.lose(&changed, &removed));
+        let mut mine = changed;
+        mine.subtract(&IDENTITY);
         if !mine.is_empty() {
             let place = self.entries.iter_mut().find(|entry| entry.is(writer));
             match place {
                 Some(entry) => {
-                    entry.fields = entry.fields.union(&mine);
+                    Arc::make_mut(&mut entry.fields).add(mine);
                     entry.time = Some(writer.time.clone());
                 }
                 None => self.entries.push(Entry { time: Some(writer.time.clone()), ..Entry::of(writer, mine) }),
@@ -182,10 +209,10 @@ impl Managers {
         force: bool,
     ) -> Result<Value, Conflicts> {
         let merged = merge::merge(Some(live), Some(config), shape).unwrap_or_else(|| live.clone());
-        let set = part.of(&merge::paths(config, shape));
+        let set = part.of(merge::paths(config, shape));
         let place = self.entries.iter().position(|entry| entry.is(writer));
-        let last = place.map(|index| std::mem::take(&mut self.entries[index].fields));
-        let drops = last.as_ref().is_some_and(|last| !last.difference(&set).is_empty());
+        let last = place.map(|index| self.entries[index].fields.clone());
+        let drops = last.as_ref().is_some_and(|last| !last.is_within(&set));
         match place {
             Some(index) => {
                 let time = self.entries[index].time.take();
@@ -193,13 +220,15 @@ impl Managers {
             }
             None => self.entries.push(Entry::of(writer, set)),
         }
-        let merged = if drops { self.prune(merged, last.as_ref(), shape) } else { merged };
+        let merged = if drops { self.prune(merged, last.as_deref(), shape) } else { merged };
         let changes = merged != *live;
         if changes {
             self.take_over(live, &merged, shape, writer, part, force)?;
         }
         for entry in self.entries.iter_mut().filter(|entry| entry.is(writer)) {
-            entry.fields = without_identity(&entry.fields);
+            Arc::make_mut(&mut entry.fields).subtract(&IDENTITY);
+            // The same as before is shared with it.
+            entry.fields = last.clone().filter(|last| *last == entry.fields).unwrap_or_else(|| entry.fields.clone());
             if changes {
                 entry.time = Some(writer.time.clone());
             }
@@ -214,8 +243,10 @@ impl Managers {
         let last = merge::with_fields(last, shape);
         let pruned = merge::remove(&merged, &last, shape);
         let all = merge::with_fields(&merge::paths(&merged, shape), shape);
-        let owned = self.entries.iter().fold(FieldSet::default(), |owned, entry| owned.union(&entry.fields));
-        let kept = merge::with_fields(&merge::paths(&pruned, shape), shape).union(&merge::with_fields(&owned, shape));
+        let mut owned = FieldSet::default();
+        self.entries.iter().for_each(|entry| owned.add(entry.fields.as_ref().clone()));
+        let mut kept = merge::with_fields(&merge::paths(&pruned, shape), shape);
+        kept.add(merge::with_fields(&owned, shape));
         let pruned = merge::remove(&merged, &all.difference(&kept), shape);
         let left = merge::with_fields(&merge::paths(&pruned, shape), shape);
         merge::remove(&merged, &all.difference(&left).intersection(&last), shape)
@@ -230,20 +261,21 @@ impl Managers {
         part: Part,
         force: bool,
     ) -> Result<(), Conflicts> {
+        if self.entries.iter().all(|entry| entry.is(writer)) {
+            return Ok(());
+        }
         let found = merge::compare(live, new, shape);
-        let changed = part.of(&found.modified.union(&found.added));
-        let removed = part.of(&found.removed);
-        let others = || self.entries.iter().filter(|entry| !entry.is(writer));
-        let disputed: Vec<(String, Vec<String>)> = others()
+        let (changed, removed) = (part.of(found.changed), part.of(found.removed));
+        let others = self.entries.iter().filter(|entry| !force && !entry.is(writer));
+        let disputed: Vec<(String, Vec<String>)> = others
             .map(|entry| (entry.title(), entry.fields.intersection(&changed).paths()))
             .filter(|(_, paths)| !paths.is_empty())
             .collect();
-        if !force && !disputed.is_empty() {
+        if !disputed.is_empty() {
             return Err(Conflicts { message: conflict_message(disputed) });
         }
-        for entry in self.entries.iter_mut().filter(|entry| !entry.is(writer)) {
-            entry.fields = entry.fields.difference(&changed).difference(&removed);
-        }
+        let others = self.entries.iter_mut().filter(|entry| !entry.is(writer));
+        others.for_each(|entry| entry.lose(&changed, &removed));
         Ok(())
     }
 
@@ -268,10 +300,6 @@ fn conflict_message(mut disputed: Vec<(String, Vec<String>)>) -> String {
 }
 
 /// Fields that say which object it is, or that the server alone writes: nobody owns them.
-fn without_identity(set: &FieldSet) -> FieldSet {
-    set.difference(&IDENTITY)
-}
-
 static IDENTITY: LazyLock<FieldSet> = LazyLock::new(|| {
     const METADATA: [&str; 9] = [
         "name",
@@ -294,13 +322,11 @@ static IDENTITY: LazyLock<FieldSet> = LazyLock::new(|| {
     identity
 });
 
-/// An object without its `managedFields`.
-pub(super) fn bare(object: &Value) -> Value {
-    let mut object = object.clone();
+/// Takes the `managedFields` out of an object.
+pub(super) fn bare(object: &mut Value) {
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
         metadata.remove("managedFields");
     }
-    object
 }
 
 /// Writes `managedFields` into an object.
@@ -333,11 +359,11 @@ pub(super) fn nothing(object: &Value, shape: Shape<'_>) -> Value {
     }
     let mut nothing = Value::Object(map);
     if let Shape::BuiltIn { .. } = shape {
-        for pointer in STRUCTURES.iter().filter(|pointer| object.pointer(pointer).is_some_and(Value::is_object)) {
+        for pointer in STRUCTURES.iter().filter(|pointer| find(object, pointer).is_some_and(Value::is_object)) {
             empty(&mut nothing, pointer);
             for part in ["metadata", "spec", "spec/template", "spec/template/metadata", "spec/template/spec"] {
                 let below = format!("{pointer}/{part}");
-                if pointer.ends_with("emplate") && object.pointer(&below).is_some_and(Value::is_object) {
+                if pointer.ends_with("emplate") && find(object, &below).is_some_and(Value::is_object) {
                     empty(&mut nothing, &below);
                 }
             }

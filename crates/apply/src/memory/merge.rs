@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value};
 
-use super::fields::{Element, FieldSet};
+use super::fields::{Element, FieldSet, Node};
 use super::shape::Shape;
 
 /// A value that does not fit its rule, and where.
@@ -32,8 +32,8 @@ impl Misfit {
 #[derive(Default)]
 pub(super) struct Comparison {
     pub(super) removed: FieldSet,
-    pub(super) modified: FieldSet,
-    pub(super) added: FieldSet,
+    /// Modified or added.
+    pub(super) changed: FieldSet,
 }
 
 fn is_empty(value: Option<&Value>) -> bool {
@@ -121,14 +121,19 @@ pub(super) fn merge(left: Option<&Value>, right: Option<&Value>, shape: Shape<'_
     }
 }
 
+/// What the right side does not name stays, and what is the same on both sides is not looked into.
 fn merge_maps(left: Option<&Value>, right: Option<&Value>, shape: Shape<'_>) -> Option<Value> {
-    let (left, right) = (left.and_then(Value::as_object), right.and_then(Value::as_object));
-    let names: BTreeSet<&String> = left.into_iter().chain(right).flat_map(Map::keys).collect();
-    let entries = names.into_iter().filter_map(|name| {
-        let below = merge(left.and_then(|map| map.get(name)), right.and_then(|map| map.get(name)), shape.entry(name))?;
-        Some((name.clone(), below))
-    });
-    let merged: Map<String, Value> = entries.collect();
+    let mut merged = left.and_then(Value::as_object).cloned().unwrap_or_default();
+    for (name, right) in right.and_then(Value::as_object).into_iter().flatten() {
+        let left = merged.get(name);
+        if left == Some(right) {
+            continue;
+        }
+        match merge(left, Some(right), shape.entry(name)) {
+            Some(below) => merged.insert(name.clone(), below),
+            None => merged.remove(name),
+        };
+    }
     (!merged.is_empty()).then_some(Value::Object(merged))
 }
 
@@ -209,37 +214,32 @@ fn merge_lists(left: Option<&Value>, right: Option<&Value>, shape: Shape<'_>) ->
 
 /// Every path that a value sets.
 pub(super) fn paths(value: &Value, shape: Shape<'_>) -> FieldSet {
-    let mut set = FieldSet::default();
-    collect(value, shape, &mut Vec::new(), &mut set);
-    set
+    collect(value, shape).below
 }
 
-fn collect(value: &Value, shape: Shape<'_>, path: &mut Vec<Element>, set: &mut FieldSet) {
+/// The paths below a value; the value is a member itself where nothing below it is.
+fn collect(value: &Value, shape: Shape<'_>) -> Node {
+    let mut all = Node::default();
     match value {
         Value::Object(map) if !shape.is_atomic() => {
             for (name, below) in map {
-                path.push(Element::field(name));
-                collect(below, shape.entry(name), path, set);
-                if below.is_null() || below.as_object().is_some_and(Map::is_empty) || !shape.names(name) {
-                    set.insert(path);
-                }
-                path.pop();
+                let mut node = collect(below, shape.entry(name));
+                node.member |= below.is_null() || below.as_object().is_some_and(Map::is_empty) || !shape.names(name);
+                all.below.put(Element::field(name), node);
             }
         }
         Value::Array(_) if !shape.items().are_atomic() => {
             let keyed = Keyed::new(Some(value), shape);
             for (element, item) in &keyed.items {
-                path.push(element.clone());
-                if keyed.all(element).len() == 1 {
-                    collect(item, shape.item(), path, set);
-                }
-                set.insert(path);
-                path.pop();
+                let is_one = keyed.all(element).len() == 1;
+                let node = if is_one { collect(item, shape.item()) } else { Node::default() };
+                all.below.put(element.clone(), Node { member: true, ..node });
             }
         }
         Value::Null if !shape.is_atomic() => {}
-        _ => set.insert(path),
+        _ => all.member = true,
     }
+    all
 }
 
 /// What must change for `left` to become `right`.
@@ -266,10 +266,10 @@ fn compare_at(
     } else if !both_empty && !mixed && into_list {
         compare_lists(left, right, shape, path, found);
     } else if left.is_some() && right.is_some() && left != right {
-        found.modified.insert(path);
+        found.changed.insert(path);
     }
     match (left, right) {
-        (None, _) => found.added.insert(path),
+        (None, _) => found.changed.insert(path),
         (_, None) => found.removed.insert(path),
         _ => {}
     }
@@ -285,8 +285,11 @@ fn compare_maps(
     let (left, right) = (left.and_then(Value::as_object), right.and_then(Value::as_object));
     let names: BTreeSet<&String> = left.into_iter().chain(right).flat_map(Map::keys).collect();
     for name in names {
-        path.push(Element::field(name));
         let (left, right) = (left.and_then(|map| map.get(name)), right.and_then(|map| map.get(name)));
+        if left == right {
+            continue;
+        }
+        path.push(Element::field(name));
         compare_at(left, right, shape.entry(name), path, found);
         path.pop();
     }
@@ -303,6 +306,9 @@ fn compare_lists(
     let elements: BTreeSet<&Element> = left.items.iter().chain(&right.items).map(|(element, _)| element).collect();
     for element in elements {
         let (mine, theirs) = (left.all(element), right.all(element));
+        if mine == theirs {
+            continue;
+        }
         path.push(element.clone());
         match (mine.len(), theirs.len()) {
             (0 | 1, 0 | 1) => {
@@ -312,7 +318,7 @@ fn compare_lists(
                 if let Some(only) = mine.first() {
                     compare_at(Some(only), None, shape.item(), path, found);
                 }
-                found.added.insert(path);
+                found.changed.insert(path);
             }
             (_, 0 | 1) => {
                 if let Some(only) = theirs.first() {
@@ -320,8 +326,7 @@ fn compare_lists(
                 }
                 found.removed.insert(path);
             }
-            _ if mine != theirs => found.modified.insert(path),
-            _ => {}
+            _ => found.changed.insert(path),
         }
         path.pop();
     }

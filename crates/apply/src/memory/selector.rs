@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use super::store::find;
+
 /// A parsed selector; the empty one selects everything.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Selector {
@@ -31,7 +33,7 @@ impl Selector {
 
     /// Whether an object's labels fit.
     pub(super) fn matches(&self, object: &Value) -> bool {
-        let labels = object.pointer("/metadata/labels");
+        let labels = find(object, "/metadata/labels");
         self.terms.iter().all(|term| {
             let found = labels.and_then(|labels| labels.get(&term.key)).and_then(Value::as_str);
             match &term.rule {

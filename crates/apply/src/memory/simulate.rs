@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use super::Simulation;
 use super::pods::{self, Hindrance};
-use super::store::{Change, Place, State, is_terminating};
+use super::store::{Change, Place, State, find, is_terminating};
+use super::stored::Stored;
 
 /// The controllers' memory: what is not ready yet.
 pub(super) struct Controllers {
@@ -50,8 +51,8 @@ impl State {
             self.retry(&change.place.namespace);
             return;
         }
-        let spec = |value: &Value| value.get("spec").cloned().unwrap_or_default();
-        let is_new = change.before.as_ref().is_none_or(|before| spec(before) != spec(after));
+        let differs = |before: &Stored| field(before, "spec") != field(after, "spec");
+        let is_new = change.before.as_ref().is_none_or(differs);
         // A Deployment's generation also counts its annotations: these restart nothing.
         let changed = is_new || change.before.as_deref().is_some_and(behind) || behind(after);
         if controllers.pending.get(&change.place).is_some_and(|progress| progress.steps_left == 0) && !changed {
@@ -107,7 +108,7 @@ impl State {
         let Some(progress) = controllers.pending.get(place).copied() else { return };
         let waiting = (progress.steps_left > 0).then_some(Hindrance::Starting);
         let hindrance = waiting.or_else(|| pods::hindrance(self, place, &value));
-        let limit = value.pointer("/spec/progressDeadlineSeconds").and_then(Value::as_i64).unwrap_or(600);
+        let limit = find(&value, "/spec/progressDeadlineSeconds").and_then(Value::as_i64).unwrap_or(600);
         let overdue = self.now().as_second() - progress.since.as_second() >= limit;
         let time = self.time();
         let outlook = Outlook { hindrance: hindrance.as_ref(), overdue, time: &time };
@@ -115,7 +116,7 @@ impl State {
         if let Some(status) = status(place, &value, &outlook)
             && value.get("status") != Some(&status)
         {
-            let mut new = value.as_ref().clone();
+            let mut new = Value::clone(&value);
             new["status"] = status;
             self.put(place, new);
         }
@@ -125,10 +126,15 @@ impl State {
     }
 }
 
+/// A field; what is absent is null.
+fn field<'a>(value: &'a Value, name: &str) -> &'a Value {
+    value.get(name).unwrap_or(&Value::Null)
+}
+
 /// Whether the status speaks of an older generation.
 fn behind(value: &Value) -> bool {
-    let observed = value.pointer("/status/observedGeneration").and_then(Value::as_i64);
-    let generation = value.pointer("/metadata/generation").and_then(Value::as_i64);
+    let observed = find(value, "/status/observedGeneration").and_then(Value::as_i64);
+    let generation = find(value, "/metadata/generation").and_then(Value::as_i64);
     observed.is_some_and(|observed| generation.is_some_and(|generation| observed < generation))
 }
 
@@ -161,20 +167,20 @@ fn status(place: &Place, value: &Value, outlook: &Outlook<'_>) -> Option<Value> 
 }
 
 fn generation(value: &Value) -> i64 {
-    value.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default()
+    find(value, "/metadata/generation").and_then(Value::as_i64).unwrap_or_default()
 }
 
 fn replicas(value: &Value) -> i64 {
-    value.pointer("/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
+    find(value, "/spec/replicas").and_then(Value::as_i64).unwrap_or(1)
 }
 
 fn ready_before(value: &Value) -> i64 {
-    value.pointer("/status/readyReplicas").and_then(Value::as_i64).unwrap_or_default()
+    find(value, "/status/readyReplicas").and_then(Value::as_i64).unwrap_or_default()
 }
 
 /// A condition that keeps its transition time while its status stays.
 pub(super) fn condition(value: &Value, kind: &str, status: &str, reason: &str, message: &str, time: &str) -> Value {
-    let list = value.pointer("/status/conditions").and_then(Value::as_array).into_iter().flatten();
+    let list = find(value, "/status/conditions").and_then(Value::as_array).into_iter().flatten();
     let before = list.into_iter().find(|own| own["type"] == kind && own["status"] == status);
     let since = before.and_then(|own| own["lastTransitionTime"].as_str()).unwrap_or(time);
     json!({ "type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since })
@@ -231,7 +237,7 @@ fn stateful_set(place: &Place, value: &Value, outlook: &Outlook<'_>) -> Value {
     let (wanted, generation) = (replicas(value), generation(value));
     let revision = format!("{}-{generation}", place.name);
     let before = ready_before(value);
-    let current = value.pointer("/status/currentRevision").and_then(Value::as_str).unwrap_or(&revision);
+    let current = find(value, "/status/currentRevision").and_then(Value::as_str).unwrap_or(&revision);
     if outlook.hindrance.is_none() {
         return counted(json!({
             "observedGeneration": generation, "collisionCount": 0,
@@ -268,8 +274,8 @@ fn replica_set(value: &Value, outlook: &Outlook<'_>) -> Value {
 }
 
 fn job(value: &Value, outlook: &Outlook<'_>) -> Value {
-    let wanted = value.pointer("/spec/completions").and_then(Value::as_i64).unwrap_or(1);
-    let started = value.pointer("/status/startTime").and_then(Value::as_str).unwrap_or(outlook.time);
+    let wanted = find(value, "/spec/completions").and_then(Value::as_i64).unwrap_or(1);
+    let started = find(value, "/status/startTime").and_then(Value::as_str).unwrap_or(outlook.time);
     let say = |kind: &str, reason: &str, message: &str| condition(value, kind, "True", reason, message, outlook.time);
     match outlook.hindrance {
         None => {

@@ -10,8 +10,10 @@ use serde_json::{Value, json};
 
 use super::Clock;
 use super::kinds::{Kind, Kinds};
+use super::managed::Managers;
 use super::selector::Selector;
 use super::simulate::Controllers;
+use super::stored::Stored;
 use crate::Selection;
 
 /// A watch that falls behind by more changes than this starts anew with a reset.
@@ -46,17 +48,16 @@ impl Place {
 }
 
 /// One change of one object.
-#[derive(Clone)]
 pub(super) struct Change {
     pub(super) revision: u64,
     pub(super) place: Place,
-    pub(super) before: Option<Arc<Value>>,
-    pub(super) after: Option<Arc<Value>>,
+    pub(super) before: Option<Stored>,
+    pub(super) after: Option<Stored>,
 }
 
 /// Everything behind the lock.
 pub(super) struct State {
-    objects: BTreeMap<Place, Arc<Value>>,
+    objects: BTreeMap<Place, Stored>,
     /// UID -> its object.
     uids: BTreeMap<String, Place>,
     /// UID of an owner -> what it owns.
@@ -66,9 +67,9 @@ pub(super) struct State {
     /// How many UIDs and names were made.
     made: u64,
     seed: u64,
-    log: VecDeque<Change>,
+    log: VecDeque<Arc<Change>>,
     /// Changes that the controllers have not seen.
-    pub(super) unseen: VecDeque<Change>,
+    pub(super) unseen: VecDeque<Arc<Change>>,
     pub(super) controllers: Option<Controllers>,
     wakers: Vec<Waker>,
     clock: Clock,
@@ -112,7 +113,7 @@ impl State {
         self.revision
     }
 
-    pub(super) fn get(&self, place: &Place) -> Option<&Arc<Value>> {
+    pub(super) fn get(&self, place: &Place) -> Option<&Stored> {
         self.objects.get(place)
     }
 
@@ -122,7 +123,7 @@ impl State {
         group: &'a str,
         kind: &'a str,
         namespace: Option<&'a str>,
-    ) -> impl Iterator<Item = (&'a Place, &'a Arc<Value>)> {
+    ) -> impl Iterator<Item = (&'a Place, &'a Stored)> {
         let from = Place {
             group: group.into(),
             kind: kind.into(),
@@ -146,14 +147,25 @@ impl State {
         self.uids.get(uid)
     }
 
-    /// Stores an object under a new resourceVersion.
-    pub(super) fn put(&mut self, place: &Place, mut value: Value) -> Arc<Value> {
+    /// Stores an object under a new resourceVersion; its managers stay as they are.
+    pub(super) fn put(&mut self, place: &Place, value: Value) -> Stored {
+        let managers = self.objects.get(place).map(|live| live.managers().clone()).unwrap_or_default();
+        self.put_managed(place, value, managers)
+    }
+
+    /// Stores an object and its managers under a new resourceVersion.
+    pub(super) fn put_managed(&mut self, place: &Place, mut value: Value, managers: Managers) -> Stored {
         self.revision += 1;
         value["metadata"]["resourceVersion"] = json!(self.revision.to_string());
         let before = self.objects.get(place).cloned();
-        self.forget(place, before.as_deref());
-        let after = Arc::new(value);
-        self.remember(place, &after);
+        let after = Stored::new(value, managers);
+        let keeps = |before: &Stored| uid(before) == uid(&after) && owners(before).eq(owners(&after));
+        if let Some(slot) = self.objects.get_mut(place).filter(|before| keeps(before)) {
+            *slot = after.clone();
+        } else {
+            self.forget(place, before.as_deref());
+            self.remember(place, &after);
+        }
         self.tell(Change { revision: self.revision, place: place.clone(), before, after: Some(after.clone()) });
         after
     }
@@ -163,12 +175,13 @@ impl State {
         let Some(last) = self.objects.get(place).cloned() else { return };
         self.revision += 1;
         self.forget(place, Some(&last));
-        let mut last = last.as_ref().clone();
-        last["metadata"]["resourceVersion"] = json!(self.revision.to_string());
-        self.tell(Change { revision: self.revision, place: place.clone(), before: Some(Arc::new(last)), after: None });
+        let mut value = Value::clone(&last);
+        value["metadata"]["resourceVersion"] = json!(self.revision.to_string());
+        let last = Stored::new(value, last.managers().clone());
+        self.tell(Change { revision: self.revision, place: place.clone(), before: Some(last), after: None });
     }
 
-    fn remember(&mut self, place: &Place, value: &Arc<Value>) {
+    fn remember(&mut self, place: &Place, value: &Stored) {
         self.uids.insert(uid(value).into(), place.clone());
         for owner in owners(value) {
             self.owned.entry(owner.into()).or_default().insert(place.clone());
@@ -191,6 +204,7 @@ impl State {
     }
 
     fn tell(&mut self, change: Change) {
+        let change = Arc::new(change);
         if self.log.len() == LOG_LENGTH {
             self.log.pop_front();
         }
@@ -208,7 +222,7 @@ impl State {
             return Err(());
         }
         let index = self.log.partition_point(|change| change.revision <= revision);
-        Ok(self.log.get(index))
+        Ok(self.log.get(index).map(AsRef::as_ref))
     }
 
     pub(super) fn wake_later(&mut self, waker: &Waker) {
@@ -252,7 +266,7 @@ impl State {
 
     /// All that must outlive the process.
     pub(super) fn snapshot(&self) -> Value {
-        let objects: Vec<&Value> = self.objects.values().map(AsRef::as_ref).collect();
+        let objects: Vec<&Value> = self.objects.values().map(|stored| stored.whole().value()).collect();
         json!({ "revision": self.revision, "made": self.made, "seed": self.seed, "objects": objects })
     }
 
@@ -273,11 +287,11 @@ impl State {
             if place.is("apiextensions.k8s.io", "CustomResourceDefinition") {
                 self.kinds.define(object.value());
             }
-            let change = Arc::new(object.into_value());
-            self.remember(&place, &change);
+            let stored = Stored::of(object);
+            self.remember(&place, &stored);
             self.resume(&place);
-            let before = Some(change.clone());
-            self.unseen.push_back(Change { revision, place, before, after: Some(change) });
+            let before = Some(stored.clone());
+            self.unseen.push_back(Arc::new(Change { revision, place, before, after: Some(stored) }));
         }
         self.kinds.discover();
         Some(())
@@ -293,8 +307,13 @@ fn metadata<'a>(value: &'a Value, field: &str) -> Option<&'a Value> {
     value.get("metadata")?.get(field)
 }
 
+/// What stands at a pointer without escapes and list items: `Value::pointer` makes new text of every part.
+pub(super) fn find<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
+    pointer.split('/').skip(1).try_fold(value, |value, name| value.get(name))
+}
+
 pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
-    value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    find(value, pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
 pub(super) fn owners(value: &Value) -> impl Iterator<Item = &str> {

@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use futures::Stream;
-use serde_json::Value;
 
 use super::kinds::Kind;
 use super::store::{Filter, State};
+use super::stored::Stored;
 use super::write::object;
 use crate::{ClusterError, Selection, WatchEvent};
 
@@ -52,7 +52,7 @@ impl Watch {
             if !change.place.is(&kind.gvk.group, &kind.gvk.kind) {
                 continue;
             }
-            let covered = |value: &Option<Arc<Value>>| {
+            let covered = |value: &Option<Stored>| {
                 value.as_ref().filter(|value| filter.covers(&change.place, value)).map(|value| object(&kind, value))
             };
             let event = match (covered(&change.before), covered(&change.after)) {

@@ -1,5 +1,6 @@
 //! Requests against the stored objects, in the order in which the API server goes about them.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -13,20 +14,19 @@ use super::kinds::Kind;
 use super::managed::{self, Managers, Part, Writer};
 use super::merge;
 use super::shape::Shape;
-use super::store::{Filter, Place, State, finalizers, is_terminating, text, uid};
+use super::store::{Filter, Place, State, finalizers, find, is_terminating, text, uid};
+use super::stored::Stored;
 use super::words::{self, Fault};
 use crate::cluster::{Capabilities, PatchKind, Propagation, Subresource};
 use crate::{Answer, Call, ClusterError, Reference, Scope};
 
-/// A stored value as an object in the version that was asked for.
-#[expect(
-    clippy::expect_used,
-    reason = "only objects are stored: they came in as one, and no write takes the name away"
-)]
-pub(super) fn object(kind: &Kind, value: &Value) -> Object {
-    let mut value = value.clone();
-    value["apiVersion"] = json!(kind.gvk.api_version());
-    Object::new(value).expect("a stored value is an object")
+/// What is stored as an object in the version that was asked for.
+pub(super) fn object(kind: &Kind, stored: &Stored) -> Object {
+    let (mut object, version) = (stored.whole().clone(), kind.gvk.api_version());
+    if object.api_version() != version {
+        object.value_mut()["apiVersion"] = json!(version);
+    }
+    object
 }
 
 /// What all writes have.
@@ -54,7 +54,7 @@ impl Write<'_> {
     }
 }
 
-type Written = Result<Value, ClusterError>;
+type Written = Result<Stored, ClusterError>;
 
 impl State {
     /// Does what a request asks for.
@@ -148,7 +148,7 @@ impl State {
         Ok(Write { kind, place, manager, dry_run, part })
     }
 
-    fn live(&self, write: &Write<'_>) -> Result<Arc<Value>, ClusterError> {
+    fn live(&self, write: &Write<'_>) -> Result<Stored, ClusterError> {
         self.get(&write.place).cloned().ok_or_else(|| words::not_found(&write.kind, write.id()))
     }
 
@@ -178,16 +178,11 @@ impl State {
             return Err(ClusterError::AlreadyExists { id: write.id() });
         }
         check::decode(&write.kind, write.id(), &mut value)?;
+        managed::bare(&mut value);
         let mut managers = Managers::default();
         let writer = self.writer(write, false);
-        managers.update(
-            &managed::nothing(&value, write.kind.shape()),
-            &managed::bare(&value),
-            write.kind.shape(),
-            &writer,
-            write.part,
-        );
-        self.begin(write, value, &managers)
+        managers.update(&managed::nothing(&value, write.kind.shape()), &value, write.kind.shape(), &writer, write.part);
+        self.begin(write, value, managers)
     }
 
     fn writer(&self, write: &Write<'_>, applies: bool) -> Writer {
@@ -196,28 +191,27 @@ impl State {
 
     fn apply(&mut self, write: &Write<'_>, given: &Object, force: bool) -> Written {
         let shape = write.kind.shape();
-        if let Some(Value::Array(_)) = given.value().pointer("/metadata/managedFields") {
+        if let Some(Value::Array(_)) = find(given.value(), "/metadata/managedFields") {
             return Err(words::bad(write.id(), "metadata.managedFields must be nil"));
         }
-        let mut config = given.value().clone();
-        strip_system(&mut config);
+        let config = stripped(given.value());
         check::typed(&write.kind, &write.id(), &config)?;
         let writer = self.writer(write, true);
         let Some(live) = self.get(&write.place).cloned() else {
             return self.apply_new(write, given, &config, &writer);
         };
-        let mut managers = Managers::of(&live);
-        let bare = managed::bare(&live);
+        let mut managers = live.managers().clone();
         if managers.is_empty() {
             let first = Writer { name: "before-first-apply".into(), applies: false, ..writer.clone() };
-            managers.update(&managed::nothing(&live, shape), &bare, shape, &first, write.part);
+            managers.update(&managed::nothing(&live, shape), &live, shape, &first, write.part);
         }
-        let merged = managers.apply(&bare, &config, shape, &writer, write.part, force);
+        let merged = managers.apply(&live, &config, shape, &writer, write.part, force);
         let mut merged =
             merged.map_err(|conflicts| ClusterError::Conflict { id: write.id(), message: conflicts.message })?;
         precondition(write, &live, given.resource_version(), given.uid())?;
         check::decode(&write.kind, write.id(), &mut merged)?;
-        self.finish(write, &live, merged, &managers)
+        keep_system(write, &live, &mut merged);
+        self.finish(write, &live, merged, managers)
     }
 
     fn apply_new(&mut self, write: &Write<'_>, given: &Object, config: &Value, writer: &Writer) -> Written {
@@ -238,7 +232,7 @@ impl State {
         let mut merged =
             merged.map_err(|conflicts| ClusterError::Conflict { id: write.id(), message: conflicts.message })?;
         check::decode(&write.kind, write.id(), &mut merged)?;
-        self.begin(write, merged, &managers)
+        self.begin(write, merged, managers)
     }
 
     /// A new object may come into its namespace.
@@ -262,7 +256,7 @@ impl State {
     }
 
     /// Stores a new object.
-    fn begin(&mut self, write: &Write<'_>, mut value: Value, managers: &Managers) -> Written {
+    fn begin(&mut self, write: &Write<'_>, mut value: Value, managers: Managers) -> Written {
         strip_system(&mut value);
         check::at_birth(&write.kind, &mut value, self.made());
         refuse(write, check::created(&write.kind, &value))?;
@@ -273,48 +267,45 @@ impl State {
         if write.kind.counts {
             value["metadata"]["generation"] = json!(1);
         }
-        managed::record(&mut value, managers);
         if write.dry_run {
-            return Ok(value);
+            return Ok(Stored::new(value, managers));
         }
-        Ok(self.put(&write.place, value).as_ref().clone())
+        Ok(self.put_managed(&write.place, value, managers))
     }
 
     /// Brings a whole object in, from an update or a patch.
-    fn replace(&mut self, write: &Write<'_>, live: &Arc<Value>, mut new: Value) -> Written {
+    fn replace(&mut self, write: &Write<'_>, live: &Stored, mut new: Value) -> Written {
         precondition(write, live, text(&new, "/metadata/resourceVersion"), uid(&new))?;
         check::decode(&write.kind, write.id(), &mut new)?;
-        let mut managers = if write.part == Part::Status { Managers::of(live) } else { managers_of(live, &new) };
+        let is_status = write.part == Part::Status;
+        let mut managers = if is_status { live.managers().clone() } else { managers_of(live, &new) };
         keep_system(write, live, &mut new);
         check::carry_over(&write.kind, live, &mut new);
         if !managers.is_empty() {
             let writer = self.writer(write, false);
-            let (before, after) = (managed::bare(live), managed::bare(&new));
-            managers.update(&before, &after, write.kind.shape(), &writer, write.part);
+            managers.update(live, &new, write.kind.shape(), &writer, write.part);
         }
-        self.finish(write, live, new, &managers)
+        self.finish(write, live, new, managers)
     }
 
     /// Stores a changed object, unless nothing changed.
-    fn finish(&mut self, write: &Write<'_>, live: &Arc<Value>, mut new: Value, managers: &Managers) -> Written {
-        keep_system(write, live, &mut new);
-        managed::record(&mut new, managers);
-        if is_same(&new, live) {
-            return Ok(live.as_ref().clone());
+    fn finish(&mut self, write: &Write<'_>, live: &Stored, mut new: Value, managers: Managers) -> Written {
+        if live.is(&new, &managers) {
+            return Ok(live.clone());
         }
         if write.kind.counts && check::content_differs(&write.kind, live, &new) {
-            let generation = live.pointer("/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
+            let generation = find(live, "/metadata/generation").and_then(Value::as_i64).unwrap_or_default();
             new["metadata"]["generation"] = json!(generation + 1);
         }
         refuse(write, check::updated(&write.kind, live, &new, write.part))?;
         if write.dry_run {
-            return Ok(new);
+            return Ok(Stored::new(new, managers));
         }
         if is_terminating(&new) && finalizers(&new).next().is_none() && !check::holds_content(&write.kind, &new) {
             self.remove(&write.place);
-            return Ok(new);
+            return Ok(Stored::new(new, managers));
         }
-        Ok(self.put(&write.place, new).as_ref().clone())
+        Ok(self.put_managed(&write.place, new, managers))
     }
 
     fn delete(
@@ -353,7 +344,7 @@ impl State {
     /// Deletes an object, or begins to when something holds it.
     pub(super) fn erase(&mut self, kind: &Kind, place: &Place, propagation: Propagation) {
         let Some(live) = self.get(place).cloned() else { return };
-        let mut new = live.as_ref().clone();
+        let mut new = Value::clone(&live);
         let mut held: Vec<&str> =
             finalizers(&live).filter(|name| !matches!(*name, "foregroundDeletion" | "orphan")).collect();
         match propagation {
@@ -392,8 +383,8 @@ impl State {
         let kind = self.kind(&at)?;
         let place = Place::new(&kind, &at.namespace, &at.name);
         let account = self.get(&place).ok_or_else(|| words::not_found(&kind, at.id()))?;
-        let wanted = request.value().pointer("/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(3600);
-        let (now, audiences) = (self.now(), request.value().pointer("/spec/audiences").cloned());
+        let wanted = find(request.value(), "/spec/expirationSeconds").and_then(Value::as_i64).unwrap_or(3600);
+        let (now, audiences) = (self.now(), find(request.value(), "/spec/audiences").cloned());
         let ends = now.checked_add(SignedDuration::from_secs(wanted)).unwrap_or(now);
         let claims = json!({
             "aud": audiences,
@@ -439,8 +430,8 @@ fn precondition(write: &Write<'_>, live: &Value, revision: &str, expected: &str)
     Ok(())
 }
 
-fn patched(write: &Write<'_>, live: &Value, kind: PatchKind, patch: &Value) -> Result<Value, ClusterError> {
-    let mut value = live.clone();
+fn patched(write: &Write<'_>, live: &Stored, kind: PatchKind, patch: &Value) -> Result<Value, ClusterError> {
+    let mut value = live.whole().value().clone();
     match kind {
         PatchKind::Merge => json_patch::merge(&mut value, patch),
         PatchKind::Json => {
@@ -452,7 +443,7 @@ fn patched(write: &Write<'_>, live: &Value, kind: PatchKind, patch: &Value) -> R
         }
     }
     // A patch is for the object as it is now, unless it says otherwise itself.
-    if kind == PatchKind::Json || patch.pointer("/metadata/resourceVersion").is_none() {
+    if kind == PatchKind::Json || find(patch, "/metadata/resourceVersion").is_none() {
         set_or_remove(&mut value["metadata"], "resourceVersion", None);
     }
     for (pointer, own) in [("/metadata/name", &write.place.name), ("/metadata/namespace", &write.place.namespace)] {
@@ -471,13 +462,15 @@ fn patched(write: &Write<'_>, live: &Value, kind: PatchKind, patch: &Value) -> R
 }
 
 /// A writer may replace `managedFields`, or reset it; silence keeps it.
-fn managers_of(live: &Value, new: &Value) -> Managers {
-    let given = new.pointer("/metadata/managedFields").and_then(Value::as_array);
-    if given.is_some_and(|given| given.is_empty() || given[..] == [json!({})]) {
+fn managers_of(live: &Stored, new: &Value) -> Managers {
+    let given = find(new, "/metadata/managedFields");
+    let list = given.and_then(Value::as_array);
+    if list.is_some_and(|list| list.is_empty() || list[..] == [json!({})]) {
         return Managers::default();
     }
-    let managers = Managers::of(new);
-    if managers.is_empty() { Managers::of(live) } else { managers }
+    let is_kept = given.is_none() || given == find(live.whole().value(), "/metadata/managedFields");
+    let managers = if is_kept { Managers::default() } else { Managers::of(new) };
+    if managers.is_empty() { live.managers().clone() } else { managers }
 }
 
 /// What the server alone writes.
@@ -491,6 +484,17 @@ const SYSTEM: [&str; 8] = [
     "selfLink",
     "managedFields",
 ];
+
+/// What is applied, without what the server alone writes.
+fn stripped(config: &Value) -> Cow<'_, Value> {
+    let metadata = config.get("metadata").and_then(Value::as_object);
+    if metadata.is_none_or(|metadata| SYSTEM.iter().all(|field| !metadata.contains_key(*field))) {
+        return Cow::Borrowed(config);
+    }
+    let mut config = config.clone();
+    strip_system(&mut config);
+    Cow::Owned(config)
+}
 
 fn strip_system(value: &mut Value) {
     if let Some(metadata) = value.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -509,11 +513,11 @@ fn keep_system(write: &Write<'_>, live: &Value, new: &mut Value) {
     if !new["metadata"].is_object() {
         new["metadata"] = Value::Object(Map::new());
     }
-    for field in SYSTEM {
-        set_or_remove(&mut new["metadata"], field, live.pointer("/metadata").and_then(|own| own.get(field)).cloned());
-    }
-    for field in ["name", "namespace"] {
-        set_or_remove(&mut new["metadata"], field, live.pointer("/metadata").and_then(|own| own.get(field)).cloned());
+    for field in SYSTEM.into_iter().chain(["name", "namespace"]) {
+        let kept = live.get("metadata").and_then(|own| own.get(field));
+        if new["metadata"].get(field) != kept {
+            set_or_remove(&mut new["metadata"], field, kept.cloned());
+        }
     }
     if write.part == Part::Main {
         set_or_remove(new, "status", live.get("status").cloned());
@@ -530,22 +534,6 @@ pub(super) fn set_or_remove(value: &mut Value, field: &str, new: Option<Value>) 
         Some(new) => map.insert(field.into(), new),
         None => map.remove(field),
     };
-}
-
-/// Whether two states differ in nothing but the times of managers, who have done nothing then.
-fn is_same(left: &Value, right: &Value) -> bool {
-    let (Value::Object(left), Value::Object(right)) = (left, right) else { return left == right };
-    let metadata = |map: &Map<String, Value>| map.get("metadata").and_then(Value::as_object).cloned();
-    let timeless = |map: &Map<String, Value>| {
-        let mut metadata = metadata(map);
-        let managers = metadata.as_mut().and_then(|metadata| metadata.get_mut("managedFields"));
-        for manager in managers.and_then(Value::as_array_mut).into_iter().flatten() {
-            set_or_remove(manager, "time", None);
-        }
-        metadata
-    };
-    let is_equal = |(name, value): (&String, &Value)| name == "metadata" || right.get(name) == Some(value);
-    left.len() == right.len() && left.iter().all(is_equal) && timeless(left) == timeless(right)
 }
 
 /// Refuses what cannot be merged, in the words of a failed apply.

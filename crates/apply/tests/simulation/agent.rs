@@ -110,7 +110,7 @@ impl Agent {
             return self.correct_drift(journal).await;
         }
         let wanted = candidate::of(&world, head);
-        let standing = world.state().snapshots[head].repository.standing();
+        let standing = world.state().snapshots[head].standing.clone();
         match self.land(wanted, Some(standing), journal).await {
             Ok(next) => {
                 if world.state().ledger.phase() == Some("held") {
@@ -150,7 +150,12 @@ impl Agent {
     }
 
     /// Compares and lands; `Err` when it is refused, and whether that may pass.
-    async fn land(&self, wanted: Candidate, standing: Option<Standing>, mut journal: Journal) -> Result<Next, bool> {
+    async fn land(
+        &self,
+        wanted: Candidate,
+        standing: Option<Arc<Standing>>,
+        mut journal: Journal,
+    ) -> Result<Next, bool> {
         let input = wanted.input.clone();
         let is_again = |attempt: &&Attempt| standing.is_some() && attempt.read_set.as_str() == Some(&input);
         let failed = journal.attempt().filter(is_again).map(|attempt| attempt.failed.clone()).unwrap_or_default();

@@ -60,7 +60,7 @@ fn revise(world: &World, edit: impl FnOnce(&mut Repository)) {
     let mut repository = state.snapshots.last().map(|head| head.repository.clone()).unwrap_or_default();
     edit(&mut repository);
     let input = state.snapshots.len().to_string();
-    state.snapshots.push(Snapshot { repository, input });
+    state.snapshots.push(Snapshot::new(repository, input));
     drop(state);
     let is_hindered = is_hindered(world);
     world.state().may_hold = is_hindered;

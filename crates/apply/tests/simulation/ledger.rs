@@ -1,6 +1,7 @@
 //! The rules that hold at every write, and what must be remembered to know them.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use apply::{Action, Answer, Call, ClusterError, Landing, OnFailure, Parcels, Reference};
 use manifest::{Object, ObjectId};
@@ -39,7 +40,7 @@ struct Begun {
     /// What it and the landings that it supersedes want.
     means: BTreeSet<Reference>,
     /// What is wanted; `None` where last-good is put back.
-    wanted: Option<Standing>,
+    wanted: Option<Arc<Standing>>,
     /// Whether it takes the place of another that was begun.
     supersedes: bool,
 }
@@ -71,7 +72,7 @@ pub(crate) struct Ledger {
     /// Landings by the names of their bodies.
     bodies: BTreeMap<String, Begun>,
     /// What has landed, object by object.
-    pub(crate) standing: Standing,
+    pub(crate) standing: Arc<Standing>,
     /// Of the revision that landed last, what did not although nothing was wrong with it.
     pub(crate) unexcused: BTreeSet<Reference>,
     /// Landings begun.
@@ -113,7 +114,7 @@ impl Ledger {
     }
 
     /// A landing is to be begun; `wanted` is `None` where last-good is put back.
-    pub(crate) fn begun(&mut self, landing: &Landing, wanted: Option<Standing>) -> Result<(), String> {
+    pub(crate) fn begun(&mut self, landing: &Landing, wanted: Option<Arc<Standing>>) -> Result<(), String> {
         self.landings += 1;
         let is_held = |(kind, name): &Name| {
             let mut ids = landing.parcels.list().iter().flat_map(|parcel| &parcel.members);

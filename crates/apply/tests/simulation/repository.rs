@@ -1,6 +1,6 @@
 //! What a unit declares, revision by revision: things of all kinds, with what they read of one another.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use apply::Reference;
 use base64::Engine as _;
@@ -269,12 +269,6 @@ impl Repository {
             spec["restartPolicy"] = json!("Never");
         }
         json!({ "metadata": { "labels": labels, "annotations": { "needs": needs } }, "spec": spec })
-    }
-
-    /// Names of everything that is declared, as `kind name`.
-    pub(crate) fn names(&self) -> BTreeSet<Reference> {
-        let objects = self.things.iter().flat_map(|thing| self.objects(thing));
-        objects.map(|object| reference(&object.value)).collect()
     }
 }
 

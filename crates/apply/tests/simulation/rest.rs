@@ -1,6 +1,7 @@
 //! The rules that hold at rest: the cluster shows one whole revision, everything of others, and no leftovers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use apply::{LandingScope, OnFailure, Reference};
 use serde_json::Value;
@@ -71,7 +72,7 @@ pub(crate) fn conclude(state: &mut State) {
     drop(landed);
     let ledger = &mut state.ledger;
     ledger.foreign.retain(|at, _| !standing.contains(at));
-    (ledger.standing, ledger.unexcused) = (standing, unexcused);
+    (ledger.standing, ledger.unexcused) = (Arc::new(standing), unexcused);
     if let Some(rule) = rule {
         state.violation.get_or_insert(rule);
     }
@@ -92,7 +93,7 @@ fn judge_held(terms: &Terms, old: &Standing, wanted: &Standing, held: &BTreeSet<
 /// The newest revision stands, unless it is flawed or something stood in its way; and only what is flawed is held.
 fn newest(state: &State) -> Result<(), String> {
     let Some(head) = state.snapshots.last().filter(|_| !state.may_hold) else { return Ok(()) };
-    let wanted = head.repository.standing();
+    let wanted = &head.standing;
     if state.ledger.landed_input() == Some(&head.input) {
         return match state.ledger.unexcused.first() {
             Some(at) => Err(format!("{} is held, and nothing is wrong with it", at.id())),
@@ -101,9 +102,9 @@ fn newest(state: &State) -> Result<(), String> {
     }
     let flawed = wanted.doubtful();
     let standing = &state.ledger.standing;
-    let is_all = |held: BTreeSet<Reference>| standing.all_with(&wanted).is_subset(&held);
+    let is_all = |held: BTreeSet<Reference>| standing.all_with(wanted).is_subset(&held);
     let is_excused =
-        !flawed.is_empty() && (state.terms.scope == LandingScope::Unit || is_all(standing.closure(&wanted, flawed)));
+        !flawed.is_empty() && (state.terms.scope == LandingScope::Unit || is_all(standing.closure(wanted, flawed)));
     // Nothing at all is nothing to land.
     let is_excused = is_excused || (wanted.0.is_empty() && standing.0.is_empty());
     if is_excused { Ok(()) } else { Err(format!("revision {} has not landed", head.input)) }
@@ -132,7 +133,7 @@ fn known(state: &State) -> (BTreeSet<Reference>, BTreeSet<Reference>) {
     // What nobody may delete is listed, and goes with the next landing.
     let unpruned = state.unpruned.iter().filter(|_| state.may_hold);
     let excused = left.map(Thing::reference).chain(unpruned.chain(&state.ledger.made_by_others).cloned()).collect();
-    (excused, state.snapshots.iter().flat_map(|snapshot| snapshot.repository.names()).collect())
+    (excused, state.snapshots.iter().flat_map(|snapshot| snapshot.standing.0.keys().cloned()).collect())
 }
 
 fn mismatch(world: &World, at: &Reference, wanted: &Value) -> Option<String> {

@@ -2,6 +2,7 @@
 //! once more, from the things of the story instead of from their objects.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use apply::Reference;
 use serde_json::Value;
@@ -28,7 +29,7 @@ pub(crate) struct Wanted {
 
 /// All objects of one state.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Standing(pub(crate) BTreeMap<Reference, Wanted>);
+pub(crate) struct Standing(pub(crate) BTreeMap<Reference, Arc<Wanted>>);
 
 impl Repository {
     /// What this revision wants.
@@ -42,7 +43,7 @@ impl Repository {
                 let needs = needs(thing, &at);
                 let wanted =
                     Wanted { value, owner, kind: thing.kind, version: thing.version, flaw, with, reads, needs };
-                all.insert(at, wanted);
+                all.insert(at, Arc::new(wanted));
             }
         }
         Standing(all)
@@ -104,7 +105,7 @@ impl Standing {
 
     /// Objects that cannot land for what they are, by the flaws that count.
     pub(crate) fn flawed(&self, counts: impl Fn(Flaw) -> bool) -> BTreeSet<Reference> {
-        let is_flawed = |wanted: &Wanted| wanted.flaw.is_some_and(&counts);
+        let is_flawed = |wanted: &Arc<Wanted>| wanted.flaw.is_some_and(&counts);
         self.0.iter().filter(|(_, wanted)| is_flawed(wanted)).map(|(at, _)| at.clone()).collect()
     }
 

@@ -14,6 +14,7 @@ use super::ledger::Ledger;
 use super::repository::Repository;
 use super::scenario::{Fault, Scenario, Terms};
 use super::spoil::{self, Spoilt};
+use super::standing::Standing;
 use super::time::{Time, turn};
 
 /// Namespace of the journal.
@@ -25,6 +26,15 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub(crate) struct Snapshot {
     pub(crate) repository: Repository,
     pub(crate) input: String,
+    /// The same object by object.
+    pub(crate) standing: Arc<Standing>,
+}
+
+impl Snapshot {
+    pub(crate) fn new(repository: Repository, input: String) -> Self {
+        let standing = Arc::new(repository.standing());
+        Self { repository, input, standing }
+    }
 }
 
 /// Everything that changes.
@@ -82,7 +92,7 @@ impl World {
         let simulation = Some(Simulation { steps: scenario.steps });
         let memory = MemoryCluster::new(Settings { seed: scenario.seed, simulation, ..Settings::default() });
         let state = State {
-            snapshots: vec![Snapshot { repository: Repository::default(), input: "0".into() }],
+            snapshots: vec![Snapshot::new(Repository::default(), "0".into())],
             faults: std::collections::BTreeMap::new(),
             calls: 0,
             all_calls: 0,
