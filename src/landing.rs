@@ -113,6 +113,7 @@ pub fn again(landed: &Landing) -> Candidate {
         removals: Vec::new(),
         failures: Vec::new(),
         foreign: Vec::new(),
+        is_landed: true,
     }
 }
 

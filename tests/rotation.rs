@@ -408,3 +408,82 @@ async fn pods_that_only_hands_replace_are_told_of_and_hold_nobody() {
     assert_eq!(events.iter().filter(told).count(), 1, "{events:?}");
     fleet.end().await;
 }
+
+/// The Secret that the workload reads.
+fn read(web: &Object) -> String {
+    let at = "/spec/template/spec/containers/0/env/0/valueFrom/secretKeyRef/name";
+    web.text(at).expect("it reads one").to_owned()
+}
+
+async fn data(fleet: &Fleet, name: &str) -> Option<Value> {
+    fleet.get("v1", "Secret", name).await.map(|secret| secret.value()["data"].clone())
+}
+
+/// Names of Secrets in the inventory of the unit.
+async fn listed(fleet: &Fleet) -> Vec<String> {
+    let unit = fleet.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web").await.expect("it is there");
+    let entries = unit.value().pointer("/status/inventory/entries").and_then(Value::as_array).cloned();
+    let ids = entries.into_iter().flatten().filter_map(|entry| Some(entry["id"].as_str()?.to_owned()));
+    ids.filter_map(|id| Some(id.strip_prefix("apps_")?.strip_suffix("__Secret")?.to_owned())).collect()
+}
+
+#[tokio::test]
+async fn with_immutable_versions_a_rotation_is_one_rollout_to_a_new_name_and_old_ones_go_when_nobody_needs_them() {
+    const UNIT: (&str, &str, &str) = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web");
+    let mut fleet = Fleet::new().await;
+    store(&fleet, &[("db", GOOD)]).await;
+    fleet.write("web", &[document("db"), consumer("web")]);
+    let commit = fleet.commit();
+    let switch = json!({"lockstep.dev/versions": "immutable"});
+    fleet.kustomization("web", switch, json!({"wait": false, "interval": "2s"})).await;
+    fleet.answered("web", &commit, "True").await;
+    let before = fleet.get("apps/v1", "Deployment", "web").await.expect("it landed");
+    let first = read(&before);
+    assert_ne!(first, "db");
+    assert_eq!(data(&fleet, &first).await, data(&fleet, "db").await);
+    let mut history = deployment("web", 0, &[&first]);
+    (history["kind"], history["metadata"]["name"]) = ("ReplicaSet".into(), "web-1".into());
+    fleet.apply(history).await;
+
+    store(&fleet, &[("db", BETTER)]).await;
+    let moved = fleet.until(DEPLOYMENT, "moved", |found| found.is_some_and(|found| read(found) != first)).await;
+    let moved = moved.expect("it is there");
+    let second = read(&moved);
+    assert_eq!((stamp(&moved), moved.generation()), (None, before.generation() + 1));
+    assert_eq!(data(&fleet, &second).await, data(&fleet, "db").await);
+    fleet
+        .until(UNIT, "listing both", |found| found.is_some_and(|found| found.value().to_string().contains(&second)))
+        .await;
+    let mut expected = vec![first.clone(), second.clone()];
+    expected.sort();
+    assert_eq!(listed(&fleet).await, expected);
+
+    // As long as the ReplicaSet is there, the version stays, and nothing is written.
+    fleet.calm().await;
+    fleet.stop().await;
+    fleet.start().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let tried = fleet.requests("apps/");
+    assert!(writes(&tried).iter().all(|(.., id)| id.starts_with("ExternalSecret/")), "{tried:?}");
+    assert!(data(&fleet, &first).await.is_some());
+    fleet.delete("apps/v1", "ReplicaSet", "web-1").await;
+    fleet.until(("v1", "Secret", &first), "gone", |found| found.is_none()).await;
+    fleet
+        .until(UNIT, "listing one", |found| found.is_some_and(|found| !found.value().to_string().contains(&first)))
+        .await;
+    assert_eq!(generation(&fleet).await, moved.generation());
+
+    // One that does not work is taken back, and leaves nothing.
+    store(&fleet, &[("db", BAD)]).await;
+    ready_message(&fleet, "web", "held at").await;
+    let back = fleet.get("apps/v1", "Deployment", "web").await.expect("it stays");
+    assert_eq!((read(&back), listed(&fleet).await), (second.clone(), vec![second.clone()]));
+    let secrets = fleet.cluster.list(&apply::Selection::all("v1", "Secret").within("apps")).await.expect("a list");
+    let versions = secrets.iter().filter(|secret| secret.annotation(apply::versions::VERSION_OF).is_some());
+    assert_eq!(versions.map(Object::name).collect::<Vec<_>>(), [second.as_str()]);
+
+    // With the unit all of them go.
+    fleet.delete("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web").await;
+    fleet.until(("v1", "Secret", &second), "gone", |found| found.is_none()).await;
+    fleet.end().await;
+}

@@ -57,6 +57,7 @@ pub fn behaviour(object: &Object, spec: &KustomizationSpec) -> Behaviour {
         owner_labels: owner_labels(object.namespace(), object.name()),
         sharer: sharer(object),
         rollout: switch(object, "rollout") != Some("disabled"),
+        is_versioned: switch(object, "versions") == Some("immutable"),
         cleanup: cleanup(object),
     }
 }

@@ -268,7 +268,9 @@ impl Turn<'_> {
         let is_sure = !kept.is_empty() && claims::is_sure(self.shared, self.key, &self.unit(), &kept);
         if self.has_landed_with_failures()
             || is_sure
-            || self.until_due().is_zero() && !is_followed && !self.only_warns()
+            || self.until_due().is_zero()
+                && !self.only_warns()
+                && (!is_followed || self.may_drop_versions(journal).await)
         {
             return self.correct_drift(journal, source).await.map(Some);
         }
@@ -284,8 +286,10 @@ impl Turn<'_> {
 
     /// Whether the inventory has more than what landed: who pruned it has died, before or after.
     fn lists_more(&self, journal: &Journal) -> bool {
-        let landed = journal.landed().into_iter().flat_map(|landed| landed.changes());
-        let known: BTreeSet<String> = landed.map(|change| change.desired.object.id().inventory()).collect();
+        let landed = || journal.landed().into_iter();
+        let wanted = landed().flat_map(|landed| landed.changes()).map(|change| change.desired.object.id());
+        let old = landed().flat_map(|landed| landed.old_versions()).map(|stale| stale.reference.id());
+        let known: BTreeSet<String> = wanted.chain(old).map(|id| id.inventory()).collect();
         let entries = self.status.inventory.iter().flat_map(|inventory| inventory.entries.iter());
         entries.into_iter().any(|entry| !known.contains(&entry.id))
     }

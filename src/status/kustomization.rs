@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use apply::journal::Attempt;
+use apply::plan::Change;
 use apply::report::{Failure, Step};
-use apply::{Declarer, Landing, Outcome, Verdict};
+use apply::{Declarer, Landing, Outcome, Reference, Verdict};
 use manifest::ObjectId;
 
 use super::{Event, Moment, go_duration, list};
@@ -319,15 +320,14 @@ pub fn texts(failures: &[Failure]) -> Vec<String> {
     failures.iter().map(ToString::to_string).collect()
 }
 
-/// Flux's inventory: what the unit itself declares. Objects of its releases and external secrets belong to these.
+/// Flux's inventory: what the unit itself declares, and versions of Secrets, old ones, too. Objects of its releases and
+/// external secrets belong to these.
 fn inventory(landing: &Landing) -> Inventory {
-    let own = landing.changes().filter(|change| change.desired.declarer == Declarer::Unit);
-    let mut entries: Vec<InventoryEntry> = own
-        .map(|change| InventoryEntry {
-            id: change.desired.object.id().inventory(),
-            version: change.desired.object.gvk().version,
-        })
-        .collect();
+    let is_own = |change: &&Change| matches!(change.desired.declarer, Declarer::Unit | Declarer::Version(_));
+    let own = landing.changes().filter(is_own).map(|change| Reference::of(&change.desired.object));
+    let all = own.chain(landing.retired.iter().map(|stale| stale.reference.clone()));
+    let mut entries: Vec<InventoryEntry> =
+        all.map(|at| InventoryEntry { id: at.id().inventory(), version: at.gvk.version }).collect();
     entries.sort_by_cached_key(inventory_place);
     Inventory { entries: Required(entries) }
 }

@@ -13,6 +13,7 @@ use crate::order;
 use crate::parcels::Parcels;
 use crate::report::Failure;
 use crate::stamp::Stamps;
+use crate::versions;
 
 /// What is done with one object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -126,6 +127,11 @@ pub struct Stale {
 }
 
 impl Stale {
+    /// Whether it is an old version of a Secret that is wanted still: it goes when nobody refers to it any more.
+    pub(crate) fn is_version(&self) -> bool {
+        matches!(self.declarer, Declarer::Version(_))
+    }
+
     /// Whether applying what landed last brings back all of it. What has no such past, or is another unit's, is not made anew.
     fn comes_back(&self) -> bool {
         self.landed.as_ref().is_some_and(|landed| !landed.shared) && order::comes_back(&self.reference.gvk)
@@ -147,6 +153,8 @@ pub struct Landing {
     pub past: Vec<Step>,
     /// Objects to delete after health, in order.
     pub stale: Vec<Stale>,
+    /// Old versions of Secrets that somebody may go back to: looked at after health, and by the landings that follow.
+    pub retired: Vec<Stale>,
     /// What is known of the workloads' secrets.
     pub stamps: Stamps,
     /// What was known of them before: where that differs, and all of it where the unit has parcels.
@@ -209,13 +217,19 @@ impl Landing {
 
     /// Workloads with a new stamp whose pods get it only when somebody deletes them (`updateStrategy: OnDelete`).
     pub fn rolled_by_hand(&self) -> impl Iterator<Item = &Object> {
-        let is_stamped = |object: &Object| {
+        let moved = versions::moved(self);
+        let is_stamped = move |object: &Object| {
             let [now, before] = [&self.stamps, &self.stamps_before].map(|stamps| stamps.get(&object.id()));
             let is_new = now.zip(before).is_some_and(|(now, before)| now.value != before.value);
-            is_new && now.is_some_and(|stamp| stamp.value.is_some())
+            is_new && now.is_some_and(|stamp| stamp.value.is_some()) || moved.contains(&object.id())
         };
         let written = self.changes().filter(|change| change.is_written()).map(|change| &change.desired.object);
         written.filter(move |object| object.text("/spec/updateStrategy/type") == Some("OnDelete") && is_stamped(object))
+    }
+
+    /// Versions of Secrets that were current before.
+    pub fn old_versions(&self) -> impl Iterator<Item = &Stale> {
+        self.retired.iter().chain(self.stale.iter().filter(|stale| stale.is_version()))
     }
 
     /// What the superseded landings have written, each with what stood there before the first of them.
@@ -255,7 +269,7 @@ impl Landing {
     /// What is deleted before health is awaited, where the unit asks for Flux's order; in the order of deletion.
     pub(crate) fn deleted_early(&self) -> impl DoubleEndedIterator<Item = &Stale> {
         let is_early = self.behaviour.order == Order::Flux;
-        self.stale.iter().filter(move |stale| is_early && stale.comes_back())
+        self.stale.iter().filter(move |stale| is_early && !stale.is_version() && stale.comes_back())
     }
 
     /// Whether the landing writes anything at all.
@@ -282,18 +296,20 @@ impl Landing {
         }
         let guests = std::mem::take(&mut self.guests);
         self.guests = guests.into_iter().filter(|guest| !guest.is_of(&self, parcels)).collect();
-        let Self { steps, stale, parcels: all, stamps, stamps_before, .. } = &mut self;
+        let Self { steps, stale, retired, parcels: all, stamps, stamps_before, .. } = &mut self;
         let is_held = |id: &ObjectId| all.is_in(id, parcels);
         *steps = std::mem::take(steps).into_iter().filter_map(|step| held_step(step, is_held)).collect();
-        // What no landing of ours made is of no parcel: it may be what a held one still needs.
-        let (held, rest) = std::mem::take(stale).into_iter().partition::<Vec<_>, _>(|stale| {
-            let id = stale.reference.id();
-            all.number_of(&id).is_none() || is_held(&id)
-        });
-        *stale = rest;
-        steps.extend(
-            held.into_iter().filter_map(|stale| stale.landed).map(|landed| Step::Apply(Box::new(as_landed(*landed)))),
-        );
+        for list in [stale, retired] {
+            let (held, rest) = std::mem::take(list).into_iter().partition::<Vec<_>, _>(|stale| match &stale.landed {
+                // One that was old before is of no parcel.
+                None if stale.is_version() => false,
+                // What no landing of ours made is of no parcel: it may be what a held one still needs.
+                _ => all.number_of(&stale.reference.id()).is_none_or(|number| parcels.contains(&number)),
+            });
+            *list = rest;
+            let landed = held.into_iter().filter_map(|stale| stale.landed);
+            steps.extend(landed.map(|landed| Step::Apply(Box::new(as_landed(*landed)))));
+        }
         stamps.retain(|id, _| !is_held(id));
         let before = stamps_before.iter().filter(|(id, _)| is_held(id));
         stamps.extend(before.map(|(id, stamp)| (id.clone(), stamp.clone())));

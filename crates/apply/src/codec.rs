@@ -40,6 +40,8 @@ struct StoredLanding {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     past: Vec<StoredStep>,
     stale: Vec<StoredStale>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    retired: Vec<StoredStale>,
     stamps: Vec<StoredStamp>,
     stamps_before: Vec<StoredStamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -106,6 +108,8 @@ struct StoredBehaviour {
     sharer: String,
     rollout: bool,
     #[serde(default)]
+    is_versioned: bool,
+    #[serde(default)]
     cleanup: Cleanup,
     #[serde(default)]
     prunes_early: bool,
@@ -119,6 +123,7 @@ enum StoredDeclarer {
     Unit,
     Release(String),
     ExternalSecret(String),
+    Version(String),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -204,6 +209,7 @@ impl From<&Landing> for StoredLanding {
             steps: landing.steps.iter().map(Into::into).collect(),
             past: landing.past.iter().map(Into::into).collect(),
             stale: landing.stale.iter().map(Into::into).collect(),
+            retired: landing.retired.iter().map(Into::into).collect(),
             stamps: stored_stamps(&landing.stamps),
             stamps_before: stored_stamps(&landing.stamps_before),
             guests: landing.guests.iter().map(Into::into).collect(),
@@ -228,6 +234,7 @@ impl TryFrom<StoredLanding> for Landing {
             steps: stored.steps.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             past: stored.past.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stale: stored.stale.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            retired: stored.retired.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stamps: stamps(stored.stamps)?,
             stamps_before: stamps(stored.stamps_before)?,
             guests: stored.guests.into_iter().map(Into::into).collect(),
@@ -351,6 +358,7 @@ impl From<&Behaviour> for StoredBehaviour {
             owner_labels: behaviour.owner_labels.clone(),
             sharer: behaviour.sharer.clone(),
             rollout: behaviour.rollout,
+            is_versioned: behaviour.is_versioned,
             cleanup: behaviour.cleanup.clone(),
             prunes_early: behaviour.order == Order::Flux,
         }
@@ -382,6 +390,7 @@ impl TryFrom<StoredBehaviour> for Behaviour {
             owner_labels: stored.owner_labels,
             sharer: stored.sharer,
             rollout: stored.rollout,
+            is_versioned: stored.is_versioned,
             cleanup: stored.cleanup,
         })
     }
@@ -409,6 +418,7 @@ impl From<&Declarer> for StoredDeclarer {
             Declarer::Unit => Self::Unit,
             Declarer::Release(id) => Self::Release(id.inventory()),
             Declarer::ExternalSecret(id) => Self::ExternalSecret(id.inventory()),
+            Declarer::Version(id) => Self::Version(id.inventory()),
         }
     }
 }
@@ -421,6 +431,7 @@ impl TryFrom<StoredDeclarer> for Declarer {
             StoredDeclarer::Unit => Self::Unit,
             StoredDeclarer::Release(text) => Self::Release(id(&text)?),
             StoredDeclarer::ExternalSecret(text) => Self::ExternalSecret(id(&text)?),
+            StoredDeclarer::Version(text) => Self::Version(id(&text)?),
         })
     }
 }

@@ -13,7 +13,7 @@ use manifest::{Object, ObjectId};
 use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
 use crate::context::{Context, Progress, Waited};
-use crate::desired::{Desired, Hook, Put, Reading};
+use crate::desired::{Declarer, Desired, Hook, Put, Reading};
 use crate::journal::{Journal, Open};
 use crate::order;
 use crate::plan::{self, Action, Change, Landing, Step};
@@ -55,7 +55,13 @@ pub(crate) async fn run(
 /// How many steps from `start` on can be taken side by side.
 pub(crate) fn batch(steps: &[Step], start: usize) -> usize {
     let place = |step: &Step| match step {
-        Step::Apply(change) => Some((order::place(&change.desired.object.gvk()), change.desired.declarer.clone())),
+        Step::Apply(change) => {
+            let declarer = match &change.desired.declarer {
+                Declarer::Version(_) => Declarer::Unit,
+                other => other.clone(),
+            };
+            Some((order::place(&change.desired.object.gvk()), declarer))
+        }
         _ => None,
     };
     let Some(first) = place(&steps[start]) else { return 1 };

@@ -19,6 +19,8 @@ pub enum Declarer {
     Release(ObjectId),
     /// An ExternalSecret of the unit, whose target this is.
     ExternalSecret(ObjectId),
+    /// A Secret of the unit, of which this is a version ([`crate::versions`]).
+    Version(ObjectId),
 }
 
 /// How an object's fields meet those that are live (`kustomize.toolkit.fluxcd.io/ssa`).
@@ -162,6 +164,8 @@ pub struct Candidate {
     pub failures: Vec<Failure>,
     /// Secrets of others that its workloads read, as they are: not written, but their bytes count for the stamps.
     pub foreign: Vec<Object>,
+    /// Whether it is what has landed, wanted again as it is: its Secrets have their versions already.
+    pub is_landed: bool,
 }
 
 /// How a unit lands; from its spec and its `lockstep.dev/` annotations.
@@ -185,6 +189,8 @@ pub struct Behaviour {
     pub sharer: String,
     /// Whether pod templates are stamped when secrets change.
     pub rollout: bool,
+    /// Whether Secrets land in versions that never change, where they do not say otherwise.
+    pub is_versioned: bool,
     /// What other tools left, and is undone.
     pub cleanup: Cleanup,
 }
@@ -201,6 +207,7 @@ impl Default for Behaviour {
             owner_labels: OwnerLabels::new(),
             sharer: String::new(),
             rollout: true,
+            is_versioned: false,
             cleanup: Cleanup::default(),
         }
     }

@@ -49,7 +49,7 @@ pub async fn look(
 ) -> Result<Option<Drifted>, Vec<Failure>> {
     // It is known to be there: it is read, not presumed absent.
     let base = Base { inventory: vec![desired.reference()], others, ..Base::default() };
-    let candidate = Candidate { objects: vec![desired], ..Candidate::default() };
+    let candidate = Candidate { objects: vec![desired], is_landed: true, ..Candidate::default() };
     let Behaviour { cleanup, owner_labels, sharer, .. } = behaviour.clone();
     let behaviour = Behaviour { rollout: false, cleanup, owner_labels, sharer, ..Behaviour::default() };
     let nothing = |_: &[u8]| String::new();

@@ -30,6 +30,7 @@ use crate::prune::{self, Pruned};
 use crate::reads;
 use crate::report::{Failure, Step as At};
 use crate::rollback;
+use crate::versions;
 
 /// How a landing ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -318,13 +319,17 @@ impl<'a, 'c> Work<'a, 'c> {
         if self.is_stuck {
             return Ok(Pruned::default());
         }
-        let rest = Arc::unwrap_or_clone(self.landing.clone()).holding(&self.open.undone);
+        let mut rest = Arc::unwrap_or_clone(self.landing.clone()).holding(&self.open.undone);
         let mut pruned = Pruned::default();
         self.failures.extend(rollback::give_back(&rest, self.ctx).await);
-        if !rest.stale.is_empty() {
+        let free = versions::take_free(&mut rest, &self.ctx.cluster).await;
+        if !rest.stale.is_empty() || !free.is_empty() {
             self.journal.advance(Phase::Prune).await?;
             self.ctx.tell(Progress::Phase(Phase::Prune));
-            pruned = prune::prune(rest.stale.iter(), &rest, self.ctx).await;
+            pruned = prune::prune(rest.stale.iter().chain(&free), &rest, self.ctx).await;
+            let has_failed =
+                |stale: &Stale| pruned.failures.iter().any(|f| f.id.as_ref() == Some(&stale.reference.id()));
+            rest.retired.extend(free.into_iter().filter(has_failed));
             self.failures.append(&mut pruned.failures);
         }
         self.journal.conclude(&self.failures).await?;
@@ -393,9 +398,11 @@ fn health_targets(landing: &Landing, undone: &BTreeSet<usize>) -> Vec<Reference>
     let unawaited: BTreeSet<Reference> =
         landing.changes().filter(|change| !change.desired.awaited).map(|change| change.desired.reference()).collect();
     targets.retain(|target| !unawaited.contains(target));
+    let moved = versions::moved(landing);
     let restarted = landing.changes().filter(|change| {
-        let stamp = landing.stamps.get(&change.desired.object.id());
-        change.is_written() && stamp.is_some_and(|stamp| stamp.value.is_some())
+        let id = change.desired.object.id();
+        let stamp = landing.stamps.get(&id);
+        change.is_written() && (stamp.is_some_and(|stamp| stamp.value.is_some()) || moved.contains(&id))
     });
     let declarers = plan::declarers(landing.changes().map(|c| &c.desired));
     targets.retain(|target| !declarers.contains(&target.id()));

@@ -45,6 +45,7 @@ mod rollback;
 mod set;
 pub mod share;
 pub mod stamp;
+pub mod versions;
 
 pub use cleanup::Cleanup;
 pub use cluster::{Answer, Call, Cluster, ClusterError, Reference, Scope, Selection, WatchEvent};

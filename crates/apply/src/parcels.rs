@@ -175,7 +175,7 @@ impl Graph {
                 let promised = self.node(id);
                 self.join(node, promised);
             }
-            if let Declarer::Release(id) | Declarer::ExternalSecret(id) = &desired.declarer {
+            if let Declarer::Release(id) | Declarer::ExternalSecret(id) | Declarer::Version(id) = &desired.declarer {
                 let declarer = self.node(id.clone());
                 self.join(node, declarer);
             }

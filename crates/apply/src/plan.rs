@@ -17,6 +17,7 @@ use crate::parcels::Parcels;
 use crate::report::{Failure, Step as At};
 use crate::share::{self, Claims};
 use crate::stamp::{self, Seal, Secrets, Stamps};
+use crate::versions::{self, Old};
 
 pub use crate::change::{Action, Change, Landing, Prior, Proof, Stale, Step};
 
@@ -103,6 +104,7 @@ pub(crate) async fn attempt(
 ) -> Result<Plan, Unplanned> {
     let mut planner = Planner::new(candidate, cluster);
     planner.settle_scopes().await;
+    planner.failures.extend(versions::split(&mut planner.candidate, &behaviour, seal));
     let parcels = planner.parcels(base, behaviour.scope);
     planner.find_twins();
     if look == Look::AtKnown {
@@ -115,8 +117,26 @@ pub(crate) async fn attempt(
         return Err(Unplanned { failures: planner.failures, candidate: planner.candidate, parcels });
     }
     let stamps = planner.stamp(base, seal, behaviour.rollout);
-    let stale = planner.stale(base, behaviour.prune);
-    Ok(planner.finish(base, behaviour, stamps, stale, parcels))
+    let wanted = planner.all().map(|desired| desired.object.id()).collect();
+    let old = Old::of(base, &behaviour.owner_labels, &wanted, cluster).await;
+    let stale = planner.stale(base, behaviour.prune, wanted, &old);
+    let gone = Gone { stale: stale.into_iter().chain(old.free).collect(), retired: old.used };
+    Ok(planner.finish(base, behaviour, stamps, gone, parcels))
+}
+
+/// What is not wanted any more.
+struct Gone {
+    stale: Vec<Stale>,
+    /// Old versions of Secrets that are in use.
+    retired: Vec<Stale>,
+}
+
+/// A version whose Secret is not declared any more is an object like any other.
+fn of_unit(declarer: &Declarer) -> Declarer {
+    match declarer {
+        Declarer::Version(_) => Declarer::Unit,
+        other => other.clone(),
+    }
 }
 
 struct Planner<'a> {
@@ -340,8 +360,9 @@ impl<'a> Planner<'a> {
     ///
     /// Objects of a release or an ExternalSecret are stale only while their declarer stays: with it they go by
     /// uninstall or by garbage collection. Removals are asked for by name and do not depend on `prune`.
-    fn stale(&self, base: &Base, prune: bool) -> Vec<Stale> {
-        let wanted: BTreeSet<ObjectId> = self.all().map(|d| d.object.id()).collect();
+    fn stale(&self, base: &Base, prune: bool, mut wanted: BTreeSet<ObjectId>, old: &Old) -> Vec<Stale> {
+        // Versions go when nobody refers to them; without their Secret like all else.
+        wanted.extend(old.ids());
         let releases: BTreeSet<&ObjectId> = self.candidate.releases.iter().map(|release| &release.id).collect();
         let mut stale: BTreeMap<ObjectId, Stale> = BTreeMap::new();
         let landed: BTreeMap<ObjectId, &Desired> =
@@ -364,12 +385,12 @@ impl<'a> Planner<'a> {
         for changes in landings {
             let known = changes.into_iter().map(|c| &c.desired).filter(|d| !d.keep && d.policy != Policy::Ignore);
             let may_go = |declarer: &Declarer| match declarer {
-                Declarer::Unit => prune,
+                Declarer::Unit | Declarer::Version(_) => prune,
                 Declarer::Release(id) => releases.contains(id),
                 Declarer::ExternalSecret(id) => wanted.contains(id),
             };
             for desired in known.filter(|d| may_go(&d.declarer)) {
-                note(desired.reference(), desired.declarer.clone());
+                note(desired.reference(), of_unit(&desired.declarer));
             }
         }
         if prune {
@@ -384,14 +405,7 @@ impl<'a> Planner<'a> {
         stale
     }
 
-    fn finish(
-        self,
-        base: &Base,
-        mut behaviour: Behaviour,
-        stamps: Stamps,
-        stale: Vec<Stale>,
-        parcels: Parcels,
-    ) -> Plan {
+    fn finish(self, base: &Base, mut behaviour: Behaviour, stamps: Stamps, gone: Gone, parcels: Parcels) -> Plan {
         // What a superseded landing may have deleted, undoing this one brings back.
         if base.superseded.as_ref().is_some_and(|landing| landing.behaviour.order == Order::Flux) {
             behaviour.order = Order::Flux;
@@ -410,7 +424,8 @@ impl<'a> Planner<'a> {
             read_set: candidate.read_set,
             steps,
             past: base.superseded.as_ref().map(Landing::to_supersede).unwrap_or_default(),
-            stale,
+            stale: gone.stale,
+            retired: gone.retired,
             guests: guest::inherited(base.superseded.as_ref()),
             stamps_before: stamps_before.map(|(id, stamp)| (id.clone(), stamp.clone())).collect(),
             stamps,
@@ -490,7 +505,7 @@ fn arrange(
 /// wait of the landing can see.
 pub(crate) fn declarers<'a>(desired: impl Iterator<Item = &'a Desired>) -> BTreeSet<ObjectId> {
     let declarer = |desired: &'a Desired| match &desired.declarer {
-        Declarer::Unit => None,
+        Declarer::Unit | Declarer::Version(_) => None,
         Declarer::Release(id) | Declarer::ExternalSecret(id) => Some(id.clone()),
     };
     desired.filter_map(declarer).collect()

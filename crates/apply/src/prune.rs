@@ -12,7 +12,7 @@ use crate::context::{Context, Progress};
 use crate::desired::Declarer;
 use crate::plan::{Landing, Stale};
 use crate::report::{Failure, Step as At};
-use crate::share::{self, Others, Ruling};
+use crate::share::{self, Others, OwnerLabels, Ruling};
 
 /// What came of the landing's stale objects.
 #[derive(Default)]
@@ -49,7 +49,7 @@ pub fn outlook(stale: &Stale, live: Option<&Object>, landing: &Landing, others: 
     if is_of_unit && share::is_shared_by(live, &landing.behaviour.sharer) {
         return Outlook::Released;
     }
-    if !is_ours(live, stale, landing) || asks_to_stay(live) {
+    if !may_delete(live, stale, &landing.behaviour.owner_labels) {
         return Outlook::Left;
     }
     match is_of_unit.then(|| others.ruling(&stale.reference)) {
@@ -105,11 +105,16 @@ async fn prune_one(
     Ok(outlook)
 }
 
+/// Whether the unit of these labels may delete a live object.
+pub(crate) fn may_delete(live: &Object, stale: &Stale, labels: &OwnerLabels) -> bool {
+    is_ours(live, stale, labels) && !asks_to_stay(live)
+}
+
 /// Whether the live object still says that it belongs to the declarer: nothing of others is deleted.
-fn is_ours(live: &Object, stale: &Stale, landing: &Landing) -> bool {
+fn is_ours(live: &Object, stale: &Stale, labels: &OwnerLabels) -> bool {
     match &stale.declarer {
-        Declarer::Unit => {
-            landing.behaviour.owner_labels.iter().all(|(key, value)| live.label(key) == Some(value.as_str()))
+        Declarer::Unit | Declarer::Version(_) => {
+            labels.iter().all(|(key, value)| live.label(key) == Some(value.as_str()))
         }
         Declarer::Release(_) => live.annotation("meta.helm.sh/release-name").is_some() || is_record(live),
         Declarer::ExternalSecret(_) => live.label("reconcile.external-secrets.io/managed") == Some("true"),

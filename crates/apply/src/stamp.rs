@@ -110,7 +110,7 @@ fn joined(seals: &BTreeMap<String, String>) -> String {
 }
 
 /// An unambiguous form of the keys and bytes that are read; `stringData` wins over `data`, as in the API server.
-fn bytes_read(secret: &Object, keys: &Keys) -> Vec<u8> {
+pub(crate) fn bytes_read(secret: &Object, keys: &Keys) -> Vec<u8> {
     let mut values: BTreeMap<&str, Vec<u8>> = BTreeMap::new();
     for (field, is_encoded) in [("data", true), ("stringData", false)] {
         for (key, value) in secret.value().get(field).and_then(Value::as_object).into_iter().flatten() {

@@ -119,6 +119,31 @@ fn an_update_in_flux_order_that_fails_health_makes_anew_what_it_has_deleted() {
     assert_same(&new, &old, "it was taken back");
 }
 
+fn versioned() -> Behaviour {
+    Behaviour { is_versioned: true, ..waiting() }
+}
+
+#[test]
+fn an_update_with_versions_of_its_secret_is_the_old_or_the_new_revision() {
+    let (old, new) = check(&[Revision::new(1, versioned())], &Revision::new(2, versioned()), 60);
+    let read = |picture: &Value| {
+        let reads = "/Deployment web/spec/template/spec/containers/0/env/0/valueFrom/secretKeyRef/name";
+        picture.pointer(reads).and_then(Value::as_str).expect("it reads one").to_owned()
+    };
+    let [before, now] = [&old, &new].map(read);
+    assert_ne!(before, now);
+    assert_eq!(old[format!("Secret {before}")]["data"], old["Secret db"]["data"]);
+    assert_eq!(new[format!("Secret {now}")]["data"], new["Secret db"]["data"]);
+    assert!(new.get(format!("Secret {before}")).is_none(), "nobody can go back to it");
+}
+
+#[test]
+fn an_update_with_versions_that_fails_health_ends_as_the_old_revision() {
+    let bad = Revision { is_bad: true, ..Revision::new(2, versioned()) };
+    let (old, new) = check(&[Revision::new(1, versioned())], &bad, 60);
+    assert_same(&new, &old, "it was taken back");
+}
+
 #[test]
 fn a_first_landing_that_fails_health_leaves_only_its_namespace() {
     let bad = Revision { is_bad: true, ..Revision::new(1, waiting()) };

@@ -155,7 +155,7 @@ fn change_value(change: &Change, prepared: &Prepared, redactor: &Redactor) -> Va
     if let Some(origin) = object.origin() {
         (value["file"], value["line"]) = (origin.file.as_str().into(), origin.line.into());
     }
-    if let Declarer::Release(id) | Declarer::ExternalSecret(id) = &change.desired.declarer {
+    if let Declarer::Release(id) | Declarer::ExternalSecret(id) | Declarer::Version(id) = &change.desired.declarer {
         value["declaredBy"] = id.to_string().into();
     }
     if change.is_written() {

@@ -23,6 +23,14 @@ impl Turn<'_> {
         switch(self.object, "drift") == Some("warn")
     }
 
+    /// Whether Secrets have old versions to which nobody can go back any more.
+    pub(super) async fn may_drop_versions(&self, journal: &Journal) -> bool {
+        match journal.landed() {
+            Some(landed) => apply::versions::may_go(landed, &self.cluster()).await,
+            None => false,
+        }
+    }
+
     /// Looks at the objects that somebody may have changed since they landed, and holds them to what landed.
     pub(super) async fn hold(&mut self, journal: &Journal) -> Result<(), Error> {
         let (owned, unit) = (&self.shared.owned, self.unit());

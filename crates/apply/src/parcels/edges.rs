@@ -270,17 +270,22 @@ fn id(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
     ObjectId { namespace: namespace.into(), name: name.into(), group: group.into(), kind: kind.into() }
 }
 
-/// The specification of an object's pods, and their template, where the object is not itself the pod.
+/// The specification of an object's pods, and their template.
 pub(crate) fn pod(object: &Object) -> Option<(&Value, Option<&Value>)> {
-    let template = match (object.gvk().group.as_str(), object.kind()) {
-        ("", "Pod") => return Some((object.value().get("spec")?, Some(object.value()))),
-        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => "/spec/template",
-        ("batch", "Job") | ("", "ReplicationController") => "/spec/template",
-        ("batch", "CronJob") => "/spec/jobTemplate/spec/template",
-        _ => return None,
-    };
-    let template = object.value().pointer(template)?;
-    Some((template.get("spec")?, Some(template)))
+    let at = pod_at(object)?;
+    let template = object.value().pointer(at.strip_suffix("/spec")?);
+    Some((object.value().pointer(at)?, template))
+}
+
+/// Where the specification of an object's pods stands.
+pub(crate) fn pod_at(object: &Object) -> Option<&'static str> {
+    match (object.gvk().group.as_str(), object.kind()) {
+        ("", "Pod") => Some("/spec"),
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") => Some("/spec/template/spec"),
+        ("batch", "Job") | ("", "ReplicationController") => Some("/spec/template/spec"),
+        ("batch", "CronJob") => Some("/spec/jobTemplate/spec/template/spec"),
+        _ => None,
+    }
 }
 
 /// Objects whose labels a selector matches. One that selects everything says nothing about what belongs with it.
@@ -335,6 +340,17 @@ pub(crate) fn named_secrets(object: &Object) -> BTreeSet<(String, String)> {
     found.into_iter().map(|(namespace, name)| (namespace.to_owned(), name.to_owned())).collect()
 }
 
+/// Whether a field is called after the name of a Secret.
+pub(crate) fn is_secret_name(field: &str) -> bool {
+    let field = field.to_ascii_lowercase();
+    SECRET_NAMES.iter().any(|end| field.ends_with(end))
+}
+
+/// Whether a field is called after a reference to a Secret.
+pub(crate) fn is_secret_reference(field: &str) -> bool {
+    field.to_ascii_lowercase().ends_with(SECRET_REFERENCE)
+}
+
 /// Secrets that fields name by what they are called.
 fn secrets<'v>(value: &'v Value, namespace: &'v str, depth: usize, found: &mut BTreeSet<(&'v str, &'v str)>) {
     let Some(depth) = depth.checked_sub(1) else { return };
@@ -342,12 +358,11 @@ fn secrets<'v>(value: &'v Value, namespace: &'v str, depth: usize, found: &mut B
         Value::Array(list) => list.iter().for_each(|inner| secrets(inner, namespace, depth, found)),
         Value::Object(map) => {
             for (key, inner) in map {
-                let key = key.to_ascii_lowercase();
                 match inner {
-                    Value::String(name) if SECRET_NAMES.iter().any(|end| key.ends_with(end)) => {
+                    Value::String(name) if is_secret_name(key) => {
                         found.insert((namespace, name));
                     }
-                    Value::Object(reference) if key.ends_with(SECRET_REFERENCE) => {
+                    Value::Object(reference) if is_secret_reference(key) => {
                         let text = |field: &str| reference.get(field).and_then(Value::as_str);
                         let place = text("namespace").unwrap_or(namespace);
                         found.extend(text("name").map(|name| (place, name)));
