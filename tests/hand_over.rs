@@ -34,6 +34,12 @@ async fn uid(fleet: &Fleet) -> String {
     fleet.get(version, kind, name).await.map(|found| found.uid().to_owned()).unwrap_or_default()
 }
 
+/// What a unit was told of objects that it begins to share.
+async fn shared_events(fleet: &Fleet, unit: &str) -> Vec<String> {
+    let events = fleet.events(unit).await.into_iter();
+    events.filter(|(reason, _)| reason == "ObjectShared").map(|(_, message)| message).collect()
+}
+
 /// Whether a unit's status lists the object.
 async fn lists(fleet: &Fleet, unit: &str) -> bool {
     let found = fleet.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", unit).await.expect("it is there");
@@ -105,6 +111,10 @@ async fn what_two_units_declare_is_shared_and_left_to_the_one_that_still_declare
     let writes: Vec<_> =
         fleet.requests("moved").into_iter().filter(|(verb, dry, _)| *verb == "apply" && !dry).collect();
     assert_eq!(writes, [], "at rest nobody writes");
+    let [first, second] = [shared_events(&fleet, "first").await, shared_events(&fleet, "second").await];
+    let (told, silent) = if first.is_empty() { (second, first) } else { (first, second) };
+    assert_eq!((told.len(), silent.len()), (1, 0), "whoever came second is told of it, once: {told:?}");
+    assert!(told[0].contains("ConfigMap/apps/moved is shared with Kustomization/apps/"), "{told:?}");
     // Each puts back its own part.
     let none = json!({"metadata": {"labels": {"first": null, "second": null}}});
     fleet.edit("v1", "ConfigMap", "moved", none).await;
@@ -119,6 +129,8 @@ async fn what_two_units_declare_is_shared_and_left_to_the_one_that_still_declare
     fleet.until(MOVED, "the other's", is_owned_by(other)).await;
     fleet.calm().await;
     assert_eq!(uid(&fleet).await, before, "it is the same object");
+    let told = [shared_events(&fleet, "first").await, shared_events(&fleet, "second").await].concat();
+    assert_eq!(told.len(), 1, "no landing has told it again: {told:?}");
     let found = fleet.get("v1", "ConfigMap", "moved").await.expect("it is there");
     assert_eq!((found.label(&owner), found.label(other).is_some()), (None, true), "{}", found.value());
     fleet.delete("kustomize.toolkit.fluxcd.io/v1", "Kustomization", other).await;

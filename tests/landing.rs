@@ -12,6 +12,8 @@ mod secrecy;
 mod tenants;
 #[path = "support/testbed.rs"]
 mod testbed;
+#[path = "landing/versions.rs"]
+mod versions;
 #[path = "landing/webhooks.rs"]
 mod webhooks;
 

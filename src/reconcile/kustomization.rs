@@ -9,7 +9,7 @@ use apply::journal::Attempt;
 use apply::report::Step;
 use apply::{Base, Candidate, Cluster, ClusterError, Journal, Landing, Outcome, Prepared, Verdict};
 use jiff::Timestamp;
-use manifest::Object;
+use manifest::{Object, ObjectId};
 use tokio::time::Instant;
 
 use super::claims::{self, Neighbours};
@@ -31,6 +31,7 @@ mod finalize;
 mod guard;
 mod inputs;
 mod rotated;
+mod sharing;
 mod waits;
 
 /// Work that ends sooner is told of by its result alone.
@@ -50,6 +51,8 @@ struct Turn<'a> {
     began: Instant,
     /// What the last landing had read.
     good: ReadSet,
+    /// What it shares with units that own it.
+    shares: BTreeSet<ObjectId>,
 }
 
 /// Reconciles a Kustomization.
@@ -62,8 +65,8 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         Ok(spec) => spec,
         Err(error) => return Ok(unreadable(object, status, &error.to_string())),
     };
-    let mut turn =
-        Turn { key, object, spec, status, shared, judge: None, began: Instant::now(), good: ReadSet::default() };
+    let (good, shares, began) = (ReadSet::default(), BTreeSet::new(), Instant::now());
+    let mut turn = Turn { key, object, spec, status, shared, judge: None, began, good, shares };
     if object.is_terminating() {
         return finalize::finalize(&mut turn).await;
     }
@@ -191,6 +194,7 @@ impl Turn<'_> {
         let owned = self.shared.owned.clone();
         journal.mark_by(Arc::new(move |landing| owned.marks(landing)));
         self.good = journal.landed().map(|landed| ReadSet::from_value(&landed.read_set)).unwrap_or_default();
+        self.shares = journal.landed().map(|landed| sharing::shares(landed)).unwrap_or_default();
         Ok(journal)
     }
 
@@ -282,16 +286,6 @@ impl Turn<'_> {
 
     fn is_told_at(&self, revision: &str) -> bool {
         self.status.last_applied_revision.as_deref() == Some(revision)
-    }
-
-    /// Whether the inventory has more than what landed: who pruned it has died, before or after.
-    fn lists_more(&self, journal: &Journal) -> bool {
-        let landed = || journal.landed().into_iter();
-        let wanted = landed().flat_map(|landed| landed.changes()).map(|change| change.desired.object.id());
-        let old = landed().flat_map(|landed| landed.old_versions()).map(|stale| stale.reference.id());
-        let known: BTreeSet<String> = wanted.chain(old).map(|id| id.inventory()).collect();
-        let entries = self.status.inventory.iter().flat_map(|inventory| inventory.entries.iter());
-        entries.into_iter().any(|entry| !known.contains(&entry.id))
     }
 
     /// Nothing to tell but the handled request; and what has landed, where nobody was left to tell it.
@@ -433,7 +427,8 @@ impl Turn<'_> {
         if !outcome.failures.is_empty() {
             self.came_to(tell::reason_of(&outcome.failures), &outcome.landing.revision);
         }
-        let events = tell::landed(&mut self.status, outcome, has_health, &facts);
+        let mut events = tell::landed(&mut self.status, outcome, has_health, &facts);
+        events.extend(self.begins_to_share(outcome));
         if matches!(outcome.verdict, Verdict::Landed | Verdict::Partly) {
             self.claim(&outcome.landing, &[]);
             self.shared.claims.keeps(&self.unit(), &outcome.kept);

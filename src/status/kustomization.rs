@@ -188,6 +188,23 @@ fn by_hand(outcome: &Outcome, facts: &Facts<'_>) -> Option<Event> {
     (!names.is_empty()).then(|| info(facts, &format!("{}: {what}", names.join(", "))))
 }
 
+/// Objects that others own are shared from now on, each with the units that hold it, too. Every application may declare its
+/// Namespace; anything else that two units declare is likely a mistake, and a warning.
+pub fn begins_to_share(news: &[(ObjectId, Vec<String>)], revision: &str) -> Event {
+    let line = |(id, others): &(ObjectId, Vec<String>)| {
+        let others = if others.is_empty() { "another unit".to_owned() } else { others.join(", ") };
+        format!("{id} is shared with {others}: where both name a field, the value of the unit that owns it stands")
+    };
+    let message = news.iter().map(line).collect::<Vec<_>>().join("\n");
+    let is_usual = news.iter().all(|(id, _)| id.group.is_empty() && id.kind == "Namespace");
+    let event = if is_usual {
+        Event::info(reason::OBJECT_SHARED, message)
+    } else {
+        Event::warning(reason::OBJECT_SHARED, message)
+    };
+    event.at(GROUP, revision)
+}
+
 /// Some parcels have landed; the others are as they were, and so are their entries in the inventory.
 fn partly(status: &mut KustomizationStatus, outcome: &Outcome, facts: &Facts<'_>) -> Vec<Event> {
     let before = status.inventory.replace(inventory(&outcome.landing));

@@ -133,4 +133,5 @@ reasons! {
 // Lockstep's own.
 reasons! {
     UNSUPPORTED = "Unsupported";
+    OBJECT_SHARED = "ObjectShared";
 }

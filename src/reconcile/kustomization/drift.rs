@@ -1,6 +1,7 @@
 //! Drift of what has landed: put back at once, object by object, without a build; or only reported
 //! (`lockstep.dev/drift: warn`).
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use apply::desired::Desired;
@@ -21,6 +22,16 @@ impl Turn<'_> {
     /// Whether drift is left as it is, and only told.
     pub(super) fn only_warns(&self) -> bool {
         switch(self.object, "drift") == Some("warn")
+    }
+
+    /// Whether the inventory has more than what landed: who pruned it has died, before or after.
+    pub(super) fn lists_more(&self, journal: &Journal) -> bool {
+        let landed = || journal.landed().into_iter();
+        let wanted = landed().flat_map(|landed| landed.changes()).map(|change| change.desired.object.id());
+        let old = landed().flat_map(|landed| landed.old_versions()).map(|stale| stale.reference.id());
+        let known: BTreeSet<String> = wanted.chain(old).map(|id| id.inventory()).collect();
+        let entries = self.status.inventory.iter().flat_map(|inventory| inventory.entries.iter());
+        entries.into_iter().any(|entry| !known.contains(&entry.id))
     }
 
     /// Whether Secrets have old versions to which nobody can go back any more.
