@@ -146,7 +146,7 @@ fn seen(shared: &Arc<Shared>, kind: Kind, object: Object) {
     let told_ready = matters || says_more;
     shared.index.put(key.clone(), object);
     if matters {
-        shared.queue.add(key.clone());
+        triggers::asked(shared, &key);
     }
     if told_ready {
         triggers::changed(shared, &key);
@@ -155,5 +155,5 @@ fn seen(shared: &Arc<Shared>, kind: Kind, object: Object) {
 
 fn gone(shared: &Arc<Shared>, key: Key) {
     shared.index.remove(&key);
-    shared.queue.add(key);
+    triggers::asked(shared, &key);
 }

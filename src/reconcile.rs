@@ -35,6 +35,7 @@ mod helm_repository;
 pub mod index;
 mod kustomization;
 pub mod needs;
+mod notices;
 pub mod queue;
 pub mod recorder;
 mod secret_store;
@@ -49,6 +50,7 @@ use guests::Guests;
 use helm_release::Releases;
 use index::Index;
 use needs::Needs;
+use notices::Notices;
 use queue::Queue;
 use recorder::Recorder;
 use units::Units;
@@ -242,6 +244,8 @@ pub struct Shared {
     pub units: Units,
     /// What units need of each other.
     pub needs: Needs,
+    /// Who tells that it has begun.
+    notices: Notices,
     /// Which units hold which objects.
     pub claims: Claims,
     /// What of ours is live.
@@ -252,7 +256,8 @@ pub struct Shared {
     pub externals: Externals,
     /// What is to be told of HelmReleases.
     pub releases: Releases,
-    /// Told whenever a source or an object has changed, for those who wait for something newer.
+    /// Told whenever a source, a store or a spec has changed, which may supersede a landing that waits for health. Not
+    /// told of statuses: hundreds may wait.
     pub changes: watch::Sender<u64>,
     /// Failures in a row that were not the object's own.
     strikes: Mutex<BTreeMap<Key, u32>>,
@@ -272,6 +277,7 @@ impl Shared {
             recorder,
             units: Units::default(),
             needs: Needs::default(),
+            notices: Notices::default(),
             claims: Claims::default(),
             owned,
             guests: Guests::default(),
@@ -282,8 +288,8 @@ impl Shared {
         }
     }
 
-    /// Tells those who wait for something newer to look.
-    pub fn something_changed(&self) {
+    /// Tells landings that wait for health to look whether they are superseded.
+    pub fn inputs_changed(&self) {
         self.changes.send_modify(|count| *count += 1);
     }
 
@@ -383,7 +389,7 @@ impl Shared {
     fn wrote(&self, key: &Key, written: &Object) {
         let Some(before) = self.index.replace(key, written) else { return };
         if triggers::asks_more(&before, written) {
-            self.queue.add(key.clone());
+            triggers::asked(self, key);
         }
         if triggers::says_more(&before, written) {
             triggers::changed(self, key);

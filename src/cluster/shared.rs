@@ -15,7 +15,7 @@ use apply::{Answer, Call, Cluster, ClusterError, Selection, WatchEvent};
 use futures::channel::mpsc::{UnboundedReceiver, UnboundedSender, unbounded};
 use futures::future::BoxFuture;
 use futures::stream::{BoxStream, StreamExt as _};
-use manifest::{Gvk, Object};
+use manifest::{Gvk, Object, Packed};
 
 /// How long a watch goes on with nobody listening.
 const IDLE: Duration = Duration::from_secs(20);
@@ -35,7 +35,7 @@ pub struct Shared {
 #[derive(Default)]
 struct Feed {
     /// By namespace and name; `None` before the first list.
-    objects: Option<BTreeMap<(String, String), Object>>,
+    objects: Option<BTreeMap<(String, String), Packed>>,
     listeners: Vec<Listener>,
     /// Nobody listened at the last look.
     was_idle: bool,
@@ -101,7 +101,8 @@ impl Feed {
     fn listen(&mut self, listener: Listener) {
         self.was_idle = false;
         if let Some(objects) = &self.objects {
-            listener.reset(objects.values());
+            let meant = objects.iter().filter(|((_, name), _)| listener.is_meant(name));
+            listener.reset(meant.filter_map(|(_, object)| object.object()).collect());
         }
         self.listeners.push(listener);
     }
@@ -122,10 +123,10 @@ impl Feed {
         self.listeners.retain(|listener| listener.tell(&event));
         match event {
             Ok(WatchEvent::Reset(objects)) => {
-                self.objects = Some(objects.into_iter().map(|object| (name_of(&object), object)).collect());
+                self.objects = Some(objects.iter().map(|object| (name_of(object), Packed::new(object))).collect());
             }
             Ok(WatchEvent::Applied(object)) => {
-                self.objects.get_or_insert_default().insert(name_of(&object), object);
+                self.objects.get_or_insert_default().insert(name_of(&object), Packed::new(&object));
             }
             Ok(WatchEvent::Deleted(object)) => {
                 self.objects.get_or_insert_default().remove(&name_of(&object));
@@ -139,22 +140,23 @@ impl Listener {
     /// Tells what concerns it; whether it still listens.
     fn tell(&self, event: &Event) -> bool {
         match event {
-            Ok(WatchEvent::Reset(objects)) => self.reset(objects.iter()),
-            Ok(WatchEvent::Applied(object) | WatchEvent::Deleted(object)) if !self.is_meant(object) => {
+            // A thousand who wait for one object each copy a thousand, not a million.
+            Ok(WatchEvent::Reset(objects)) => {
+                self.reset(objects.iter().filter(|object| self.is_meant(object.name())).cloned().collect())
+            }
+            Ok(WatchEvent::Applied(object) | WatchEvent::Deleted(object)) if !self.is_meant(object.name()) => {
                 !self.sender.is_closed()
             }
             other => self.sender.unbounded_send(other.clone()).is_ok(),
         }
     }
 
-    /// Tells what of all that is there concerns it: a thousand who wait for one object each copy a thousand, not a million.
-    fn reset<'a>(&self, objects: impl Iterator<Item = &'a Object>) -> bool {
-        let meant = objects.filter(|object| self.is_meant(object)).cloned().collect();
+    fn reset(&self, meant: Vec<Object>) -> bool {
         self.sender.unbounded_send(Ok(WatchEvent::Reset(meant))).is_ok()
     }
 
-    fn is_meant(&self, object: &Object) -> bool {
-        self.name.as_deref().is_none_or(|name| name == object.name())
+    fn is_meant(&self, name: &str) -> bool {
+        self.name.as_deref().is_none_or(|meant| meant == name)
     }
 }
 

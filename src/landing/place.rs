@@ -6,6 +6,7 @@
 //! **Guarantee.** Never more objects are worked on than there are places; [`WAITING`] times as many wait without one.
 
 use std::future::Future;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -24,7 +25,7 @@ tokio::task_local! {
 pub struct Places {
     working: Arc<Semaphore>,
     waiting: Arc<Semaphore>,
-    /// How many waits were given up since the end was told.
+    /// How many places were given up since the end was told.
     given_up: Arc<watch::Sender<Option<usize>>>,
 }
 
@@ -33,6 +34,8 @@ pub struct Place {
     places: Places,
     /// None while its holder waits.
     permit: Mutex<Option<OwnedSemaphorePermit>>,
+    /// Whether its holder only waited when the end was told.
+    given_up: AtomicBool,
 }
 
 impl Places {
@@ -47,7 +50,7 @@ impl Places {
     pub async fn take(&self) -> Place {
         // Nobody closes it.
         let permit = self.working.clone().acquire_owned().await.ok();
-        Place { places: self.clone(), permit: Mutex::new(permit) }
+        Place { places: self.clone(), permit: Mutex::new(permit), given_up: AtomicBool::default() }
     }
 
     /// Ends the work of some tasks, of which each works in a place of its own: those that only wait end at once.
@@ -63,17 +66,6 @@ impl Places {
         }
         tasks.shutdown().await;
     }
-
-    /// Waits until that is over, or for ever once the end was told.
-    async fn until<T>(&self, wait: impl Future<Output = T>) -> T {
-        let mut ends = self.given_up.subscribe();
-        tokio::select! {
-            waited = wait => return waited,
-            _ = ends.wait_for(Option::is_some) => {}
-        }
-        self.given_up.send_modify(|count| *count = count.map(|count| count + 1));
-        std::future::pending().await
-    }
 }
 
 impl Place {
@@ -83,16 +75,33 @@ impl Place {
     }
 
     async fn leave<T>(&self, wait: impl Future<Output = T>) -> T {
-        let wait = self.places.until(wait);
-        let Ok(waiting) = self.places.waiting.clone().try_acquire_owned() else { return wait.await };
+        let wait = self.until(wait);
         // Of several waits of one task, the first leaves.
         let Some(permit) = self.permit().take() else { return wait.await };
+        let Ok(waiting) = self.places.waiting.clone().try_acquire_owned() else {
+            *self.permit() = Some(permit);
+            return wait.await;
+        };
         drop(permit);
         let waited = wait.await;
         drop(waiting);
         let permit = self.places.working.clone().acquire_owned().await.ok();
         *self.permit() = permit;
         waited
+    }
+
+    /// Waits until that is over, or for ever once the end was told.
+    async fn until<T>(&self, wait: impl Future<Output = T>) -> T {
+        let mut ends = self.places.given_up.subscribe();
+        tokio::select! {
+            waited = wait => return waited,
+            _ = ends.wait_for(Option::is_some) => {}
+        }
+        // A task may wait for several things.
+        if !self.given_up.swap(true, Ordering::Relaxed) {
+            self.places.given_up.send_modify(|count| *count = count.map(|count| count + 1));
+        }
+        std::future::pending().await
     }
 
     fn permit(&self) -> std::sync::MutexGuard<'_, Option<OwnedSemaphorePermit>> {
@@ -111,7 +120,7 @@ pub(super) async fn aside<T>(wait: impl Future<Output = T>) -> T {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::sync::atomic::AtomicUsize;
     use std::time::Duration;
 
     use tokio::task::JoinSet;
@@ -156,7 +165,9 @@ mod tests {
             let (place, ended) = (places.take().await, ended.clone());
             tasks.spawn(place.work(async move {
                 if waits {
-                    aside(tokio::time::sleep(Duration::from_secs(3600))).await;
+                    // In two parts at once.
+                    let wait = || aside(tokio::time::sleep(Duration::from_hours(1)));
+                    tokio::join!(wait(), wait());
                 } else {
                     tokio::time::sleep(Duration::from_secs(5)).await;
                 }

@@ -271,7 +271,7 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Not
     }
     if is_rotated {
         // A landing that waits for health with the version before need not.
-        shared.something_changed();
+        shared.inputs_changed();
     }
     if has_news && let Some(key) = triggers::key_of(unit) {
         // Those that change with it land with it.

@@ -1,13 +1,12 @@
 //! Kustomization: guard -> anything to do? -> compile -> land -> tell.
 
 use std::collections::BTreeSet;
-use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use apply::journal::Attempt;
 use apply::report::Step;
-use apply::{Base, Candidate, Cluster, ClusterError, Journal, Landing, Outcome, Prepared, Verdict};
+use apply::{Base, Candidate, Cluster, Journal, Landing, Outcome, Prepared, Verdict};
 use jiff::Timestamp;
 use manifest::{Object, ObjectId};
 use tokio::time::Instant;
@@ -34,8 +33,6 @@ mod rotated;
 mod sharing;
 mod waits;
 
-/// Work that ends sooner is told of by its result alone.
-const NOTICEABLE: Duration = Duration::from_secs(3);
 /// How soon a store or a source that nobody watches is asked again, at the latest, by a unit that it holds.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -131,7 +128,8 @@ impl Turn<'_> {
             return Ok(self.refuse(refusal));
         }
         let (shared, key, object, begun) = (self.shared, self.key, self.object, self.begun(&source));
-        let told = noticed(self.compile_and_land(&source, &mut journal), shared.tell(key, object, begun)).await;
+        let work = self.compile_and_land(&source, &mut journal);
+        let told = shared.notices.while_at(work, shared.tell(key, object, begun)).await;
         self.is_known_with(&source);
         told
     }
@@ -549,22 +547,6 @@ impl Turn<'_> {
         let ready = ready.conditions.get(READY).cloned();
         ready.is_some_and(|ready| ready.status == Truth::False && ready.reason == why && ready.message == message)
     }
-}
-
-/// Does the work, and tells that it has begun once it takes long enough for somebody to notice.
-async fn noticed<T>(
-    work: impl Future<Output = Result<T, Error>>,
-    tell: impl Future<Output = Result<(), ClusterError>>,
-) -> Result<T, Error> {
-    let mut work = pin!(work);
-    if let Ok(done) = tokio::time::timeout(NOTICEABLE, &mut work).await {
-        return done;
-    }
-    let (done, told) = tokio::join!(work, tell);
-    if let Err(error) = told {
-        tracing::warn!(%error, "a status could not be written");
-    }
-    done
 }
 
 /// Comes back sooner where something is to be done sooner.

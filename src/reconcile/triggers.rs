@@ -40,9 +40,14 @@ fn answer(object: &Object) -> (Option<&Value>, Option<&Value>) {
     (field("conditions"), field("lastAppliedRevision"))
 }
 
+/// Somebody asks something else of an object, or it is gone: it is looked at, and who works on it hears of it.
+pub fn asked(shared: &Shared, key: &Key) {
+    shared.queue.add(key.clone());
+    shared.inputs_changed();
+}
+
 /// The status of an object says something new: those who depend on it look.
 pub fn changed(shared: &Shared, key: &Key) {
-    shared.something_changed();
     let depends = |object: &Object| {
         let list = object.value().pointer("/spec/dependsOn").and_then(Value::as_array);
         list.into_iter().flatten().any(|dependency| {
@@ -65,7 +70,7 @@ pub fn changed(shared: &Shared, key: &Key) {
 
 /// A source has another revision: those who are built from it, or have read it, look.
 pub fn fetched(shared: &Arc<Shared>, source: &SourceName) {
-    shared.something_changed();
+    shared.inputs_changed();
     let (kind, namespace, name) = source;
     let is_source = |object: &Object, at: &str| {
         let text = |field: &str| object.text(&format!("{at}/{field}"));

@@ -7,7 +7,9 @@ mod files;
 mod id;
 pub mod kinds;
 mod object;
+mod packed;
 
 pub use files::{Content, Entry, EntryKind, Files, FilesError, MemoryFiles, Purpose, normalize};
 pub use id::{Gvk, IdError, ObjectId};
 pub use object::{Object, ObjectError, Origin};
+pub use packed::Packed;

@@ -333,6 +333,15 @@ fn parts(landing: &Landing) -> Vec<Part> {
     landing.changes().map(part).collect()
 }
 
+fn guests(landing: &Landing) -> Vec<Reader> {
+    let reader = |guest: &Guest| Reader {
+        name: guest.workload.id().to_string(),
+        unit: guest.host.clone(),
+        secrets: guest.secrets.iter().cloned().collect(),
+    };
+    landing.guests.iter().filter(|guest| guest.stamp.is_some()).map(reader).collect()
+}
+
 fn proof(proof: Proof) -> &'static str {
     match proof {
         Proof::Pending => "not tried",
@@ -341,13 +350,4 @@ fn proof(proof: Proof) -> &'static str {
         Proof::Schema => "schema",
         Proof::None => "none",
     }
-}
-
-fn guests(landing: &Landing) -> Vec<Reader> {
-    let reader = |guest: &Guest| Reader {
-        name: guest.workload.id().to_string(),
-        unit: guest.host.clone(),
-        secrets: guest.secrets.iter().cloned().collect(),
-    };
-    landing.guests.iter().filter(|guest| guest.stamp.is_some()).map(reader).collect()
 }

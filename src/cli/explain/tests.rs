@@ -1,5 +1,4 @@
 use apply::memory::Simulation;
-
 use apply::{Base, Behaviour, Call, Candidate, Desired, Guest, Journal};
 use manifest::Object;
 use serde_json::{Value, json};

@@ -1,0 +1,87 @@
+//! Units tell that they are at work once somebody may wonder, and take turns at it: where hundreds land at once, a status
+//! each would be a tenth of all requests, for something that is over when it is read.
+
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use apply::ClusterError;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+
+/// Who is done before it says nothing of having begun.
+const NOTICEABLE: Duration = Duration::from_secs(3);
+
+/// One unit tells, and then the next.
+const PACE: Duration = Duration::from_millis(250);
+
+/// Whose turn it is.
+#[derive(Default)]
+pub(super) struct Notices {
+    /// When the next one may tell.
+    next: Mutex<Option<Instant>>,
+}
+
+impl Notices {
+    /// Does some work, and tells meanwhile that it has begun, if it takes long enough for a turn to come.
+    pub(super) async fn while_at<T>(
+        &self,
+        work: impl Future<Output = T>,
+        tell: impl Future<Output = Result<(), ClusterError>>,
+    ) -> T {
+        let mut work = pin!(work);
+        tokio::select! {
+            done = &mut work => return done,
+            () = self.turn() => {}
+        }
+        let (done, told) = tokio::join!(work, tell);
+        if let Err(error) = told {
+            tracing::warn!(%error, "a status could not be written");
+        }
+        done
+    }
+
+    async fn turn(&self) {
+        tokio::time::sleep(NOTICEABLE).await;
+        let mut next = self.next.lock().await;
+        if let Some(next) = *next {
+            tokio::time::sleep_until(next).await;
+        }
+        *next = Some(Instant::now() + PACE);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::task::JoinSet;
+
+    use super::*;
+
+    /// How many of 300 tell that they have begun, if all begin at once and take so long.
+    async fn told(takes: Duration) -> usize {
+        let (notices, told) = (Arc::new(Notices::default()), Arc::new(AtomicUsize::default()));
+        let mut tasks = JoinSet::new();
+        for _ in 0..300 {
+            let (notices, told) = (notices.clone(), told.clone());
+            tasks.spawn(async move {
+                let tell = async {
+                    told.fetch_add(1, Ordering::Relaxed);
+                    Ok(())
+                };
+                notices.while_at(tokio::time::sleep(takes), tell).await;
+            });
+        }
+        tasks.join_all().await;
+        told.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn who_is_quick_says_nothing_and_of_many_some_tell_each_second() {
+        assert_eq!(told(Duration::from_millis(2_900)).await, 0);
+        assert_eq!(told(Duration::from_millis(5_100)).await, 9, "one at once, and four a second for 2.1 s");
+        assert_eq!(told(Duration::from_mins(5)).await, 300);
+    }
+}
