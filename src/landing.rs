@@ -14,6 +14,7 @@ use apply::{
 };
 use futures::future::{BoxFuture, FutureExt as _};
 use jiff::Timestamp;
+use manifest::Object;
 use tokio::time::Instant;
 
 use crate::health;
@@ -27,6 +28,9 @@ use written::Written;
 
 /// Ends when a landing need not become healthy any more, because a newer revision is there. May be asked many times.
 pub type Superseded = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
+
+/// Ends when somebody has deleted something of a landing that waits for health, given what it has written.
+pub type Lost = Box<dyn Fn(&[Object]) -> BoxFuture<'static, ()> + Send + Sync>;
 
 /// The identities of workloads that are not the unit's own.
 pub type Guests = BTreeMap<Reference, Arc<dyn Cluster>>;
@@ -43,6 +47,8 @@ pub struct Site {
     pub judge: Option<health::Judge>,
     /// Whether something newer has come.
     pub superseded: Superseded,
+    /// Whether something is missing that was there.
+    pub lost: Lost,
     /// What other units hold.
     pub others: Arc<dyn Others>,
 }
@@ -50,6 +56,11 @@ pub struct Site {
 /// Nothing newer ever comes.
 pub fn never() -> Superseded {
     Box::new(|| futures::future::pending().boxed())
+}
+
+/// Nobody looks whether something is missing.
+pub fn unseen() -> Lost {
+    Box::new(|_| futures::future::pending().boxed())
 }
 
 /// The cluster as a unit sees it, but as their own identities what is about workloads of others.
@@ -166,15 +177,19 @@ impl Health for Parts<'_> {
             let targets: Vec<Reference> = targets.iter().filter(|at| !self.is_plain(at, &rules)).cloned().collect();
             let cluster = self.cluster.as_ref();
             let deadline = tokio::time::sleep(timeout);
+            // What a barrier or a hook waits for is looked at by itself.
+            let lost = if reading == Reading::Unit { &self.site.lost } else { &unseen() };
+            let lost = lost(&cluster.answers());
             let wait = place::aside(async {
                 tokio::select! {
-                    outcome = health::wait(cluster, &targets, &rules, deadline, &|_, _| {}) => Some(outcome),
-                    () = (self.site.superseded)() => None,
+                    outcome = health::wait(cluster, &targets, &rules, deadline, &|_, _| {}) => Ok(outcome),
+                    () = (self.site.superseded)() => Err(Waited::Superseded),
+                    () = lost => Err(Waited::Disturbed),
                 }
             });
             match wait.await {
-                Some(outcome) => judge(cluster, outcome, timeout).await,
-                None => Waited::Superseded,
+                Ok(outcome) => judge(cluster, outcome, timeout).await,
+                Err(waited) => waited,
             }
         }
         .boxed()

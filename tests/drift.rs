@@ -61,6 +61,32 @@ async fn what_others_change_or_delete_is_put_back_with_one_dry_run_of_that_objec
 }
 
 #[tokio::test]
+async fn a_secret_that_is_deleted_while_its_reader_is_awaited_comes_back_within_the_wait() {
+    let fleet = Fleet::new().await;
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "token", "namespace": fleet::NAMESPACE}, "stringData": {"a": "1"}});
+    let mut web = deployment("web", 1, &["token"]);
+    // It starts when somebody has made what it reads besides.
+    web["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!([{"configMapRef": {"name": "late"}}]);
+    fleet.write("web", &[secret, web]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({"wait": true, "timeout": "5m"})).await;
+    for _ in 0..2 {
+        fleet.until(("v1", "Secret", "token"), "made", |found| found.is_some()).await;
+        fleet
+            .until(DEPLOYMENT, "begun", |found| {
+                found.is_some_and(|web| web.text("/status/conditions/0/type").is_some())
+            })
+            .await;
+        fleet.delete("v1", "Secret", "token").await;
+    }
+    fleet.until(("v1", "Secret", "token"), "back", |found| found.is_some()).await;
+    fleet.apply(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "late", "namespace": fleet::NAMESPACE}})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
+    fleet.end().await;
+}
+
+#[tokio::test]
 async fn what_controllers_write_into_fields_of_their_own_asks_nothing() {
     let fleet = landed(json!({})).await;
     let scale = json!({"metadata": {"annotations": {"autoscaler": "seen"}}, "status": {"observedGeneration": 1}});

@@ -29,6 +29,11 @@ impl Written {
         lock(&self.answers).get(at).cloned()
     }
 
+    /// All objects as they were answered last.
+    pub(super) fn answers(&self) -> Vec<Object> {
+        lock(&self.answers).values().cloned().collect()
+    }
+
     async fn send(&self, call: Call) -> Result<Answer, ClusterError> {
         let is_apply = matches!(call, Call::Apply { dry_run: false, subresource: None, .. });
         let answer = self.inner.call(call).await?;

@@ -115,6 +115,7 @@ fn site_of(object: &Object, unit: &Unit, shared: &Shared) -> (Option<String>, la
             judge: None,
             guests: Default::default(),
             superseded: landing::never(),
+            lost: landing::unseen(),
             others: Arc::new(apply::Alone),
         },
     )

@@ -26,6 +26,7 @@ use crate::cluster::noted::Note;
 use crate::pipeline::MANAGER;
 use crate::unit::Unit;
 
+mod losses;
 pub mod watches;
 
 /// Mark of an object that is gone.
@@ -195,6 +196,7 @@ struct State {
     unclaimed: HashMap<ObjectId, Told>,
     /// Kinds that may not be followed over the whole cluster.
     narrow: BTreeSet<Gvk>,
+    losses: losses::Losses,
 }
 
 impl Owned {
@@ -253,6 +255,7 @@ impl Owned {
         let before = state.units.insert(unit.clone(), ids.clone()).unwrap_or_default();
         let ids: BTreeSet<ObjectId> = ids.into_iter().collect();
         before.iter().filter(|id| !ids.contains(id)).for_each(|id| state.abandon(id, unit));
+        state.unfollow(unit);
         self.tell(&state);
     }
 
@@ -266,6 +269,7 @@ impl Owned {
         let mut state = self.lock();
         let ids = state.units.remove(unit).unwrap_or_default();
         ids.iter().for_each(|id| state.abandon(id, unit));
+        state.unfollow(unit);
         self.tell(&state);
     }
 
@@ -340,6 +344,9 @@ impl Owned {
         }
         let mark = if is_gone { GONE } else { imprint.mark(counts) };
         let (mut state, id) = (self.lock(), follow.id(imprint));
+        if is_gone {
+            state.is_lost(&id, imprint.version);
+        }
         let Some(entry) = state.objects.get_mut(&id) else {
             state.nobodys(id, follow, mark, imprint.version);
             return Vec::new();
@@ -353,6 +360,7 @@ impl Owned {
         let present: BTreeSet<ObjectId> = imprints.iter().map(|imprint| follow.id(imprint)).collect();
         let mut state = self.lock();
         state.unclaimed.retain(|id, told| told.follow != *follow || present.contains(id));
+        state.are_lost(follow, |id| present.contains(id));
         if let Some(following) = state.follows.get_mut(follow) {
             following.has_listed = true;
         }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use apply::journal::Attempt;
 use apply::report::Step;
 use apply::{Base, Candidate, Cluster, Journal, Landing, Outcome, Prepared, Verdict};
+use futures::future::FutureExt as _;
 use jiff::Timestamp;
 use manifest::{Object, ObjectId};
 use tokio::time::Instant;
@@ -246,7 +247,9 @@ impl Turn<'_> {
             is_impatient: self.object.is_terminating() && self.is_overdue(),
         };
         let (cluster, guests, judge) = (self.cluster(), landing::Guests::new(), self.judge.clone());
-        landing::Site { cluster, guests, unit: self.unit(), judge, superseded, others: Arc::new(neighbours) }
+        let (owned, unit) = (self.shared.owned.clone(), self.unit());
+        let lost = Box::new(move |written: &[Object]| owned.lost(&unit, written).boxed());
+        landing::Site { cluster, guests, unit: self.unit(), judge, superseded, lost, others: Arc::new(neighbours) }
     }
 
     /// Whether nothing that was read has changed; then drift is looked for when the interval is over, and nothing else

@@ -241,7 +241,7 @@ async fn run_hook(
     let refused = |error: ClusterError| Failure::refused(At::Commit, &hook.object, &error);
     let at = Reference::of(&hook.object);
     start_hook(hook, &at, &mark(landing, index), ctx, deadline).await.map_err(refused)?;
-    let waited = ctx.health.wait(std::slice::from_ref(&at), Reading::Hook, hook.timeout).await;
+    let waited = ctx.wait(std::slice::from_ref(&at), Reading::Hook, hook.timeout).await;
     if waited == Waited::Healthy {
         // Before it is deleted: after a crash nothing else would tell that it has run.
         let noted = journal.hook_ran(index).await;
@@ -340,11 +340,7 @@ async fn wait_for(
     if targets.is_empty() {
         return Vec::new();
     }
-    let end = ctx.clock.now() + timeout;
-    let mut waited = Waited::Disturbed;
-    while waited == Waited::Disturbed {
-        waited = ctx.health.wait(&targets, reading, end.saturating_sub(ctx.clock.now())).await;
-    }
+    let waited = ctx.wait(&targets, reading, timeout).await;
     if targets.iter().any(|target| target.gvk.kind == "CustomResourceDefinition")
         && let Err(error) = ctx.cluster.call(Call::Discover).await
     {

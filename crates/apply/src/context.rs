@@ -118,6 +118,17 @@ impl Context<'_> {
         }
     }
 
+    /// Waits for health whatever others do meanwhile: nothing of the landing is made again in the middle of a step.
+    pub(crate) async fn wait(&self, targets: &[Reference], reading: Reading, timeout: Duration) -> Waited {
+        let end = self.clock.now() + timeout;
+        loop {
+            let waited = self.health.wait(targets, reading, end.saturating_sub(self.clock.now())).await;
+            if waited != Waited::Disturbed {
+                return waited;
+            }
+        }
+    }
+
     /// Waits a moment before something is tried once more.
     pub(crate) async fn pause(&self) {
         self.clock.sleep(FIRST_PAUSE).await;

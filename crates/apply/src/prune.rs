@@ -1,6 +1,9 @@
 //! Deletes what nobody declares any more. Comes after health, since a delete cannot be undone; in Flux's order before it,
 //! as far as [`crate::rollback`] can make it anew.
+//!
+//! **Guarantee.** What could not be deleted keeps what it needs: a Secret does not go before the pods that read it.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use manifest::{Object, ObjectId};
@@ -10,6 +13,7 @@ use crate::cluster::{ClusterError, Propagation, Reference};
 use crate::commit;
 use crate::context::{Context, Progress};
 use crate::desired::Declarer;
+use crate::parcels::{self, edges};
 use crate::plan::{Landing, Stale};
 use crate::report::{Failure, Step as At};
 use crate::share::{self, Others, OwnerLabels, Ruling};
@@ -62,26 +66,70 @@ pub fn outlook(stale: &Stale, live: Option<&Object>, landing: &Landing, others: 
 /// Deletes stale objects of the landing, but for what belongs to others or is asked to stay.
 pub(crate) async fn prune(stale: impl Iterator<Item = &Stale>, landing: &Landing, ctx: &Context<'_>) -> Pruned {
     let deadline = ctx.clock.now() + landing.behaviour.timeout;
-    let mut pruned = Pruned::default();
-    for stale in stale {
-        let id = stale.reference.id();
-        match prune_one(stale, landing, ctx, deadline).await {
+    let (mut pruned, stale) = (Pruned::default(), stale.collect::<Vec<_>>());
+    let mut needed = Needed::default();
+    for one in &stale {
+        let id = one.reference.id();
+        if let Some(failure) = needed.keeps(&id) {
+            pruned.failures.push(failure);
+            continue;
+        }
+        match prune_one(one, landing, ctx, deadline).await {
             Ok(Outlook::Deleted) => {
                 ctx.tell(Progress::Pruned(id.clone()));
                 pruned.gone.push(id);
             }
-            Ok(Outlook::Unsure) => pruned.kept.push(stale.reference.clone()),
+            Ok(Outlook::Unsure) => pruned.kept.push(one.reference.clone()),
             Ok(_) => {}
-            Err(error) => pruned.failures.push(Failure {
-                step: At::Prune,
-                id: Some(id),
-                origin: None,
-                message: error.to_string(),
-                transient: error.is_transient(),
-            }),
+            Err(error) => {
+                needed.note(&stale, &id, error.is_transient());
+                pruned.failures.push(failed(id, error.to_string(), error.is_transient()));
+            }
         }
     }
     pruned
+}
+
+fn failed(id: ObjectId, message: String, transient: bool) -> Failure {
+    Failure { step: At::Prune, id: Some(id), origin: None, message, transient }
+}
+
+/// What is needed by something that could not be deleted: by what, and whether that may pass.
+#[derive(Default)]
+struct Needed(BTreeMap<ObjectId, (ObjectId, bool)>);
+
+impl Needed {
+    fn keeps(&self, id: &ObjectId) -> Option<Failure> {
+        let (by, transient) = self.0.get(id)?;
+        Some(failed(id.clone(), format!("is needed by {by}, which could not be deleted"), *transient))
+    }
+
+    /// Something could not be deleted.
+    fn note(&mut self, stale: &[&Stale], by: &ObjectId, transient: bool) {
+        let (needs, mut open) = (needs(stale), vec![by.clone()]);
+        while let Some(next) = open.pop() {
+            for id in needs.get(&next).into_iter().flatten().filter(|id| *id != by) {
+                if self.0.insert(id.clone(), (by.clone(), transient)).is_none() {
+                    open.push(id.clone());
+                }
+            }
+        }
+    }
+}
+
+/// What each stale object leads to as it landed: what it reads, who makes that, and what it depends on.
+fn needs(stale: &[&Stale]) -> BTreeMap<ObjectId, BTreeSet<ObjectId>> {
+    let landed = stale.iter().filter_map(|stale| stale.landed.as_deref()).map(|desired| &desired.object);
+    let promised =
+        |object: &Object| edges::promised(object).into_iter().map(|id| (id, object.id())).collect::<Vec<_>>();
+    let makers: BTreeMap<ObjectId, ObjectId> = landed.clone().flat_map(promised).collect();
+    let ids: BTreeSet<ObjectId> = stale.iter().map(|stale| stale.reference.id()).collect();
+    let mut needs: BTreeMap<ObjectId, BTreeSet<ObjectId>> = BTreeMap::new();
+    for (from, _, to) in parcels::relations(landed, |id| ids.contains(id) || makers.contains_key(id)) {
+        let maker = makers.get(&to).filter(|maker| **maker != from).cloned();
+        needs.entry(from).or_default().extend(maker.into_iter().chain([to]));
+    }
+    needs
 }
 
 async fn prune_one(

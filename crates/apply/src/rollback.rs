@@ -92,7 +92,7 @@ async fn until_served(gate: &Gate, landing: &Landing, ctx: &Context<'_>) {
     let servers: Vec<Reference> = landing.begun().filter(is_back).map(|change| change.desired.reference()).collect();
     if !servers.is_empty() {
         // Ready or not, what follows is tried as long as it may take.
-        ctx.health.wait(&servers, Reading::Unit, landing.behaviour.timeout).await;
+        ctx.wait(&servers, Reading::Unit, landing.behaviour.timeout).await;
     }
 }
 

@@ -133,6 +133,8 @@ const FOUND: &[(u64, &str)] = &[
     (794, "an object that somebody deleted while its health was awaited was awaited for ever"),
     (908, "an object of a superseded landing stayed when a landing without it was undone"),
     (1182, "a landing that had failed was tried again each time that drift was put right"),
+    (1474, "what a landing waited for was deleted, and the commit that would have taken its place was refused"),
+    (18115, "a Secret was pruned although the workload that reads it could not be deleted"),
     (
         scenario::PARCELS + 1962,
         "a leader that was frozen wrote the journal of a landing that its successor went on with",

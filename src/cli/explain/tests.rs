@@ -82,6 +82,7 @@ async fn land(cluster: &Arc<dyn Cluster>) {
         judge: None,
         guests: Default::default(),
         superseded: landing::never(),
+        lost: landing::unseen(),
         others: Arc::new(apply::Alone),
     };
     landing::land(prepared, &mut journal, &site).await.unwrap();

@@ -189,6 +189,7 @@ impl Work<'_> {
             judge: None,
             guests: Default::default(),
             superseded: landing::never(),
+            lost: landing::unseen(),
             others: Arc::new(apply::Alone),
         };
         landing::resume(&mut journal, &site).await?;

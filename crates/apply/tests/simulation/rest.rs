@@ -54,9 +54,7 @@ fn open(state: &State) -> Result<Option<bool>, String> {
         return Err("a landing is held, and nobody asked for it".into());
     }
     let is_any_flawed = [Flaw::Unhealthy, Flaw::Invalid, Flaw::Unresolved].into_iter().any(is_flawed);
-    // Somebody has deleted what it waits for, and what would take its place is refused.
-    let is_stuck = is_flawed(Flaw::Invalid) || is_flawed(Flaw::Unresolved);
-    Ok(Some(is_stuck || (phase == "held" && (is_any_flawed || state.may_hold))))
+    Ok(Some(phase == "held" && (is_any_flawed || state.may_hold)))
 }
 
 /// A landing was concluded: what stands now, and whether it may.
