@@ -108,6 +108,8 @@ pub enum Reading {
     HelmJobs,
     /// Helm's hooks: Jobs must complete, pods must succeed, all else need only be there.
     HelmHooks,
+    /// An APIService must be available; kstatus has no rule for it.
+    Served,
 }
 
 /// Judges an object before the rules do, such as a CEL expression of a Kustomization; `None` leaves it to them.

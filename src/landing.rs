@@ -202,6 +202,7 @@ fn rules_of(reading: Reading) -> health::Reading {
         Reading::Release => health::Reading::Plain,
         Reading::ReleaseJobs => health::Reading::HelmJobs,
         Reading::Hook => health::Reading::HelmHooks,
+        Reading::Served => health::Reading::Served,
     }
 }
 

@@ -172,6 +172,20 @@ impl Key {
     }
 }
 
+/// Whether an object goes because its kind does: its definition is about to be deleted, or is gone. Nobody has asked for what
+/// the object made to be deleted with it (a deliberate difference from Flux, which prunes and uninstalls).
+async fn goes_with_its_kind(key: &Key, shared: &Shared) -> Result<bool, Error> {
+    let gvk = key.reference().gvk;
+    let name = format!("{}s.{}", gvk.kind.to_lowercase(), gvk.group);
+    let at = Reference::new("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", &name);
+    match shared.world.cluster.get(&at).await {
+        Ok(definition) => Ok(definition.is_none_or(|definition| definition.is_terminating())),
+        // Whoever may not look cannot know.
+        Err(ClusterError::Forbidden { .. }) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.kind.name(), self.namespace, self.name)

@@ -13,7 +13,7 @@
 //!
 //! # Caveats
 //! - Values below [`SHORTEST`] bytes are not known: they are words such as `true`, `prod` or `5432`, which stand in every
-//!   second text, and masking them would tell which words are secrets.
+//!   second text, and masking them would tell which words are secrets. So does the word `secret` itself.
 //! - A value cut in two by a writer, or written in another encoding, is not found.
 //! - The search structures hold values in plain memory until they are next rebuilt without them.
 
@@ -32,6 +32,8 @@ use zeroize::Zeroizing;
 
 /// Shorter values, in bytes, are not taken out.
 pub const SHORTEST: usize = 6;
+/// Values that nobody could tell from the text around them, since every second message has them.
+const WORDS: [&str; 2] = ["secret", "secrets"];
 /// What stands in place of a value.
 pub const MASK: &str = "***";
 
@@ -181,7 +183,7 @@ fn merged(spans: impl Iterator<Item = (usize, usize)>) -> Vec<(usize, usize)> {
 fn forms(value: &[u8]) -> Vec<Zeroizing<Vec<u8>>> {
     let mut forms = Vec::new();
     let trimmed = value.trim_ascii();
-    if trimmed.len() < SHORTEST {
+    if trimmed.len() < SHORTEST || WORDS.iter().any(|word| word.as_bytes() == trimmed) {
         return forms;
     }
     written(trimmed, &mut forms);
@@ -375,11 +377,12 @@ mod tests {
     #[test]
     fn of_a_status_only_messages_are_texts() {
         let redactor = Redactor::default();
-        let _live = redactor.register([b"default".as_slice()]);
-        let mut status =
-            serde_json::json!({"conditions": [{"message": "in default"}], "inventory": {"id": "default_a"}});
+        let _live = redactor.register([b"default".as_slice(), b"secret"]);
+        let mut status = serde_json::json!({"conditions": [{"message": "in default"}, {"message": "secret synced"}],
+            "inventory": {"id": "default_a"}});
         redactor.redact_messages(&mut status);
-        let expected = serde_json::json!({"conditions": [{"message": "in ***"}], "inventory": {"id": "default_a"}});
+        let expected = serde_json::json!({"conditions": [{"message": "in ***"}, {"message": "secret synced"}],
+            "inventory": {"id": "default_a"}});
         assert_eq!(status, expected);
     }
 

@@ -161,3 +161,35 @@ async fn a_kustomization_that_is_renamed_keeps_its_objects() {
     assert_eq!(uid(&fleet).await, before, "it is the same object in {NAMESPACE}");
     fleet.end().await;
 }
+
+#[tokio::test]
+async fn kustomizations_that_leave_together_go_although_one_waits_for_the_other() {
+    let fleet = Fleet::new().await;
+    let child = |name: &str, more: Value| {
+        let mut spec = json!({"path": format!("./{name}"), "interval": "10m", "retryInterval": "1s", "timeout": "10s",
+            "prune": true, "sourceRef": {"kind": "GitRepository", "name": "repo"}});
+        spec.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+        object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, json!({ "spec": spec }))
+    };
+    fleet.write("one", &[config_map("one", json!({}))]);
+    fleet.write("two", &[config_map("moved", json!({}))]);
+    fleet.write(
+        "root",
+        &[
+            config_map("root", json!({})),
+            child("one", json!({})),
+            child("two", json!({"dependsOn": [{"name": "one"}]})),
+        ],
+    );
+    let commit = fleet.commit();
+    fleet.kustomization("root", json!({}), json!({})).await;
+    fleet.answered("two", &commit, "True").await;
+    // With the folder of the first, the second never hears of the commit.
+    fleet.write("root", &[config_map("root", json!({}))]);
+    fleet.remove("one");
+    fleet.commit();
+    fleet.until(unit("one"), "gone", |found| found.is_none()).await;
+    fleet.until(unit("two"), "gone", |found| found.is_none()).await;
+    fleet.until(MOVED, "gone with it", |found| found.is_none()).await;
+    fleet.end().await;
+}

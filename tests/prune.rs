@@ -79,3 +79,27 @@ async fn requirement_20_a_commit_that_deletes_most_of_a_unit_is_held_and_the_gua
     assert!(!is_there(&fleet, "c11").await && is_there(&fleet, "c1").await);
     fleet.end().await;
 }
+
+/// unmet.md 8: whoever deletes Flux's definitions has not asked for what Kustomizations made to be deleted with them. Flux
+/// prunes then; this is a deliberate difference.
+#[tokio::test]
+async fn requirement_8_kustomizations_that_go_with_their_definition_delete_nothing() {
+    let fleet = Fleet::new().await;
+    fleet.write("team", &[config_map("kept", json!({"a": "1"}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("team", json!({}), json!({})).await;
+    fleet.answered("team", &commit, "True").await;
+    let name = "kustomizations.kustomize.toolkit.fluxcd.io";
+    let at = apply::Reference::new("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name);
+    let propagation = apply::cluster::Propagation::Background;
+    let call = apply::Call::Delete { at: at.clone(), uid: None, resource_version: None, propagation, dry_run: false };
+    fleet.cluster.call(call).await.expect("it is deleted");
+    let began = std::time::Instant::now();
+    while fleet.cluster.get(&at).await.expect("it is served").is_some() {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "the definition never went");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    fleet.calm().await;
+    assert!(is_there(&fleet, "kept").await, "nobody asked for it to be deleted");
+    fleet.end().await;
+}

@@ -25,6 +25,7 @@ pub(super) fn judge(object: &Object, reading: Reading, now: Timestamp) -> Verdic
         (Reading::HelmJobs | Reading::HelmHooks, "batch", "Job") => helm_job(object.value()),
         (Reading::HelmHooks, "", "Pod") => hook_pod(object),
         (Reading::HelmHooks, ..) => current("Resource is current"),
+        (Reading::Served, "apiregistration.k8s.io", "APIService") => api(object.value()),
         _ => compute(object, now),
     }
 }
@@ -171,6 +172,16 @@ fn claim(value: &Value) -> Verdict {
     match text(value, "/status/phase", "unknown") {
         "Bound" => current("PVC is Bound"),
         phase => in_progress(format!("PVC is not Bound. phase: {phase}")),
+    }
+}
+
+/// An aggregated API, which its server answers for when it is available.
+fn api(value: &Value) -> Verdict {
+    let conditions = conditions(value)?;
+    match conditions.iter().find(|condition| condition.kind == "Available") {
+        Some(condition) if condition.status == "True" => current("APIService is available"),
+        Some(condition) => in_progress(condition.message),
+        None => in_progress("APIService is not available yet"),
     }
 }
 

@@ -128,7 +128,7 @@ impl Claims {
     }
 
     /// What each unit keeps.
-    fn unsure(&self) -> Vec<(Unit, Vec<Reference>)> {
+    pub fn unsure(&self) -> Vec<(Unit, Vec<Reference>)> {
         self.lock().unsure.iter().map(|(unit, kept)| (unit.clone(), kept.clone())).collect()
     }
 
@@ -137,7 +137,8 @@ impl Claims {
         self.lock().unsure.get(unit).cloned().unwrap_or_default()
     }
 
-    fn is_looked_at(&self, unit: &Unit, version: &str) -> bool {
+    /// Whether a unit was looked at with an artifact.
+    pub fn is_looked_at(&self, unit: &Unit, version: &str) -> bool {
         self.lock().looked_at.get(unit).is_some_and(|known| known == version)
     }
 
@@ -177,6 +178,14 @@ pub struct Neighbours {
     pub source: SourceName,
     /// Whether it does not wait any more for those that nobody can look at.
     pub is_impatient: bool,
+    /// Kustomizations that it does not declare any more itself: what those want does not count.
+    pub leaving: BTreeSet<Unit>,
+}
+
+/// The Kustomizations among objects that are to go.
+pub fn units_among<'a>(going: impl IntoIterator<Item = &'a Reference>) -> BTreeSet<Unit> {
+    let is_unit = |at: &&Reference| at.gvk.group == "kustomize.toolkit.fluxcd.io" && at.gvk.kind == "Kustomization";
+    going.into_iter().filter(is_unit).map(Unit::of).collect()
 }
 
 impl Others for Neighbours {
@@ -213,12 +222,12 @@ impl Neighbours {
         let Some(version) = self.shared.world.sources.version(&self.source) else { return false };
         let is_unknown = |key: &Key| {
             let unit = Unit::of(&key.reference());
-            unit != self.unit && !self.shared.claims.is_looked_at(&unit, &version)
+            unit != self.unit && !self.leaving.contains(&unit) && !self.shared.claims.is_looked_at(&unit, &version)
         };
         let is_of_source =
             |object: &Object| needs::is_at_work(object) && source_of(object).as_ref() == Some(&self.source);
         let promised = self.shared.needs.promised_units(&self.unit);
-        promised.iter().any(|unit| *unit != self.unit)
+        promised.iter().any(|unit| *unit != self.unit && !self.leaving.contains(unit))
             || self.shared.index.any(Kind::Kustomization, is_unknown, is_of_source)
     }
 }
@@ -236,7 +245,8 @@ pub fn wake_who_are_sure(shared: &Arc<Shared>) {
 /// Whether it is known of all that a unit keeps whether another unit wants it.
 pub fn is_sure(shared: &Arc<Shared>, key: &Key, unit: &Unit, kept: &[Reference]) -> bool {
     let Some(source) = shared.index.get(key).and_then(|object| source_of(&object)) else { return true };
-    let neighbours = Neighbours { shared: shared.clone(), unit: unit.clone(), source, is_impatient: false };
+    let (shared, unit, leaving) = (shared.clone(), unit.clone(), units_among(kept));
+    let neighbours = Neighbours { shared, unit, source, is_impatient: false, leaving };
     kept.iter().all(|at| neighbours.ruling(at) != Ruling::Unsure)
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apply::journal::Attempt;
+use apply::plan::Stale;
 use apply::report::Step;
 use apply::{Base, Candidate, Cluster, Journal, Landing, Outcome, Prepared, Verdict};
 use futures::future::FutureExt as _;
@@ -126,6 +127,7 @@ impl Turn<'_> {
             return Ok(told);
         }
         if let Err(refusal) = guard::dependencies(&self, &source).await {
+            self.promise_meanwhile(&source, &journal).await;
             return Ok(self.refuse(refusal));
         }
         let (shared, key, object, begun) = (self.shared, self.key, self.object, self.begun(&source));
@@ -135,18 +137,15 @@ impl Turn<'_> {
         told
     }
 
-    /// What the unit wants of this artifact is known: others that have waited for it look.
-    fn is_known_with(&self, source: &Fetched) {
-        self.shared.claims.looked_at(&self.unit(), &source.digest);
-        claims::wake_who_are_sure(self.shared);
+    fn job<'j>(&'j self, source: &'j Fetched, landed: Option<&'j Landing>) -> Job<'j> {
+        let user = self.shared.world.user_of(&self.key.namespace, self.spec.service_account_name.as_deref());
+        let since = self.shared.queue.since(self.key);
+        Job { object: self.object, spec: &self.spec, source, landed, user, since }
     }
 
     async fn compile_and_land(&mut self, source: &Fetched, journal: &mut Journal) -> Result<Told, Error> {
         let landed = journal.landed().cloned();
-        let user = self.shared.world.user_of(&self.key.namespace, self.spec.service_account_name.as_deref());
-        let since = self.shared.queue.since(self.key);
-        let job = Job { object: self.object, spec: &self.spec, source, landed: landed.as_deref(), user, since };
-        match pipeline::compile(&job, &self.shared.world).await {
+        match pipeline::compile(&self.job(source, landed.as_deref()), &self.shared.world).await {
             Ok(mut compiled) => {
                 tracing::debug!(unit = %self.unit(), "compiled");
                 self.hold_for_others(&mut compiled, landed.as_deref()).await?;
@@ -206,7 +205,8 @@ impl Turn<'_> {
         let mut journal = self.journal().await?;
         let visit = journal.open().map(|open| guests::recall(&open.landing, self.shared));
         let clusters = visit.as_ref().map(|visit| visit.clusters.clone()).unwrap_or_default();
-        let site = landing::Site { guests: clusters, ..self.site(landing::never()) };
+        let stale = journal.open().map(|open| open.landing.stale.clone()).unwrap_or_default();
+        let site = landing::Site { guests: clusters, ..self.site(landing::never(), &stale) };
         match landing::resume(&mut journal, &site).await? {
             None => Ok(Told::nothing(Next::OnEvent)),
             Some(outcome) => Ok(self.resumed(outcome)),
@@ -222,7 +222,7 @@ impl Turn<'_> {
         let refused = inputs::refused(self).map(|read_set| read_set.to_value());
         let about = refused.as_ref().unwrap_or(&open.landing.read_set);
         let superseded = inputs::newer_revision(self, &name, about);
-        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded) };
+        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded, &open.landing.stale) };
         let outcome = landing::resume(journal, &site).await?;
         Ok(outcome.filter(|outcome| outcome.verdict != Verdict::Superseded))
     }
@@ -239,12 +239,13 @@ impl Turn<'_> {
         if is_over { at_once(told) } else { told }
     }
 
-    fn site(&self, superseded: landing::Superseded) -> landing::Site {
+    fn site(&self, superseded: landing::Superseded, stale: &[Stale]) -> landing::Site {
         let neighbours = Neighbours {
             shared: self.shared.clone(),
             unit: self.unit(),
             source: guard::source_name(self),
             is_impatient: self.object.is_terminating() && self.is_overdue(),
+            leaving: claims::units_among(stale.iter().map(|stale| &stale.reference)),
         };
         let (cluster, guests, judge) = (self.cluster(), landing::Guests::new(), self.judge.clone());
         let (owned, unit) = (self.shared.owned.clone(), self.unit());
@@ -359,7 +360,8 @@ impl Turn<'_> {
             });
         }
         let mut journal = self.journal().await?;
-        let outcome = landing::land(prepared, &mut journal, &self.site(landing::never())).await?;
+        let site = self.site(landing::never(), &prepared.landing().stale);
+        let outcome = landing::land(prepared, &mut journal, &site).await?;
         let told = self.after(&outcome);
         // The parts look once it is told, and at rest.
         let is_whole = outcome.verdict == Verdict::Landed && outcome.failures.is_empty();
@@ -391,7 +393,7 @@ impl Turn<'_> {
         let mut prepared = prepared;
         let visit = guests::invite(&mut prepared, &self.unit(), &self.cluster(), self.shared).await;
         let superseded = inputs::newer_revision(self, source, &compiled.candidate.read_set);
-        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded) };
+        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded, &prepared.landing().stale) };
         let outcome = landing::land(prepared, journal, &site).await?;
         self.shared.units.looked_at(&self.unit());
         triggers::landed(self.shared, &outcome, &compiled);
@@ -538,6 +540,7 @@ impl Turn<'_> {
     }
 
     fn stall(&mut self, why: &str, message: &str) -> Told {
+        self.wants_nothing();
         let moment = self.moment();
         let is_news = !self.says_already(why, message);
         let event = tell::stalled(&mut self.status, moment, why, message);

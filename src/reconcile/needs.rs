@@ -13,7 +13,7 @@ use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use apply::parcels::edges;
-use apply::{Candidate, Desired};
+use apply::{Candidate, Desired, Reference};
 use manifest::{Gvk, Object, ObjectId};
 
 use crate::unit::Unit;
@@ -71,7 +71,7 @@ pub fn foreign(candidate: &Candidate, own: &BTreeSet<Need>) -> BTreeMap<ObjectId
         }
         let mut needs: BTreeSet<Need> = edges::needed(object).into_iter().map(placed).map(Need::Object).collect();
         // The kinds of Kubernetes itself have groups without a dot, or below k8s.io.
-        if group.contains('.') && !group.ends_with(".k8s.io") {
+        if group.contains('.') && !group.ends_with(".k8s.io") && !own.contains(&api_of(object)) {
             needs.insert(Need::Kind { group, kind });
         }
         needs.retain(|need| !own.contains(need) && !is_told_elsewhere(need));
@@ -80,6 +80,12 @@ pub fn foreign(candidate: &Candidate, own: &BTreeSet<Need>) -> BTreeMap<ObjectId
         }
     }
     found
+}
+
+/// The APIService that an object's kind may be served by.
+fn api_of(object: &Object) -> Need {
+    let name = edges::api_of(&object.gvk());
+    Need::Object(Reference::new("apiregistration.k8s.io/v1", "APIService", "", &name).id())
 }
 
 /// A reference does not say whether it means an object of the namespace or of the cluster.

@@ -154,6 +154,12 @@ impl Fleet {
         self.files.lock().expect("files").insert(format!("{unit}/all.yaml"), text);
     }
 
+    /// Takes a unit's objects out, to be committed.
+    #[allow(dead_code, reason = "each test binary uses a part of it")]
+    pub fn remove(&self, unit: &str) {
+        self.files.lock().expect("files").remove(&format!("{unit}/all.yaml"));
+    }
+
     /// Commits what was written.
     pub fn commit(&self) -> String {
         let files = self.files.lock().expect("files");

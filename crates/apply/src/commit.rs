@@ -3,12 +3,13 @@
 //! **Guarantees.** A hook that the journal says has run is not run again; one that this landing has started is awaited,
 //! not started anew. Every write may be repeated: after a crash the whole commit runs again.
 
+use std::collections::BTreeSet;
 use std::ops::Range;
 use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
-use manifest::{Object, ObjectId};
+use manifest::{Gvk, Object, ObjectId};
 
 use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
@@ -16,6 +17,7 @@ use crate::context::{Context, Progress, Waited};
 use crate::desired::{Declarer, Desired, Hook, Put, Reading};
 use crate::journal::{Journal, Open};
 use crate::order;
+use crate::parcels::edges;
 use crate::plan::{self, Action, Change, Landing, Step};
 use crate::report::{Failure, Step as At};
 use crate::rival;
@@ -327,7 +329,8 @@ async fn start_hook(
     }
 }
 
-/// Waits for objects that later steps need. Only those that the landing writes can have become unhealthy by it.
+/// Waits for objects that later steps need. Only those that the landing writes can have become unhealthy by it; an API
+/// service also by what serves it, which matters where the landing writes objects of it.
 async fn wait_for(
     mut targets: Vec<Reference>,
     reading: Reading,
@@ -336,15 +339,21 @@ async fn wait_for(
     ctx: &Context<'_>,
 ) -> Vec<Failure> {
     let written: Vec<Reference> = landing.changes().filter(|c| c.is_written()).map(|c| c.desired.reference()).collect();
-    targets.retain(|target| written.contains(target));
+    let serves = |api: &Reference, at: &Reference| reading == Reading::Served && edges::api_of(&at.gvk) == api.name;
+    targets.retain(|target| written.iter().any(|at| at == target && reading != Reading::Served || serves(target, at)));
     if targets.is_empty() {
         return Vec::new();
     }
+    let end = ctx.clock.now() + timeout;
     let waited = ctx.wait(&targets, reading, timeout).await;
     if targets.iter().any(|target| target.gvk.kind == "CustomResourceDefinition")
         && let Err(error) = ctx.cluster.call(Call::Discover).await
     {
         return vec![Failure::general(At::Commit, error.to_string(), error.is_transient())];
+    }
+    let served = written.into_iter().filter(|at| targets.iter().any(|api| serves(api, at)));
+    if waited == Waited::Healthy {
+        until_known(served.map(|at| at.gvk).collect(), end, ctx).await;
     }
     let mut failures = unhealthy(At::Commit, landing, waited);
     if failures.iter().any(|failure| !failure.transient) {
@@ -353,6 +362,25 @@ async fn wait_for(
     // A release that was not ready in time is taken back, and would be no sooner ready the next time.
     let is_final = matches!(reading, Reading::Release | Reading::ReleaseJobs);
     failures.into_iter().map(|failure| Failure { transient: failure.transient && !is_final, ..failure }).collect()
+}
+
+/// Discovers until these kinds are known, or time is up: a server takes notice of an API a moment after it is available.
+async fn until_known(mut kinds: BTreeSet<Gvk>, end: Duration, ctx: &Context<'_>) {
+    loop {
+        let mut unknown = BTreeSet::new();
+        for gvk in kinds {
+            if !matches!(ctx.cluster.scope(&gvk).await, Ok(Some(_))) {
+                unknown.insert(gvk);
+            }
+        }
+        if unknown.is_empty() || ctx.clock.now() >= end {
+            return;
+        }
+        // Whether or not it answers, the kinds are asked for.
+        let _ = ctx.cluster.call(Call::Discover).await;
+        ctx.pause().await;
+        kinds = unknown;
+    }
 }
 
 /// The failures of a wait, each with the place where its object was declared.

@@ -258,6 +258,8 @@ pub enum Reading {
     ReleaseJobs,
     /// Helm's for hooks: Jobs and pods must complete, all else need only be there.
     Hook,
+    /// An APIService must be available, and the kinds that it serves be known.
+    Served,
 }
 
 /// Which objects of a landing must become healthy before it is concluded. Workloads that a rotated secret restarts are

@@ -1,12 +1,17 @@
 //! Barriers of webhooks: what a webhook judges that a workload of the same landing serves is written only when that
 //! workload is ready, and after the webhook's own configuration. Undoing keeps to the same: first the workload goes back,
 //! and what it judges follows when it is ready again.
+//!
+//! Barriers of APIs: the objects of an APIService of the landing are written when the workloads that serve it are ready and it
+//! is available. Nobody knows their kinds before that, so that they are tried then. Undoing keeps to the same; but what
+//! came with its API goes before it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use manifest::{Object, ObjectId};
 
 use crate::change::{Landing, Prior, Step};
+use crate::desired::{Declarer, Desired};
 use crate::order::Stage;
 use crate::parcels::{edges, relations, webhooks};
 use crate::reads;
@@ -18,8 +23,12 @@ pub(crate) struct Gate {
     pub(crate) servers: BTreeSet<ObjectId>,
     /// Configurations of the webhooks, and definitions of kinds that are converted by one.
     pub(crate) askers: BTreeSet<ObjectId>,
-    /// What is judged.
+    /// API services among them: they have to be available, too.
+    pub(crate) apis: BTreeSet<ObjectId>,
+    /// What is judged, or of such an API.
     pub(crate) judged: BTreeSet<ObjectId>,
+    /// The latter alone.
+    served: BTreeSet<ObjectId>,
     /// What the server's messages call the webhooks.
     pub(crate) names: BTreeSet<String>,
 }
@@ -32,10 +41,17 @@ impl Gate {
             let at = reads::pod_template(object)?;
             object.value().pointer(at).cloned()
         };
-        servers.into_iter().any(|change| match &change.prior {
+        let serves_anew = servers.into_iter().any(|change| match &change.prior {
             Prior::Landed(landed) => template(&landed.object) != template(&change.desired.object),
             Prior::Absent | Prior::Adopted(_) => true,
-        })
+        });
+        let spec = |object: &Object| object.value().get("spec").cloned();
+        let mut apis = landing.changes().filter(|change| self.apis.contains(&change.desired.object.id()));
+        serves_anew
+            || apis.any(|change| match &change.prior {
+                Prior::Landed(landed) => spec(&landed.object) != spec(&change.desired.object),
+                Prior::Absent | Prior::Adopted(_) => true,
+            })
     }
 
     /// Whether an object comes behind it.
@@ -57,7 +73,7 @@ impl Gates {
     pub(crate) fn of<'a>(objects: impl Iterator<Item = &'a Object> + Clone) -> Self {
         let by_id: BTreeMap<ObjectId, &Object> = objects
             .clone()
-            .filter(|object| names(object).next().is_some())
+            .filter(|object| edges::is_api(object) || names(object).next().is_some())
             .map(|object| (object.id(), object))
             .collect();
         if by_id.is_empty() {
@@ -73,9 +89,11 @@ impl Gates {
             let services = led(&leads, asker).filter(|id| id.kind == "Service");
             let servers: BTreeSet<ObjectId> =
                 services.flat_map(|id| led(&leads, id)).filter(is_workload).cloned().collect();
-            if !servers.is_empty() {
+            let is_api = edges::is_api(object);
+            if is_api || !servers.is_empty() {
                 let gate = gates.entry(servers).or_default();
                 gate.askers.insert(asker.clone());
+                gate.apis.extend(is_api.then(|| asker.clone()));
                 gate.names.extend(names(object));
             }
         }
@@ -85,6 +103,8 @@ impl Gates {
             let is_judged =
                 |id: &&ObjectId| !needed.contains(*id) && led(&leads, id).any(|to| gate.askers.contains(to));
             gate.judged = exists.iter().filter(is_judged).filter(|id| !is_workload(id)).cloned().collect();
+            let is_served = |id: &&ObjectId| led(&leads, id).any(|to| gate.apis.contains(to));
+            gate.served = gate.judged.iter().filter(is_served).cloned().collect();
         }
         let all = gates.into_values().filter(|gate| !gate.judged.is_empty()).collect();
         Self { all: in_order(all, objects), needed }
@@ -111,18 +131,35 @@ impl Gates {
         names
     }
 
+    /// Objects whose kind nobody may know before the landing is written, since it changes what serves them.
+    pub(crate) fn unserved(&self, landing: &Landing) -> BTreeSet<ObjectId> {
+        let changing = self.all.iter().filter(|gate| gate.changes(landing));
+        changing.flat_map(|gate| gate.served.iter().cloned()).collect()
+    }
+
+    /// Objects whose API the steps have made: it goes with them.
+    pub(crate) fn come_with_their_api(&self, steps: &[&Step]) -> BTreeSet<ObjectId> {
+        let is_new = |id: &ObjectId| {
+            let mut changes = steps.iter().filter_map(|step| step.change());
+            changes.any(|change| matches!(change.prior, Prior::Absent) && change.desired.object.id() == *id)
+        };
+        let gates = self.all.iter().filter(|gate| gate.apis.iter().any(is_new));
+        gates.flat_map(|gate| gate.served.iter().cloned()).collect()
+    }
+
     /// Whether an object comes behind a barrier: what is judged, and what asks for it.
     pub(crate) fn delay(&self, id: &ObjectId, stage: Stage) -> bool {
         self.all.iter().any(|gate| gate.judged.contains(id) || (stage == Stage::Admission && gate.askers.contains(id)))
     }
 
     /// The steps of an undoing in their order: whatever a webhook judges follows its workload and what that one needs, and
-    /// comes before the values that it reads itself.
-    pub(crate) fn undone<'s>(&self, mut steps: Vec<&'s Step>) -> Vec<&'s Step> {
+    /// comes before the values that it reads itself. What goes with its API, `first`, goes before that.
+    pub(crate) fn undone<'s>(&self, mut steps: Vec<&'s Step>, first: &BTreeSet<ObjectId>) -> Vec<&'s Step> {
         let turn = |step: &Step| match step.id() {
-            Some(id) if self.judge(&id) => 1,
-            Some(id) if step.place().0 < Stage::Workloads && !self.needed.contains(&id) => 2,
-            _ => 0,
+            Some(id) if first.contains(&id) => 0,
+            Some(id) if self.judge(&id) => 2,
+            Some(id) if step.place().0 < Stage::Workloads && !self.needed.contains(&id) => 3,
+            _ => 1,
         };
         if !self.all.is_empty() {
             steps.sort_by_key(|step| turn(step));
@@ -150,6 +187,11 @@ fn in_order<'a>(mut rest: Vec<Gate>, objects: impl Iterator<Item = &'a Object> +
         sorted.push(rest.remove(first));
     }
     sorted
+}
+
+/// Whether an object is of an API that the landing brings. What a chart brings is Helm's: it cannot install that either.
+pub(crate) fn is_of_api(apis: &BTreeSet<String>, desired: &Desired) -> bool {
+    !apis.is_empty() && desired.declarer == Declarer::Unit && apis.contains(&edges::api_of(&desired.object.gvk()))
 }
 
 /// What messages call the webhooks that an object brings; none for one that brings none which must answer.

@@ -9,11 +9,11 @@ use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, LandingScope, Order, Policy, Reading, Release};
-use crate::gate::Gates;
+use crate::gate::{Gates, is_of_api};
 use crate::guest;
 use crate::journal::Failed;
 use crate::order;
-use crate::parcels::Parcels;
+use crate::parcels::{Parcels, edges};
 use crate::report::{Failure, Step as At};
 use crate::share::{self, Claims};
 use crate::stamp::{self, Seal, Secrets, Stamps};
@@ -48,6 +48,8 @@ pub struct Plan {
     pub(crate) own_kinds: BTreeMap<(String, String), Scope>,
     /// Namespaces that this landing itself makes.
     pub(crate) own_namespaces: BTreeSet<String>,
+    /// API services of this landing: before they are available, nobody knows the kinds of their objects.
+    pub(crate) own_apis: BTreeSet<String>,
     /// Objects that were not read, because nobody is known to have made them: their dry run tells whether they are there.
     pub(crate) presumed: BTreeSet<Reference>,
 }
@@ -110,7 +112,7 @@ pub(crate) async fn attempt(
     if look == Look::AtKnown {
         planner.presume(base);
     }
-    planner.read_live().await;
+    planner.read_live(base).await;
     planner.share(&base.others, &behaviour);
     planner.fill_owners().await;
     if !planner.failures.is_empty() {
@@ -145,6 +147,7 @@ struct Planner<'a> {
     live: BTreeMap<Reference, Object>,
     own_kinds: BTreeMap<(String, String), Scope>,
     own_namespaces: BTreeSet<String>,
+    own_apis: BTreeSet<String>,
     presumed: BTreeSet<Reference>,
     failures: Vec<Failure>,
 }
@@ -153,15 +156,18 @@ impl<'a> Planner<'a> {
     fn new(candidate: Candidate, cluster: &'a Arc<dyn Cluster>) -> Self {
         let objects = candidate.objects.iter().chain(candidate.releases.iter().flat_map(|release| &release.objects));
         let mut own_kinds = BTreeMap::new();
-        let mut own_namespaces = BTreeSet::new();
+        let (mut own_namespaces, mut own_apis) = (BTreeSet::new(), BTreeSet::new());
         for Desired { object, .. } in objects {
             own_kinds.extend(defined_kind(object));
             if object.kind() == "Namespace" && object.api_version() == "v1" {
                 own_namespaces.insert(object.name().to_owned());
             }
+            if edges::is_api(object) {
+                own_apis.insert(object.name().to_owned());
+            }
         }
         let (live, presumed, failures) = (BTreeMap::new(), BTreeSet::new(), Vec::new());
-        Self { candidate, cluster, live, own_kinds, own_namespaces, presumed, failures }
+        Self { candidate, cluster, live, own_kinds, own_namespaces, own_apis, presumed, failures }
     }
 
     fn all(&self) -> impl Iterator<Item = &Desired> {
@@ -214,11 +220,12 @@ impl<'a> Planner<'a> {
 
     /// Sees to it that namespaced objects have a namespace and others have none.
     async fn settle_scopes(&mut self) {
-        let scopes = self.scopes().await;
+        let (scopes, own_apis) = (self.scopes().await, self.own_apis.clone());
         let mut failures = Vec::new();
         for desired in self.all_mut() {
             let gvk = desired.object.gvk();
             match scopes.get(&gvk) {
+                Some(Ok(None)) if is_of_api(&own_apis, desired) => {}
                 Some(Ok(Some(Scope::Cluster))) => drop(desired.object.metadata().remove("namespace")),
                 Some(Ok(Some(Scope::Namespaced))) if desired.object.namespace().is_empty() => {
                     failures.push(Failure::about(At::Plan, &desired.object, "namespace not specified"));
@@ -268,12 +275,17 @@ impl<'a> Planner<'a> {
             desired.policy == Policy::Override
                 && !base.others.hold(&object.id())
                 && !self.own_namespaces.contains(object.namespace())
+                && !is_of_api(&self.own_apis, desired)
                 && !self.own_kinds.contains_key(&(gvk.group, gvk.kind))
         };
         self.presumed = unknown(&self.candidate, base).filter(is_tried).map(Desired::reference).collect();
     }
 
-    async fn read_live(&mut self) {
+    async fn read_live(&mut self, base: &Base) {
+        let landed: BTreeSet<Reference> =
+            base.landed.iter().flat_map(Landing::changes).map(|change| change.desired.reference()).collect();
+        let is_ours = |desired: &&Desired| is_of_api(&self.own_apis, desired) && landed.contains(&desired.reference());
+        let ours: BTreeSet<Reference> = self.all().filter(is_ours).map(Desired::reference).collect();
         let read = self.all().map(|d| (d, d.reference())).filter(|(_, at)| !self.presumed.contains(at));
         let targets: Vec<(Object, Reference)> = read.map(|(desired, at)| (desired.object.clone(), at)).collect();
         let cluster = self.cluster;
@@ -287,6 +299,8 @@ impl<'a> Planner<'a> {
                 Ok(Some(live)) => drop(self.live.insert(at, live)),
                 // A kind or a namespace that does not exist yet holds no object.
                 Ok(None) | Err(ClusterError::NoKind { .. } | ClusterError::NotFound { .. }) => {}
+                // What serves it is broken, and perhaps mended by this very landing.
+                Err(ClusterError::Unavailable { .. }) if ours.contains(&at) => {}
                 Err(error) => self.failures.push(Failure::refused(At::Plan, &object, &error)),
             }
         }
@@ -402,6 +416,12 @@ impl<'a> Planner<'a> {
         let mut stale: Vec<Stale> = stale.into_values().collect();
         stale.sort_by_key(|s| (order::place(&s.reference.gvk), s.reference.clone()));
         stale.reverse();
+        // Without its API nobody could delete an object.
+        let is_api = |stale: &&Stale| stale.reference.gvk.kind == "APIService";
+        let apis: BTreeSet<String> = stale.iter().filter(is_api).map(|stale| stale.reference.name.clone()).collect();
+        if !apis.is_empty() {
+            stale.sort_by_key(|stale| !apis.contains(&edges::api_of(&stale.reference.gvk)));
+        }
         stale
     }
 
@@ -410,7 +430,7 @@ impl<'a> Planner<'a> {
         if base.superseded.as_ref().is_some_and(|landing| landing.behaviour.order == Order::Flux) {
             behaviour.order = Order::Flux;
         }
-        let Self { candidate, live, own_kinds, own_namespaces, presumed, .. } = self;
+        let Self { candidate, live, own_kinds, own_namespaces, own_apis, presumed, .. } = self;
         let before = base.landed.iter().flat_map(|landed| &landed.stamps);
         // Of a parcel that is held, they stay as they were, also those that did not change.
         let can_be_held = !parcels.list().is_empty();
@@ -435,7 +455,7 @@ impl<'a> Planner<'a> {
             held: BTreeSet::new(),
             failures: Vec::new(),
         };
-        Plan { landing, live, own_kinds, own_namespaces, presumed }
+        Plan { landing, live, own_kinds, own_namespaces, own_apis, presumed }
     }
 }
 
@@ -449,7 +469,7 @@ fn arrange(
 ) -> Vec<Step> {
     let all = || objects.iter().chain(releases.iter().flat_map(|release| &release.objects));
     let (declarers, gates) = (declarers(all()), Gates::of(all().map(|desired| &desired.object)));
-    let servers: BTreeMap<ObjectId, Reference> = match gates.all.is_empty() {
+    let references: BTreeMap<ObjectId, Reference> = match gates.all.is_empty() {
         true => BTreeMap::new(),
         false => all().map(|desired| (desired.object.id(), desired.reference())).collect(),
     };
@@ -485,17 +505,22 @@ fn arrange(
     }
     steps.extend(late.into_iter().map(&change));
     for (index, gate) in gates.all.iter().enumerate() {
-        let waits_for = gate.servers.iter().filter_map(|id| servers.get(id).cloned()).collect();
-        steps.push(Step::Await(waits_for, Reading::Unit, timeout));
+        let await_all = |ids: &BTreeSet<ObjectId>, reading: Reading| {
+            let waits_for: Vec<Reference> = ids.iter().filter_map(|id| references.get(id).cloned()).collect();
+            (!waits_for.is_empty()).then_some(Step::Await(waits_for, reading, timeout))
+        };
+        steps.extend(await_all(&gate.servers, Reading::Unit));
         let later = gates.all.get(index + 1..).unwrap_or_default();
         let of_gate = |desired: &mut Desired| {
             let id = desired.object.id();
             gate.holds(&id) && !later.iter().any(|gate| gate.holds(&id))
         };
         // First what asks, then what is judged.
-        let mut behind: Vec<Desired> = gated.extract_if(.., of_gate).collect();
-        behind.sort_by_key(|desired| gates.judge(&desired.object.id()));
-        steps.extend(behind.into_iter().map(&change));
+        let (judged, askers): (Vec<_>, Vec<_>) =
+            gated.extract_if(.., of_gate).partition(|desired| gates.judge(&desired.object.id()));
+        steps.extend(askers.into_iter().map(&change));
+        steps.extend(await_all(&gate.apis, Reading::Served));
+        steps.extend(judged.into_iter().map(&change));
     }
     steps.extend(admission.into_iter().map(&change));
     steps

@@ -13,7 +13,7 @@ use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, Policy};
 use crate::diff::{self, Diff};
-use crate::gate::Gates;
+use crate::gate::{Gates, is_of_api};
 use crate::journal::Failed;
 use crate::plan::{self, Base, Look, PARALLEL, Plan};
 use crate::prune::is_withdrawn;
@@ -189,11 +189,12 @@ pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared,
 type Diffs = BTreeMap<Reference, Diff>;
 
 async fn try_all(plan: Plan, cluster: &Arc<dyn Cluster>) -> (Landing, Diffs, Vec<Failure>) {
-    let Plan { mut landing, live, own_kinds, own_namespaces, presumed } = plan;
+    let Plan { mut landing, live, own_kinds, own_namespaces, own_apis, presumed } = plan;
     let (live, own_kinds, own_namespaces, presumed) = (&live, &own_kinds, &own_namespaces, &presumed);
     let gates = Gates::of_landing(&landing);
     let (cleanup, webhooks) = (&landing.behaviour.cleanup, &gates.changing(&landing));
-    let trial = Trial { cluster, live, own_kinds, own_namespaces, presumed, cleanup, webhooks };
+    let (own_apis, unserved) = (&own_apis, &gates.unserved(&landing));
+    let trial = Trial { cluster, live, own_kinds, own_namespaces, own_apis, presumed, cleanup, webhooks, unserved };
     let trials: Vec<BoxFuture<'_, _>> = landing.steps.iter_mut().filter_map(|step| trial.of(step)).collect();
     let results: Vec<_> = stream::iter(trials).buffered(PARALLEL).collect().await;
     let mut failures = Vec::new();
@@ -216,10 +217,13 @@ struct Trial<'a> {
     live: &'a BTreeMap<Reference, Object>,
     own_kinds: &'a BTreeMap<(String, String), crate::cluster::Scope>,
     own_namespaces: &'a BTreeSet<String>,
+    own_apis: &'a BTreeSet<String>,
     presumed: &'a BTreeSet<Reference>,
     cleanup: &'a Cleanup,
     /// What messages call webhooks that nobody can ask yet, for each object that they will judge.
     webhooks: &'a BTreeMap<ObjectId, BTreeSet<String>>,
+    /// What only the landing itself makes the server know.
+    unserved: &'a BTreeSet<ObjectId>,
 }
 
 impl Trial<'_> {
@@ -294,6 +298,15 @@ impl Trial<'_> {
         let is_own_kind = self.own_kinds.contains_key(&(gvk.group, gvk.kind));
         match error {
             ClusterError::NoKind { .. } | ClusterError::Refused { .. } if is_own_kind => Ok((Proof::Schema, None)),
+            ClusterError::NoKind { .. } | ClusterError::Unavailable { .. }
+                if self.unserved.contains(&desired.object.id()) =>
+            {
+                Ok((Proof::None, None))
+            }
+            // It is to be available, and may be so in a moment.
+            ClusterError::NoKind { .. } if is_of_api(self.own_apis, desired) => {
+                Err(Failure { transient: true, ..Failure::refused(At::Prepare, &desired.object, error) })
+            }
             ClusterError::Forbidden { .. } if stand_in => Ok((Proof::None, None)),
             _ if self.is_of_own_webhook(&desired.object.id(), error) => Ok((Proof::None, None)),
             ClusterError::Refused { message, .. } if refuses_dry_runs(message) => Ok((Proof::None, None)),

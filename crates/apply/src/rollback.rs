@@ -55,8 +55,10 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
     let steps: Vec<&Step> = landing.to_undo().into_iter().rev().filter(is_meant).collect();
     let gates = Gates::of(steps.iter().filter_map(|step| step.change()).map(|change| &change.desired.object));
     let mut unasked: Vec<&Gate> = gates.all.iter().collect();
-    for step in gates.undone(steps) {
-        if let Some(id) = step.id().filter(|_| step.change().is_some_and(Change::is_written)) {
+    let first = gates.come_with_their_api(&steps);
+    for step in gates.undone(steps, &first) {
+        let is_asked = step.change().is_some_and(Change::is_written);
+        if let Some(id) = step.id().filter(|id| is_asked && !first.contains(id)) {
             for gate in unasked.extract_if(.., |gate| gate.judged.contains(&id)) {
                 until_served(gate, landing, ctx).await;
             }
@@ -84,15 +86,22 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
 /// Waits until the workloads of a webhook are ready again, as they were: what it judges goes back through it. Those that
 /// the landing has made are gone by now, and so is the webhook.
 async fn until_served(gate: &Gate, landing: &Landing, ctx: &Context<'_>) {
-    let is_back = |change: &&Change| {
-        change.is_written()
-            && gate.servers.contains(&change.desired.object.id())
-            && !matches!(change.prior, Prior::Absent)
+    let back = |ids: &BTreeSet<ObjectId>| -> Vec<Reference> {
+        let is_back = |change: &&Change| {
+            ids.contains(&change.desired.object.id()) && change.is_written() && !matches!(change.prior, Prior::Absent)
+        };
+        landing.begun().filter(is_back).map(|change| change.desired.reference()).collect()
     };
-    let servers: Vec<Reference> = landing.begun().filter(is_back).map(|change| change.desired.reference()).collect();
-    if !servers.is_empty() {
-        // Ready or not, what follows is tried as long as it may take.
-        ctx.wait(&servers, Reading::Unit, landing.behaviour.timeout).await;
+    let servers = back(&gate.servers);
+    // An API is as available as its workload, written or not.
+    let is_api = |change: &&Change| gate.apis.contains(&change.desired.object.id());
+    let apis = landing.changes().filter(is_api).map(|change| change.desired.reference());
+    let apis: Vec<Reference> = if servers.is_empty() { back(&gate.apis) } else { apis.collect() };
+    for (targets, reading) in [(servers, Reading::Unit), (apis, Reading::Served)] {
+        if !targets.is_empty() {
+            // Ready or not, what follows is tried as long as it may take.
+            ctx.wait(&targets, reading, landing.behaviour.timeout).await;
+        }
     }
 }
 

@@ -56,10 +56,9 @@ impl Around {
         self.claims.landed(unit, landing);
     }
 
-    /// Whether there is a unit but this one of which nobody knows what it wants; of its source, where one is meant.
-    pub(super) fn is_anybody_unknown(&self, but: &Unit, source: Option<&SourceName>) -> bool {
-        let is_meant = |object: &Object| source.is_none_or(|source| source_name(object) == *source);
-        self.unknown.iter().any(|(unit, object)| unit != but && is_meant(object))
+    /// Whether there is a unit but this one of which nobody knows what it wants.
+    pub(super) fn is_anybody_unknown(&self, but: &Unit) -> bool {
+        self.unknown.keys().any(|unit| unit != but)
     }
 
     /// Units but `unit` that hold an object or will make it.
@@ -88,12 +87,16 @@ pub(super) struct Neighbours<'a> {
     pub(super) around: &'a Around,
     pub(super) unit: &'a Unit,
     pub(super) source: &'a SourceName,
+    /// Kustomizations that it does not declare any more itself.
+    pub(super) leaving: BTreeSet<Unit>,
 }
 
 impl Others for Neighbours<'_> {
     fn ruling(&self, at: &Reference) -> Ruling {
-        let Around { claims, needs, .. } = self.around;
-        let is_anybody_unknown = || self.around.is_anybody_unknown(self.unit, Some(self.source));
+        let Around { claims, needs, unknown } = self.around;
+        let counts = |unit: &Unit| unit != self.unit && !self.leaving.contains(unit);
+        let is_anybody_unknown =
+            || unknown.iter().any(|(unit, object)| counts(unit) && source_name(object) == *self.source);
         claims::ruling(claims, needs, self.unit, &at.id(), is_anybody_unknown)
     }
 }

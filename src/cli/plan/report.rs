@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
+use apply::parcels::edges::api_of;
 use apply::plan::{Change, Step};
 use apply::report::Step as At;
 use apply::{Action, Declarer, FieldChange, Landing, Outlook, Parcel, Prepared, Proof};
@@ -331,7 +332,12 @@ fn written(text: &mut String, change: &Change, prepared: &Prepared, redactor: &R
     };
     let dim = Style::new().dimmed();
     let place = object.origin().map(Origin::to_string).unwrap_or_default();
+    let is_api = |other: &Change| other.desired.object.kind() == "APIService";
+    let mut apis = prepared.landing().changes().filter(|other| is_api(other)).map(|api| api.desired.object.name());
     let note = match change.proof {
+        Proof::None if apis.any(|api| api == api_of(&object.gvk())) => {
+            " (not tried: what serves its kind comes with it)"
+        }
         Proof::Server | Proof::StandIn => "",
         Proof::Schema => " (not tried: its kind comes with it)",
         Proof::None | Proof::Pending => " (not tried: the server admits no dry run)",

@@ -14,6 +14,7 @@ use crate::api::kustomization::{Kustomization, KustomizationSpec};
 use crate::pipeline::compile::values_of;
 use crate::pipeline::sources::{self, Fetched, SourceName};
 use crate::pipeline::{self, Compiled, Job, Problem, Report, Stage, World, prune_guard, terms};
+use crate::reconcile::claims;
 use crate::reconcile::needs::{self, Lacking, Need, Search};
 use crate::redact::Live;
 use crate::status::unsupported_message;
@@ -246,7 +247,7 @@ impl Trial<'_> {
         let own = needs::promised(&candidate);
         let (spec, journal) = (&self.work.spec, &self.work.journal);
         let (landed, scope) = (journal.landed().map(Arc::as_ref), terms::behaviour(self.object, spec).scope);
-        let is_anybody_unknown = || self.around.is_anybody_unknown(self.unit, None);
+        let is_anybody_unknown = || self.around.is_anybody_unknown(self.unit);
         let search = self.search(&is_anybody_unknown);
         let lacking = search.of_candidate(&candidate, &own, landed, scope).await.map_err(unanswered)?;
         candidate.failures.extend(self.noted(&search, lacking, planned));
@@ -278,7 +279,7 @@ impl Trial<'_> {
 
     /// Why it could not be built: for what others make and nobody has made yet, or for itself.
     async fn unbuilt(&self, report: &Report, planned: &mut Planned) -> Result<Vec<Issue>, Vec<Issue>> {
-        let is_anybody_unknown = || self.around.is_anybody_unknown(self.unit, None);
+        let is_anybody_unknown = || self.around.is_anybody_unknown(self.unit);
         let search = self.search(&is_anybody_unknown);
         let lacking = search.of_build(self.object, &self.work.spec).await.map_err(unanswered)?;
         let waits = of_failures(self.noted(&search, lacking, planned));
@@ -303,7 +304,8 @@ impl Trial<'_> {
 
     /// What becomes of all that the unit does not declare any more.
     async fn look_at_what_leaves(&self, landing: &Landing, planned: &mut Planned) -> Result<(), ClusterError> {
-        let neighbours = Neighbours { around: self.around, unit: self.unit, source: &self.work.source };
+        let leaving = claims::units_among(landing.stale.iter().map(|stale| &stale.reference));
+        let neighbours = Neighbours { around: self.around, unit: self.unit, source: &self.work.source, leaving };
         for stale in &landing.stale {
             let live = match self.world.cluster.get(&stale.reference).await {
                 Err(ClusterError::NoKind { .. } | ClusterError::NotFound { .. }) => None,

@@ -18,7 +18,7 @@ use super::{FINALIZER, Moment, Told, Turn, tell};
 use crate::api::condition::reason;
 use crate::landing;
 use crate::pipeline::expand;
-use crate::reconcile::Error;
+use crate::reconcile::{Error, goes_with_its_kind};
 use crate::render::target::Target;
 use crate::render::{MANAGER, recorded, storage};
 use crate::status::Next;
@@ -31,7 +31,11 @@ const TIMEOUT: Duration = Duration::from_secs(300);
 /// Uninstalls, and lets the object go. A suspended one leaves its release.
 pub(super) async fn finalize(mut turn: Turn<'_>) -> Result<Told, Error> {
     let mut events = Vec::new();
-    if !turn.spec.suspend {
+    let is_left = goes_with_its_kind(turn.key, turn.shared).await?;
+    if is_left {
+        tracing::error!(unit = %turn.key, "nothing is uninstalled: it goes because its kind is deleted");
+    }
+    if !turn.spec.suspend && !is_left {
         let history = match expand::records(turn.object, &turn.shared.world, turn.user()).await {
             Ok(history) => history,
             Err(problem) => return Ok(failed(&mut turn, &problem.message)),

@@ -70,7 +70,7 @@ impl Turn<'_> {
         let revision = self.status.last_applied_revision.clone().unwrap_or_else(|| landed.revision.clone());
         let (owned, unit, revision) = (&self.shared.owned, self.unit(), revision.as_str());
         let (mut written, mut failures, mut events) = (Vec::new(), Vec::<Failure>::new(), Vec::new());
-        let site = self.site(landing::never());
+        let site = self.site(landing::never(), &[]);
         let behaviour = terms::behaviour(self.object, &self.spec);
         for desired in suspects {
             let id = desired.object.id();

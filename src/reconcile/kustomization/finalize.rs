@@ -11,7 +11,7 @@ use super::{FINALIZER, Turn, waits};
 use crate::api::kustomization::DeletionPolicy;
 use crate::landing;
 use crate::pipeline::terms;
-use crate::reconcile::{Error, Told};
+use crate::reconcile::{Error, Told, goes_with_its_kind};
 use crate::status::Next;
 
 /// How soon it is asked again whether another unit wants what this one leaves.
@@ -22,17 +22,15 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     let mut journal = turn.journal().await?;
     let base = turn.base(&journal, &Candidate::default());
     let has_applied = base.landed.is_some() || !base.inventory.is_empty();
-    let is_left = has_applied && lacks_account(turn).await?;
-    if is_left {
-        tracing::error!(unit = %turn.unit(), "nothing is pruned: the ServiceAccount to impersonate is gone");
-    }
+    let is_left = has_applied && is_left(turn).await?;
     if deletes(turn) && has_applied && !is_left && !turn.spec.suspend {
         let behaviour = Behaviour { prune: true, ..terms::behaviour(turn.object, &turn.spec) };
         let (cluster, keys) = (turn.cluster(), &turn.shared.world.keys);
         let prepared = terms::propose(Candidate::default(), behaviour, &base, &cluster, keys).await;
         let retry = || Ok(Told::nothing(Next::After(turn.retry_interval())));
         let Ok(prepared) = prepared else { return retry() };
-        let outcome = landing::land(prepared, &mut journal, &turn.site(landing::never())).await?;
+        let site = turn.site(landing::never(), &prepared.landing().stale);
+        let outcome = landing::land(prepared, &mut journal, &site).await?;
         if !outcome.failures.is_empty() {
             return retry();
         }
@@ -48,6 +46,19 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     waits::wake(turn.shared, turn.shared.claims.forget(&turn.unit()));
     turn.shared.set_finalizer(turn.key, turn.object, FINALIZER, false).await?;
     Ok(Told::nothing(Next::OnEvent))
+}
+
+/// Whether what the unit applied stays, because nobody is there to delete it, or nobody has asked for that.
+async fn is_left(turn: &Turn<'_>) -> Result<bool, Error> {
+    let why = if goes_with_its_kind(turn.key, turn.shared).await? {
+        "it goes because its kind is deleted"
+    } else if lacks_account(turn).await? {
+        "the ServiceAccount to impersonate is gone"
+    } else {
+        return Ok(false);
+    };
+    tracing::error!(unit = %turn.unit(), "nothing is pruned: {why}");
+    Ok(true)
 }
 
 /// Whether the ServiceAccount in whose name the unit is written is gone.

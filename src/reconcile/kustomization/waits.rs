@@ -1,11 +1,15 @@
 //! What a unit needs of others and nobody has made yet: what needs it waits, and the rest lands (`needs`).
 
-use apply::Landing;
+use std::sync::Arc;
+
+use apply::{Journal, Landing};
 
 use super::Turn;
+use super::guard::{self, Refusal};
 use crate::api::condition::reason;
-use crate::pipeline::{Compiled, terms};
-use crate::reconcile::kustomization::guard::Refusal;
+use crate::pipeline::sources::Fetched;
+use crate::pipeline::{self, Compiled, terms};
+use crate::reconcile::claims;
 use crate::reconcile::needs::{self, Lacking, Search};
 use crate::reconcile::{Error, Key, Kind, Shared, triggers};
 use crate::unit::Unit;
@@ -33,6 +37,34 @@ impl Turn<'_> {
         let next = self.shared.world.settings.requeue_dependency;
         let (why, message) = (reason::DEPENDENCY_NOT_READY, messages.join("; "));
         Ok((!messages.is_empty()).then_some(Refusal { why, message, next, is_terminal: false }))
+    }
+
+    /// What the unit wants of this artifact is known: others that have waited for it look.
+    pub(super) fn is_known_with(&self, source: &Fetched) {
+        self.shared.claims.looked_at(&self.unit(), &source.digest);
+        claims::wake_who_are_sure(self.shared);
+    }
+
+    /// It is refused as it is: nobody has to keep anything for it.
+    pub(super) fn wants_nothing(&self) {
+        if let Some(version) = self.shared.world.sources.version(&guard::source_name(self)) {
+            self.shared.claims.looked_at(&self.unit(), &version);
+            claims::wake_who_are_sure(self.shared);
+        }
+    }
+
+    /// A unit that waits for its dependencies says what it wants, where others keep something until that is known: they may
+    /// wait for good.
+    pub(super) async fn promise_meanwhile(&self, source: &Fetched, journal: &Journal) {
+        let (claims, needs, unit) = (&self.shared.claims, &self.shared.needs, self.unit());
+        if claims.unsure().is_empty() || claims.is_looked_at(&unit, &source.digest) {
+            return;
+        }
+        let landed = journal.landed().map(Arc::as_ref);
+        if let Ok(compiled) = pipeline::compile(&self.job(source, landed), &self.shared.world).await {
+            wake(self.shared, needs.promise(&unit, needs::promised(&compiled.candidate)));
+        }
+        self.is_known_with(source);
     }
 
     fn search<'s>(&'s self, unit: &'s Unit, is_anybody_unknown: &'s (dyn Fn() -> bool + Send + Sync)) -> Search<'s> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use manifest::{Object, ObjectId};
+use manifest::{Gvk, Object, ObjectId};
 use serde_json::Value;
 
 use super::webhooks::Webhooks;
@@ -184,13 +184,15 @@ pub(crate) struct Known<'a, F> {
     services: BTreeMap<&'a str, Vec<(ObjectId, &'a Value)>>,
     /// The definition of each group and kind.
     definitions: BTreeMap<(String, String), ObjectId>,
+    /// API services, by name.
+    apis: BTreeMap<String, ObjectId>,
     webhooks: Webhooks<'a>,
 }
 
 impl<'a, F: Fn(&ObjectId) -> bool> Known<'a, F> {
     pub(crate) fn new(objects: impl Iterator<Item = &'a Object>, exists: F) -> Self {
-        let (pods, services, definitions) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        let mut known = Self { exists, pods, services, definitions, webhooks: Webhooks::default() };
+        let (pods, services, definitions, apis) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        let mut known = Self { exists, pods, services, definitions, apis, webhooks: Webhooks::default() };
         for object in objects {
             known.webhooks.note(object);
             if let Some(labels) = pod(object).and_then(|(_, template)| template?.pointer("/metadata/labels")) {
@@ -200,6 +202,9 @@ impl<'a, F: Fn(&ObjectId) -> bool> Known<'a, F> {
                 && let Some(labels) = object.value().pointer("/metadata/labels")
             {
                 known.services.entry(object.namespace()).or_default().push((object.id(), labels));
+            }
+            if is_api(object) {
+                known.apis.insert(object.name().to_owned(), object.id());
             }
             if object.kind() == "CustomResourceDefinition" {
                 let [group, kind] = ["/spec/group", "/spec/names/kind"].map(|at| object.text(at).unwrap_or_default());
@@ -217,6 +222,9 @@ impl<'a, F: Fn(&ObjectId) -> bool> Known<'a, F> {
         }
         let gvk = object.gvk();
         found.extend(self.definitions.get(&(gvk.group.clone(), gvk.kind.clone())).map(|id| (DependsOn, id.clone())));
+        if !self.apis.is_empty() {
+            found.extend(self.apis.get(&api_of(&gvk)).map(|id| (DependsOn, id.clone())));
+        }
         found.extend(self.webhooks.judging(object).map(|id| (DependsOn, id)));
         let pod = pod(object).map(|(pod, _)| pod);
         for (relation, from, path, to) in EDGES {
@@ -268,6 +276,16 @@ impl<'a, F: Fn(&ObjectId) -> bool> Known<'a, F> {
 
 fn id(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
     ObjectId { namespace: namespace.into(), name: name.into(), group: group.into(), kind: kind.into() }
+}
+
+/// Whether an object has a Service answer for a version of an API group.
+pub(crate) fn is_api(object: &Object) -> bool {
+    object.kind() == "APIService" && object.value().pointer("/spec/service").is_some_and(Value::is_object)
+}
+
+/// Name that the APIService of a kind's version must have.
+pub fn api_of(gvk: &Gvk) -> String {
+    format!("{}.{}", gvk.version, gvk.group)
 }
 
 /// The specification of an object's pods, and their template.
