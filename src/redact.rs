@@ -13,7 +13,8 @@
 //!
 //! # Caveats
 //! - Values below [`SHORTEST`] bytes are not known: they are words such as `true`, `prod` or `5432`, which stand in every
-//!   second text, and masking them would tell which words are secrets. So does the word `secret` itself.
+//!   second text, and masking them would tell which words are secrets. Nor is the word
+//!   `secret`, which every second message has.
 //! - A value cut in two by a writer, or written in another encoding, is not found.
 //! - The search structures hold values in plain memory until they are next rebuilt without them.
 
@@ -32,7 +33,7 @@ use zeroize::Zeroizing;
 
 /// Shorter values, in bytes, are not taken out.
 pub const SHORTEST: usize = 6;
-/// Values that nobody could tell from the text around them, since every second message has them.
+/// Values that are not taken out either.
 const WORDS: [&str; 2] = ["secret", "secrets"];
 /// What stands in place of a value.
 pub const MASK: &str = "***";

@@ -155,7 +155,6 @@ impl Fleet {
     }
 
     /// Takes a unit's objects out, to be committed.
-    #[allow(dead_code, reason = "each test binary uses a part of it")]
     pub fn remove(&self, unit: &str) {
         self.files.lock().expect("files").remove(&format!("{unit}/all.yaml"));
     }
