@@ -3,6 +3,8 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/server.rs"]
+mod server;
 #[path = "support/stage.rs"]
 mod stage;
 
@@ -13,8 +15,8 @@ use apply::fault::{self, Fault, FaultyCluster, Plan};
 use apply::memory::MemoryCluster;
 use apply::plan::Step;
 use apply::{
-    Answer, Behaviour, Call, Candidate, Cluster, ClusterError, Desired, LandingScope, Proof, Reading, Reference,
-    Selection, Verdict, WatchEvent,
+    Answer, Behaviour, Call, Candidate, Cluster, ClusterError, LandingScope, Proof, Reading, Reference, Selection,
+    Verdict, WatchEvent,
 };
 use futures::FutureExt as _;
 use futures::executor::block_on;
@@ -22,6 +24,7 @@ use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use manifest::Object;
 use serde_json::{Value, json};
+use server::{candidate, server};
 use stage::{Stage, differences};
 
 const VERSION: &str = "metrics.example.com/v1";
@@ -102,35 +105,21 @@ impl Revision {
     }
 
     fn values(self) -> Vec<Value> {
-        let own = |name: &str| json!({"name": name, "namespace": "app", "labels": {"owner": "unit"}});
-        let mut labels = json!({"app": "server"});
-        if self.is_bad {
-            labels["testbed/fail"] = "true".into();
-        }
-        vec![
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "app", "labels": {"owner": "unit"}}}),
-            json!({"apiVersion": VERSION, "kind": "Gauge", "metadata": own("load"), "spec": {"level": self.level}}),
+        let own = json!({"name": "load", "namespace": "app", "labels": {"owner": "unit"}});
+        let mut values = vec![
+            json!({"apiVersion": VERSION, "kind": "Gauge", "metadata": own, "spec": {"level": self.level}}),
             json!({"apiVersion": "apiregistration.k8s.io/v1", "kind": "APIService",
                 "metadata": {"name": "v1.metrics.example.com", "labels": {"owner": "unit"}},
                 "spec": {"group": "metrics.example.com", "version": "v1", "groupPriorityMinimum": 100,
                     "versionPriority": 10, "service": {"name": "server", "namespace": "app"}}}),
-            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": own("server"), "spec": {
-                "selector": {"matchLabels": {"app": "server"}}, "template": {
-                    "metadata": {"labels": labels, "annotations": {"version": self.server.to_string()}},
-                    "spec": {"containers": [{"name": "c", "image": "c"}]}}}}),
-            json!({"apiVersion": "v1", "kind": "Service", "metadata": own("server"),
-                "spec": {"selector": {"app": "server"}, "ports": [{"port": 443}]}}),
-        ]
+        ];
+        values.extend(server("server", self.server, self.is_bad));
+        values
     }
 
     fn candidate(self) -> Candidate {
         candidate(&format!("{}.{}.{}", self.server, self.level, self.is_bad), self.values())
     }
-}
-
-fn candidate(number: &str, values: Vec<Value>) -> Candidate {
-    let objects = values.into_iter().map(|value| Desired::new(Object::new(value).unwrap(), "unit")).collect();
-    Candidate { revision: number.into(), input: number.into(), objects, ..Candidate::default() }
 }
 
 fn behaviour(scope: LandingScope) -> Behaviour {
@@ -249,7 +238,7 @@ fn a_server_that_does_not_become_ready_takes_its_api_and_its_objects_back() {
 #[test]
 fn an_api_that_leaves_with_its_objects_goes_after_them() {
     let stage = begin(Some(Revision::new(1, 1)));
-    let namespace = vec![Revision::new(1, 1).values().remove(0)];
+    let namespace = server("server", 1, false).into_iter().take(1).collect();
     let outcome = block_on(stage.land_this(candidate("2", namespace), behaviour(LandingScope::Unit))).expect("lands");
     assert_eq!((outcome.verdict, outcome.failures.len()), (Verdict::Landed, 0));
     let gone: Vec<String> = outcome.pruned.iter().map(|id| id.kind.clone()).collect();

@@ -3,16 +3,19 @@
 
 #![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[path = "support/server.rs"]
+mod server;
 #[path = "support/stage.rs"]
 mod stage;
 
 use apply::fault::{self, Fault, Plan};
 use apply::plan::Step;
-use apply::{Behaviour, Call, Candidate, Cluster, ClusterError, Desired, LandingScope, Proof, Selection, Verdict};
+use apply::{Behaviour, Call, Candidate, Cluster, ClusterError, LandingScope, Proof, Selection, Verdict};
 use futures::FutureExt as _;
 use futures::executor::block_on;
 use manifest::Object;
 use serde_json::{Value, json};
+use server::{candidate, server};
 use stage::{Stage, differences};
 
 /// An operator of a version, and an Ingress in the form that a version of it takes.
@@ -29,25 +32,15 @@ impl Revision {
     }
 
     fn values(self) -> Vec<Value> {
-        let own = |name: &str| json!({"name": name, "namespace": "app", "labels": {"owner": "unit"}});
-        let mut labels = json!({"app": "operator"});
-        if self.is_bad {
-            labels["testbed/fail"] = "true".into();
-        }
         let form = json!({"form": self.form.to_string()});
         let ingress = json!({"name": "shop", "namespace": "app", "labels": {"owner": "unit"}, "annotations": form});
-        vec![
-            json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "app", "labels": {"owner": "unit"}}}),
-            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": own("operator"), "spec": {
-                "selector": {"matchLabels": {"app": "operator"}}, "template": {
-                    "metadata": {"labels": labels, "annotations": {"version": self.operator.to_string()}},
-                    "spec": {"containers": [{"name": "c", "image": "c"}]}}}}),
-            json!({"apiVersion": "v1", "kind": "Service", "metadata": own("operator"),
-                "spec": {"selector": {"app": "operator"}, "ports": [{"port": 443}]}}),
+        let mut values = server("operator", self.operator, self.is_bad);
+        values.extend([
             configuration("Fail"),
             json!({"apiVersion": "networking.k8s.io/v1", "kind": "Ingress", "metadata": ingress,
                 "spec": {"defaultBackend": {"service": {"name": "shop", "port": {"number": 80}}}}}),
-        ]
+        ]);
+        values
     }
 
     fn candidate(self) -> Candidate {
@@ -64,11 +57,6 @@ fn configuration(policy: &str) -> Value {
             "clientConfig": {"service": {"name": "operator", "namespace": "app", "path": "/judge"}},
             "rules": [{"apiGroups": ["networking.k8s.io"], "apiVersions": ["v1"], "resources": ["ingresses"],
                 "operations": ["CREATE", "UPDATE"]}]}]})
-}
-
-fn candidate(number: &str, values: Vec<Value>) -> Candidate {
-    let objects = values.into_iter().map(|value| Desired::new(Object::new(value).unwrap(), "unit")).collect();
-    Candidate { revision: number.into(), input: number.into(), objects, ..Candidate::default() }
 }
 
 fn behaviour() -> Behaviour {
