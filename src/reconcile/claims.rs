@@ -19,6 +19,7 @@ use super::{Key, Kind, Shared, triggers};
 use crate::api::kustomization::KustomizationStatus;
 use crate::pipeline::owner_labels;
 use crate::pipeline::sources::SourceName;
+use crate::status::kustomization::GROUP;
 use crate::unit::Unit;
 
 /// Claims of all units.
@@ -184,7 +185,7 @@ pub struct Neighbours {
 
 /// The Kustomizations among objects that are to go.
 pub fn units_among<'a>(going: impl IntoIterator<Item = &'a Reference>) -> BTreeSet<Unit> {
-    let is_unit = |at: &&Reference| at.gvk.group == "kustomize.toolkit.fluxcd.io" && at.gvk.kind == "Kustomization";
+    let is_unit = |at: &&Reference| at.gvk.group == GROUP && at.gvk.kind == "Kustomization";
     going.into_iter().filter(is_unit).map(Unit::of).collect()
 }
 

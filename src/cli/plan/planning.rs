@@ -15,10 +15,8 @@ use super::unit::{self, Draft, Fate, Issue, Planned};
 use super::{FLUX, apply};
 use crate::pipeline::World;
 use crate::pipeline::sources::{Fetched, SourceName};
+use crate::status::source::GROUP;
 use crate::unit::Unit;
-
-/// API group of sources.
-const SOURCES: &str = "source.toolkit.fluxcd.io";
 
 /// Plans that are being made.
 pub(super) struct Planning {
@@ -171,7 +169,7 @@ impl Planning {
     fn looked_at(&mut self, draft: &Draft) -> Vec<Object> {
         self.around.looked_at(&draft.unit(), draft.promised());
         self.seen.insert(draft.object.id());
-        let is_read = |object: &&Object| object.gvk().group == SOURCES || object.api_version() == "v1";
+        let is_read = |object: &&Object| object.gvk().group == GROUP || object.api_version() == "v1";
         let read = draft.wanted().filter(is_read).filter(|object| object.kind() != "ConfigMap");
         self.declared.extend(read.map(|object| (Reference::of(object), object.clone())));
         kustomizations(draft).into_iter().filter(|object| self.seen.insert(object.id())).collect()

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use manifest::{Object, ObjectId};
 use tokio::sync::Notify;
 
-use super::{Follow, Imprint, Owned, State};
+use super::{Follow, Owned, State};
 use crate::unit::Unit;
 
 /// So many that went last are remembered, for waits that begin later.
@@ -63,7 +63,7 @@ impl Owned {
                 state.count(&follow);
                 follows.push(follow.clone());
             }
-            known.insert(object.id(), (follow, Imprint::of(object).version));
+            known.insert(object.id(), (follow, object.resource_version().parse().unwrap_or_default()));
         }
         state.unfollow(unit);
         let (lost, losses) = (Arc::new(Notify::new()), &mut state.losses);
