@@ -1,5 +1,5 @@
 # The rest are cargo aliases: .cargo/config.toml.
-.PHONY: test simulate ordeal demo image testbed bench-landing
+.PHONY: test simulate ordeal demo image testbed bench-landing bench-kustomize
 
 # Installs and builds what is missing, starts the testbed, runs every check and test.
 test:
@@ -33,3 +33,7 @@ bench-landing:
 	@cargo build --release
 	@mkdir -p target/bench
 	@WORK=$${WORK:-target/bench} python3 tests/bench/landing.py --binary $$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/lockstep $(ARGS)
+
+# The kustomize engine beside the original's library and command, outputs compared: tests/bench/kustomize.py tells more.
+bench-kustomize:
+	@python3 tests/bench/kustomize.py $(ARGS)

@@ -179,5 +179,10 @@ pub fn to_yaml(object: &Object) -> String {
 /// Prints objects as `kustomize build` prints them: with `---` between them.
 #[must_use]
 pub fn print(objects: &[Object]) -> String {
-    objects.iter().map(to_yaml).collect::<Vec<_>>().join("---\n")
+    let mut text = String::new();
+    for (at, object) in objects.iter().enumerate() {
+        text.push_str(if at > 0 { "---\n" } else { "" });
+        text.push_str(&to_yaml(object));
+    }
+    text
 }

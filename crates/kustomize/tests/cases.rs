@@ -3,14 +3,17 @@
 
 #[path = "../../../tests/support/corpus.rs"]
 mod corpus;
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/tree.rs"]
 mod tree;
 
 use std::path::Path;
 
+use disk::DiskFiles;
 use kustomize::{Options, Order, Restriction, build, print};
 use manifest::{Files, MemoryFiles, Purpose};
-use tree::{DiskFiles, difference};
+use tree::difference;
 
 fn check(name: &str) -> Result<(), String> {
     let case = DiskFiles(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(name));

@@ -2,13 +2,16 @@
 
 #[path = "../../../tests/support/corpus.rs"]
 mod corpus;
+#[path = "support/disk.rs"]
+mod disk;
 #[path = "support/tree.rs"]
 mod tree;
 
+use disk::DiskFiles;
 use kustomize::{Options, Order, Restriction, build, print, to_yaml};
 use manifest::Files;
 use serde_json::Value;
-use tree::{DiskFiles, Suite, difference, inline_files, lines};
+use tree::{Suite, difference, inline_files, lines};
 
 /// Builds a folder and compares with what the original printed, in its two orders, or checks that both fail.
 fn check(

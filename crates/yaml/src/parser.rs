@@ -198,6 +198,13 @@ impl<'a> Parser<'a> {
     }
 
     fn node(&mut self, position: Position) -> Parse<Node> {
+        let mut node = self.roomy_node(position)?;
+        // A vector grows by doubling from four: of many small collections half would be room.
+        node.children.shrink_to_fit();
+        Ok(node)
+    }
+
+    fn roomy_node(&mut self, position: Position) -> Parse<Node> {
         let token = self.peek()?;
         let properties = match token.kind {
             TokenKind::Alias(name) => {

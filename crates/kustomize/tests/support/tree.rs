@@ -1,4 +1,4 @@
-//! A folder on disk, or files of a corpus line, as a tree; and what a suite found.
+//! The files of a corpus line as a tree, and what a suite found.
 
 #![allow(
     dead_code,
@@ -11,37 +11,10 @@
 )]
 
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use manifest::{Content, Entry, EntryKind, Files, FilesError, MemoryFiles, Purpose};
+use manifest::MemoryFiles;
 use serde_json::Value;
-
-/// A folder on disk. Links are followed.
-pub struct DiskFiles(pub PathBuf);
-
-impl Files for DiskFiles {
-    fn kind(&self, path: &str) -> Result<Option<EntryKind>, FilesError> {
-        let metadata = std::fs::metadata(self.0.join(path)).ok();
-        Ok(metadata.map(|metadata| if metadata.is_dir() { EntryKind::Folder } else { EntryKind::File }))
-    }
-
-    fn read(&self, path: &str, _purpose: Purpose<'_>) -> Result<Content, FilesError> {
-        let bytes = std::fs::read(self.0.join(path)).map_err(|_| FilesError::NotFound { path: path.into() })?;
-        Ok(Content::new(bytes))
-    }
-
-    fn list(&self, path: &str) -> Result<Vec<Entry>, FilesError> {
-        let folder = std::fs::read_dir(self.0.join(path)).map_err(|_| FilesError::NotFound { path: path.into() })?;
-        let entry = |entry: std::io::Result<std::fs::DirEntry>| {
-            let path = entry.expect("the corpus can be read").path();
-            let name = path.file_name().expect("an entry has a name").to_string_lossy().into_owned();
-            Entry { name, kind: if path.is_dir() { EntryKind::Folder } else { EntryKind::File } }
-        };
-        let mut entries: Vec<Entry> = folder.map(entry).collect();
-        entries.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(entries)
-    }
-}
 
 /// The lines of a `.jsonl` or `.jsonl.gz` file.
 pub fn lines(path: &Path) -> Vec<Value> {
