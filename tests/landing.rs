@@ -4,6 +4,8 @@
 
 #[path = "support/agent.rs"]
 mod agent;
+#[path = "landing/guests.rs"]
+mod guests;
 #[path = "support/scene.rs"]
 mod scene;
 #[path = "support/secrecy.rs"]

@@ -52,6 +52,8 @@ struct Turn<'a> {
     good: ReadSet,
     /// What it shares with units that own it.
     shares: BTreeSet<ObjectId>,
+    /// Whether something that others have changed could not be put back.
+    is_adrift: bool,
 }
 
 /// Reconciles a Kustomization.
@@ -65,7 +67,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         Err(error) => return Ok(unreadable(object, status, &error.to_string())),
     };
     let (good, shares, began) = (ReadSet::default(), BTreeSet::new(), Instant::now());
-    let mut turn = Turn { key, object, spec, status, shared, judge: None, began, good, shares };
+    let mut turn = Turn { key, object, spec, status, shared, judge: None, began, good, shares, is_adrift: false };
     if object.is_terminating() {
         return finalize::finalize(&mut turn).await;
     }
@@ -273,6 +275,7 @@ impl Turn<'_> {
         let kept = self.shared.claims.kept(&self.unit());
         let is_sure = !kept.is_empty() && claims::is_sure(self.shared, self.key, &self.unit(), &kept);
         if self.has_landed_with_failures()
+            || self.is_adrift
             || is_sure
             || self.until_due().is_zero()
                 && !self.only_warns()

@@ -96,7 +96,8 @@ impl Turn<'_> {
         if !written.is_empty() {
             events.insert(0, tell::put_back(&written, revision));
         }
-        if !failures.is_empty() {
+        self.is_adrift = !failures.is_empty();
+        if self.is_adrift {
             events.push(tell::failed(&failures, revision));
         }
         self.shared.metrics.drift_corrected(&self.key.namespace, &self.key.name, written.len());
