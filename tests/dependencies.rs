@@ -2,6 +2,8 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
+#[path = "dependencies/apis.rs"]
+mod apis;
 #[path = "support/repository.rs"]
 mod repository;
 #[path = "dependencies/stage.rs"]
@@ -210,12 +212,23 @@ async fn requirement_4_all_of_it_in_one_directory_lands_in_one_pass() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_makes_fails_as_before_and_goes_on_once_somebody_does() {
     let stage = Stage::new().await;
-    stage.push(&[("db/db.yaml", DATABASE), ("crd/crd.yaml", DEFINITION)]).await;
-    stage.kustomization("db", json!({})).await;
-    let message = stage.told("db", "ReconciliationFailed").await;
-    assert!(message.contains("no matches for kind \"Database\""), "{message}");
-    stage.kustomization("crd", json!({})).await;
-    stage.landed("db").await;
+    // Not every group below k8s.io is Kubernetes' own.
+    let [other, definition] = [DATABASE, DEFINITION].map(|text| text.replace("example.com", "example.storage.k8s.io"));
+    stage
+        .push(&[
+            ("db/db.yaml", DATABASE),
+            ("crd/crd.yaml", DEFINITION),
+            ("other/db.yaml", &other),
+            ("definition/crd.yaml", &definition),
+        ])
+        .await;
+    for (needs, makes) in [("db", "crd"), ("other", "definition")] {
+        stage.kustomization(needs, json!({})).await;
+        let message = stage.told(needs, "ReconciliationFailed").await;
+        assert!(message.contains("no matches for kind \"Database\""), "{message}");
+        stage.kustomization(makes, json!({})).await;
+        stage.landed(needs).await;
+    }
     stage.end().await;
 }
 

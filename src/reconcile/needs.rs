@@ -3,7 +3,8 @@
 //! **Flow.** A unit that has been compiled *promises* what it will make until it has landed. One that needs what is not
 //! there looks who promises it, and waits for those; where nobody does, but units are left that nobody has compiled yet, it
 //! waits until they are known. Without hope it goes on, and fails as it would have. Whoever makes or promises what
-//! others need wakes them: nobody polls.
+//! others need wakes them: nobody polls, but for an API whose server is starting, of which nobody tells when its kinds are
+//! known.
 //!
 //! **Guarantees.** Units that wait for each other in a circle are told so. Everything here can be lost: a restart costs
 //! a look.
@@ -70,8 +71,7 @@ pub fn foreign(candidate: &Candidate, own: &BTreeSet<Need>) -> BTreeMap<ObjectId
             continue;
         }
         let mut needs: BTreeSet<Need> = edges::needed(object).into_iter().map(placed).map(Need::Object).collect();
-        // The kinds of Kubernetes itself have groups without a dot, or below k8s.io.
-        if group.contains('.') && !group.ends_with(".k8s.io") && !own.contains(&api_of(object)) {
+        if !is_built_in(&group) && !own.contains(&served_by(&object.gvk())) {
             needs.insert(Need::Kind { group, kind });
         }
         needs.retain(|need| !own.contains(need) && !is_told_elsewhere(need));
@@ -82,10 +82,40 @@ pub fn foreign(candidate: &Candidate, own: &BTreeSet<Need>) -> BTreeMap<ObjectId
     found
 }
 
-/// The APIService that an object's kind may be served by.
-fn api_of(object: &Object) -> Need {
-    let name = edges::api_of(&object.gvk());
-    Need::Object(Reference::new("apiregistration.k8s.io/v1", "APIService", "", &name).id())
+/// Groups of Kubernetes itself with a dot. Others below `k8s.io` have definitions as everybody's have: `gateway.networking`,
+/// `snapshot.storage`, `autoscaling`.
+const BUILT_IN: [&str; 18] = [
+    "admissionregistration.k8s.io",
+    "apiextensions.k8s.io",
+    "apiregistration.k8s.io",
+    "authentication.k8s.io",
+    "authorization.k8s.io",
+    "certificates.k8s.io",
+    "coordination.k8s.io",
+    "discovery.k8s.io",
+    "events.k8s.io",
+    "flowcontrol.apiserver.k8s.io",
+    "internal.apiserver.k8s.io",
+    "networking.k8s.io",
+    "node.k8s.io",
+    "rbac.authorization.k8s.io",
+    "resource.k8s.io",
+    "scheduling.k8s.io",
+    "storage.k8s.io",
+    "storagemigration.k8s.io",
+];
+
+fn is_built_in(group: &str) -> bool {
+    !group.contains('.') || BUILT_IN.contains(&group)
+}
+
+/// The APIService that may serve a kind.
+fn served_by(gvk: &Gvk) -> Need {
+    Need::Object(api(gvk).id())
+}
+
+fn api(gvk: &Gvk) -> Reference {
+    Reference::new("apiregistration.k8s.io/v1", "APIService", "", &edges::api_of(gvk))
 }
 
 /// A reference does not say whether it means an object of the namespace or of the cluster.

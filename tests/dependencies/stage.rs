@@ -39,6 +39,11 @@ pub(crate) struct Stage {
 impl Stage {
     /// With an agent that runs.
     pub(crate) async fn new() -> Self {
+        Self::through(|cluster| cluster).await
+    }
+
+    /// With an agent that sees the cluster through something.
+    pub(crate) async fn through(seen: impl FnOnce(Arc<dyn Cluster>) -> Arc<dyn Cluster>) -> Self {
         let (folder, git) = (tempfile::tempdir().expect("a folder"), Repository::new());
         let local = Local::open(None, Simulation { steps: 1 }).expect("a cluster");
         let cluster: Arc<dyn Cluster> = Arc::new(local.clone());
@@ -50,11 +55,11 @@ impl Stage {
         for name in [SYSTEM, FLUX] {
             stage.apply(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})).await;
         }
-        stage.start().await;
+        stage.start(seen(stage.cluster.clone())).await;
         stage
     }
 
-    async fn start(&mut self) {
+    async fn start(&mut self, cluster: Arc<dyn Cluster>) {
         let settings = Settings {
             namespace: SYSTEM.into(),
             cache: self.folder.path().join("cache"),
@@ -63,8 +68,8 @@ impl Stage {
             ..Settings::default()
         };
         let parts = Parts {
-            cluster: self.cluster.clone(),
-            keys: Keys::load(&self.cluster, SYSTEM).await.expect("keys"),
+            keys: Keys::load(&cluster, SYSTEM).await.expect("keys"),
+            cluster,
             epoch: 0,
             redactor: Redactor::default(),
             pod: PodIdentity::default(),

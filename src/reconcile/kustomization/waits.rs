@@ -79,6 +79,8 @@ impl Turn<'_> {
         let is_stale = waits.any(|need| search.needs.maker(search.unit, need).is_none());
         if is_stale || (lacking.lack.for_the_unknown && !(search.is_anybody_unknown)()) {
             self.shared.queue.add(self.key.clone());
+        } else if let Some(again) = lacking.again {
+            self.shared.queue.add_after(self.key.clone(), again);
         }
         lacking
     }

@@ -4,25 +4,48 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use apply::desired::LandingScope;
+use apply::parcels::edges;
 use apply::report::Step;
-use apply::{Candidate, Cluster, ClusterError, Desired, Failure, Landing, Parcels, Reference};
+use apply::{Call, Candidate, Cluster, ClusterError, Desired, Failure, Landing, Parcels, Reference};
+use jiff::Timestamp;
 use manifest::{Gvk, Object, ObjectId};
+use serde_json::Value;
 
-use super::{Lack, Need, Needs, foreign};
+use super::{Lack, Need, Needs, foreign, served_by};
 use crate::api::kustomization::{KustomizationSpec, ValuesKind};
+use crate::health;
 use crate::unit::Unit;
+
+/// Within this time the server takes notice of the kinds of an API that has become available.
+const NOTICED: Duration = Duration::from_secs(90);
+/// How long an API that is starting is left alone: a quarter of the time that it has taken already, within these.
+const SOONEST: Duration = Duration::from_secs(1);
+const LATEST: Duration = Duration::from_secs(30);
 
 /// Whether something is there, or who makes it.
 #[derive(Clone)]
 enum State {
     /// It is there, or there is no hope that it will be.
     Settled,
-    /// A unit has it among what it will make.
-    MadeBy(Unit),
+    /// A unit has it among what it will make, or this, which it comes of.
+    MadeBy(Unit, Need),
     /// Units are left of which nobody knows what they make.
     Unknown,
+    /// An APIService is there that will serve it, and does not yet.
+    Starting(Starting),
+}
+
+/// An API that is not served yet.
+#[derive(Clone)]
+struct Starting {
+    id: ObjectId,
+    /// What it says itself.
+    message: String,
+    /// When to look again.
+    again: Duration,
 }
 
 /// Who looks, and where.
@@ -44,6 +67,8 @@ pub struct Lacking {
     pub lack: Lack,
     /// One for each object and thing that it waits for.
     pub failures: Vec<Failure>,
+    /// When to look again, where something is on its way of which nobody tells.
+    pub again: Option<Duration>,
 }
 
 impl Search<'_> {
@@ -68,7 +93,8 @@ impl Search<'_> {
             failures.extend(needs.iter().filter_map(|need| told(id, object, need, states.get(need)?)));
         }
         let held = held(&candidate.objects, landed, scope, &failures, own);
-        Ok(Lacking { lack: lack(states, held), failures })
+        let again = again(&states);
+        Ok(Lacking { lack: lack(states, &kinds, held), failures, again })
     }
 
     /// What a Kustomization lacks that is read before it is built.
@@ -79,7 +105,8 @@ impl Search<'_> {
         let states = self.states(reads(object.namespace(), spec), &BTreeMap::new()).await?;
         let id = object.id();
         let failures = states.iter().filter_map(|(need, state)| told(&id, Some(object), need, state)).collect();
-        Ok(Lacking { lack: lack(states, self.needs.promises(self.unit)), failures })
+        let lack = lack(states, &BTreeMap::new(), self.needs.promises(self.unit));
+        Ok(Lacking { lack, failures, again: None })
     }
 
     /// Keeps what is lacking for those who will make it, and names the circle in the failures when that is the unit itself;
@@ -112,21 +139,60 @@ impl Search<'_> {
         Ok(states)
     }
 
-    /// Looks for a thing where somebody may be about to make it, and nowhere else: that costs a request.
+    /// Looks for a thing where somebody may be about to make it, and nowhere else: that costs a request. A kind is looked for
+    /// in any case: nothing of it can be written while nobody serves it.
     async fn state(&self, need: &Need, kinds: &BTreeMap<(String, String), Gvk>) -> Result<State, ClusterError> {
         if self.needs.has_seen(need) {
             return Ok(State::Settled);
         }
-        let maker = self.needs.maker(self.unit, need);
-        if maker.is_none() && (!is_worth_a_look(need) || !(self.is_anybody_unknown)()) {
+        let gvk = kind_among(need, kinds);
+        let made = [Some(need.clone()), gvk.map(served_by)].into_iter().flatten();
+        let maker = made.into_iter().find_map(|made| Some((self.needs.maker(self.unit, &made)?, made)));
+        let is_awaited = maker.is_some() || is_worth_a_look(need) && (self.is_anybody_unknown)();
+        if !is_awaited && gvk.is_none() {
             return Ok(State::Settled);
         }
-        if is_there(self.cluster, need, kinds).await? {
+        if is_there(self.cluster, need, gvk).await? {
             self.needs.saw(need);
             return Ok(State::Settled);
         }
-        Ok(maker.map_or(State::Unknown, State::MadeBy))
+        match (maker, gvk) {
+            (Some((maker, made)), _) => Ok(State::MadeBy(maker, made)),
+            (None, Some(gvk)) => match starting(self.cluster, gvk).await? {
+                Some(starting) => Ok(State::Starting(starting)),
+                None if is_awaited => Ok(State::Unknown),
+                None => Ok(State::Settled),
+            },
+            (None, None) => Ok(State::Unknown),
+        }
     }
+}
+
+/// The API that is to serve a kind and does not yet: its APIService says so, or has become available only a moment ago, which
+/// the server takes notice of a little later.
+async fn starting(cluster: &Arc<dyn Cluster>, gvk: &Gvk) -> Result<Option<Starting>, ClusterError> {
+    let live = match cluster.get(&super::api(gvk)).await {
+        Ok(Some(live)) if edges::is_api(&live) && !live.is_terminating() => live,
+        Err(error) if error.is_transient() => return Err(error),
+        Ok(_) | Err(_) => return Ok(None),
+    };
+    let now = Timestamp::now();
+    let health = health::status(&live, health::Reading::Served, now);
+    let age = age(&live, now);
+    if health.is_current() && age > NOTICED {
+        return Ok(None);
+    }
+    Ok(Some(Starting { id: live.id(), message: health.message().to_owned(), again: (age / 4).clamp(SOONEST, LATEST) }))
+}
+
+/// How long an APIService has been as it is.
+fn age(api: &Object, now: Timestamp) -> Duration {
+    let conditions = api.value().pointer("/status/conditions").and_then(Value::as_array);
+    let available = conditions.into_iter().flatten().find(|condition| condition["type"] == "Available");
+    let changed = available.and_then(|condition| condition["lastTransitionTime"].as_str());
+    let since: Option<Timestamp> =
+        changed.or(api.text("/metadata/creationTimestamp")).and_then(|text| text.parse().ok());
+    since.and_then(|since| now.duration_since(since).try_into().ok()).unwrap_or_default()
 }
 
 /// Secrets and ConfigMaps that a spec names.
@@ -140,14 +206,22 @@ fn reads(namespace: &str, spec: &KustomizationSpec) -> BTreeSet<Need> {
     variables.chain(keys.map(|secret| id("Secret", &secret.name))).collect()
 }
 
-fn lack(states: BTreeMap<Need, State>, held: BTreeSet<Need>) -> Lack {
-    let needs = states.keys().cloned().collect();
+fn lack(states: BTreeMap<Need, State>, kinds: &BTreeMap<(String, String), Gvk>, held: BTreeSet<Need>) -> Lack {
+    // A kind comes by its definition or by its API.
+    let apis = states.keys().filter_map(|need| kind_among(need, kinds)).map(served_by);
+    let needs = states.keys().cloned().chain(apis).collect();
     let for_the_unknown = states.values().any(|state| matches!(state, State::Unknown));
     let waits = states
-        .into_iter()
-        .filter_map(|(need, state)| if let State::MadeBy(maker) = state { Some((need, maker)) } else { None })
+        .into_values()
+        .filter_map(|state| if let State::MadeBy(maker, made) = state { Some((made, maker)) } else { None })
         .collect();
     Lack { needs, waits, held, for_the_unknown }
+}
+
+fn again(states: &BTreeMap<Need, State>) -> Option<Duration> {
+    let starting =
+        states.values().filter_map(|state| if let State::Starting(one) = state { Some(one.again) } else { None });
+    starting.min()
 }
 
 /// Kinds whose absence makes a landing fail, or pods that do not start.
@@ -160,22 +234,24 @@ fn is_worth_a_look(need: &Need) -> bool {
     }
 }
 
+/// The version of a kind that is asked for, where the need is one of a kind.
+fn kind_among<'k>(need: &Need, kinds: &'k BTreeMap<(String, String), Gvk>) -> Option<&'k Gvk> {
+    match need {
+        Need::Object(_) => None,
+        Need::Kind { group, kind } => kinds.get(&(group.clone(), kind.clone())),
+    }
+}
+
 fn kind_of(object: &Object) -> ((String, String), Gvk) {
     let gvk = object.gvk();
     ((gvk.group.clone(), gvk.kind.clone()), gvk)
 }
 
-async fn is_there(
-    cluster: &Arc<dyn Cluster>,
-    need: &Need,
-    kinds: &BTreeMap<(String, String), Gvk>,
-) -> Result<bool, ClusterError> {
-    let id = match need {
-        Need::Object(id) => id,
-        Need::Kind { group, kind } => {
-            let Some(gvk) = kinds.get(&(group.clone(), kind.clone())) else { return Ok(true) };
-            return Ok(cluster.scope(gvk).await?.is_some());
-        }
+async fn is_there(cluster: &Arc<dyn Cluster>, need: &Need, gvk: Option<&Gvk>) -> Result<bool, ClusterError> {
+    let id = match (need, gvk) {
+        (Need::Object(id), _) => id,
+        (Need::Kind { .. }, Some(gvk)) => return is_served(cluster, gvk).await,
+        (Need::Kind { .. }, None) => return Ok(true),
     };
     let version = match id.group.as_str() {
         "" => "v1".to_owned(),
@@ -190,11 +266,21 @@ async fn is_there(
     }
 }
 
+/// Whether a kind is known, perhaps only since the last discovery.
+async fn is_served(cluster: &Arc<dyn Cluster>, gvk: &Gvk) -> Result<bool, ClusterError> {
+    if cluster.scope(gvk).await?.is_some() {
+        return Ok(true);
+    }
+    cluster.call(Call::Discover).await?;
+    Ok(cluster.scope(gvk).await?.is_some())
+}
+
 /// What is told of an object that waits.
 fn told(id: &ObjectId, object: Option<&Object>, need: &Need, state: &State) -> Option<Failure> {
     let message = match state {
         State::Settled => return None,
-        State::MadeBy(maker) => format!("waits for {need}, which {maker} makes"),
+        State::MadeBy(maker, _) => format!("waits for {need}, which {maker} makes"),
+        State::Starting(Starting { id, message, .. }) => format!("waits for {need}, which {id} will serve: {message}"),
         State::Unknown => format!("waits for {need}: it is not there, and not all units have been looked at"),
     };
     let origin = object.and_then(Object::origin).cloned();

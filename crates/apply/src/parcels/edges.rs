@@ -279,7 +279,7 @@ fn id(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
 }
 
 /// Whether an object has a Service answer for a version of an API group.
-pub(crate) fn is_api(object: &Object) -> bool {
+pub fn is_api(object: &Object) -> bool {
     object.kind() == "APIService" && object.value().pointer("/spec/service").is_some_and(Value::is_object)
 }
 
