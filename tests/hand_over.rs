@@ -139,6 +139,43 @@ async fn what_two_units_declare_is_shared_and_left_to_the_one_that_still_declare
     fleet.end().await;
 }
 
+/// A unit gives the object up; `second` has this in its spec, by which it never lands, and wants these objects then.
+async fn gives_up_beside(spec: Value, wanted: &[Value]) -> Fleet {
+    let fleet = Fleet::new().await;
+    fleet.write("first", &[config_map("one", json!({})), config_map("moved", json!({"a": "1"}))]);
+    fleet.write("second", &[config_map("two", json!({}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("first", json!({}), json!({})).await;
+    fleet.kustomization("second", json!({}), spec).await;
+    fleet.answered("first", &commit, "True").await;
+    fleet.write("first", &[config_map("one", json!({}))]);
+    fleet.write("second", wanted);
+    let commit = fleet.commit();
+    fleet.answered("first", &commit, "True").await;
+    fleet
+}
+
+#[tokio::test]
+async fn a_unit_that_waits_for_good_keeps_nobody_from_pruning_what_it_does_not_want() {
+    let spec = json!({"dependsOn": [{"name": "nobody"}]});
+    let fleet = gives_up_beside(spec.clone(), &[config_map("two", json!({}))]).await;
+    fleet.until(MOVED, "gone", |found| found.is_none()).await;
+    fleet.end().await;
+    let fleet = gives_up_beside(spec, &[config_map("two", json!({})), config_map("moved", json!({"a": "2"}))]).await;
+    fleet.calm().await;
+    assert!(!uid(&fleet).await.is_empty(), "what it wants is kept for it");
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_unit_that_is_stalled_wants_nothing() {
+    let checks = json!([{"apiVersion": "example.com/v1", "kind": "Database", "current": "status.phase ="}]);
+    let wanted = [config_map("two", json!({})), config_map("moved", json!({"a": "2"}))];
+    let fleet = gives_up_beside(json!({"healthCheckExprs": checks}), &wanted).await;
+    fleet.until(MOVED, "gone", |found| found.is_none()).await;
+    fleet.end().await;
+}
+
 #[tokio::test]
 async fn a_kustomization_that_is_renamed_keeps_its_objects() {
     let fleet = Fleet::new().await;

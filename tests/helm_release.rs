@@ -329,6 +329,27 @@ async fn a_release_that_stands_alone_is_installed_upgraded_taken_back_and_uninst
 }
 
 /// A store of another unit: `db` is what is in it now.
+/// unmet.md 8: whoever deletes Flux's definitions has not asked for what releases installed to be deleted with them. Flux
+/// uninstalls then; this is a deliberate difference.
+#[tokio::test]
+async fn requirement_8_a_release_that_goes_with_its_definition_uninstalls_nothing() {
+    let stage = Stage::new().await;
+    stage.publish("1.0.0", &[]);
+    stage.apply(Stage::repository()).await;
+    stage.apply(Stage::release(json!({}))).await;
+    stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+    let name = "helmreleases.helm.toolkit.fluxcd.io";
+    let at = Reference::new("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name);
+    let propagation = apply::cluster::Propagation::Background;
+    let call = Call::Delete { at: at.clone(), uid: None, resource_version: None, propagation, dry_run: false };
+    stage.cluster.call(call).await.expect("it is deleted");
+    // It goes when the release is gone, and that only when its finalizer is done.
+    stage.until(&at, "gone", |found| found.is_none()).await;
+    assert_eq!(stage.statuses().await, pairs(&[(1, "deployed")]));
+    assert!(stage.get("apps/v1", "Deployment", "web").await.is_some(), "nobody asked for it to be deleted");
+    stage.end().await;
+}
+
 fn store(db: &str) -> Value {
     let data = ["first", "second", "third"].map(|key| json!({"key": key, "value": format!("{key}-password")}));
     let data: Vec<Value> = data.into_iter().chain([json!({"key": "db", "value": db})]).collect();
