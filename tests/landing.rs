@@ -4,12 +4,16 @@
 
 #[path = "support/agent.rs"]
 mod agent;
+#[path = "landing/apis.rs"]
+mod apis;
 #[path = "landing/guests.rs"]
 mod guests;
 #[path = "support/scene.rs"]
 mod scene;
 #[path = "support/secrecy.rs"]
 mod secrecy;
+#[path = "landing/served.rs"]
+mod served;
 #[path = "landing/tenants.rs"]
 mod tenants;
 #[path = "support/testbed.rs"]

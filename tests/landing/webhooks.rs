@@ -1,23 +1,15 @@
 //! A webhook whose workload lands with what it judges: asked over HTTPS by the real API server.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
-use std::net::{TcpListener, TcpStream};
-use std::path::Path;
-use std::sync::Arc;
-
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use rustls::pki_types::pem::PemObject as _;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
 use serde_json::{Value, json};
 
 use super::agent::condition;
 use super::scene::Scene;
-use super::testbed::{Testbed, command, run};
+use super::served::serve;
+use super::testbed::Testbed;
 
-/// The operator of a version and an Ingress in the form that a version of it takes. Nobody routes to Services on the
-/// testbed, so this one leads to the test.
+/// The operator of a version and an Ingress in the form that a version of it takes.
 const MANIFESTS: &str = "apiVersion: apps/v1
 kind: Deployment
 metadata: {name: operator}
@@ -58,52 +50,13 @@ struct Operator {
 }
 
 impl Operator {
-    /// Serves from now on, and tells the port.
-    fn serve(testbed: &'static Testbed, namespace: &str) -> u16 {
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let config = Arc::new(certified(testbed, namespace));
-        let operator = Self { testbed, namespace: namespace.into() };
-        std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                let connection = ServerConnection::new(config.clone()).expect("a good configuration");
-                // Who is not ready hangs up.
-                operator.answer(StreamOwned::new(connection, stream)).ok();
-            }
-        });
-        port
-    }
-
-    fn answer(&self, stream: StreamOwned<ServerConnection, TcpStream>) -> std::io::Result<()> {
-        let mut reader = BufReader::new(stream);
-        let mut length = 0;
-        loop {
-            let mut line = String::new();
-            reader.read_line(&mut line)?;
-            match line.trim().to_ascii_lowercase().split_once(':') {
-                Some(("content-length", number)) => length = number.trim().parse().expect("a number"),
-                Some(_) => {}
-                None if line.trim().is_empty() => break,
-                None => {}
-            }
-        }
-        let mut body = vec![0; length];
-        reader.read_exact(&mut body)?;
-        let review: Value = serde_json::from_slice(&body)?;
-        let Some(version) = self.version() else { return Ok(()) };
+    /// Judges a review; who is not ready hangs up.
+    fn judge(&self, review: &Value) -> Option<(u16, Value)> {
+        let version = self.version()?;
         let form = &review["request"]["object"]["metadata"]["annotations"]["form"];
         let response = json!({"uid": review["request"]["uid"], "allowed": *form == version,
             "status": {"message": format!("version {version} does not take form {form}")}});
-        let text =
-            json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response}).to_string();
-        let head = format!(
-            "HTTP/1.1 200 OK\r\nContent-Length: {}\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n",
-            text.len()
-        );
-        let stream = reader.get_mut();
-        stream.write_all((head + &text).as_bytes())?;
-        stream.conn.send_close_notify();
-        stream.flush()
+        Some((200, json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response})))
     }
 
     /// The version whose pods run; none while they are being replaced.
@@ -119,29 +72,13 @@ impl Operator {
     }
 }
 
-/// A certificate of the testbed's CA for the Service's name.
-fn certified(testbed: &Testbed, namespace: &str) -> ServerConfig {
-    let [key, certificate] = ["key", "crt"].map(|end| testbed.data().join(format!("webhook-{namespace}.{end}")));
-    let pki = testbed.ca().parent().expect("a folder").to_owned();
-    let script = format!(
-        "openssl ecparam -name prime256v1 -genkey -noout | openssl pkcs8 -topk8 -nocrypt -out {key:?}
-openssl req -new -key {key:?} -subj /CN=operator | openssl x509 -req -CA ca.crt -CAkey ca.key -days 2 \
--set_serial 0x$(openssl rand -hex 8) -extfile <(printf subjectAltName=DNS:operator.{namespace}.svc) -out {certificate:?}"
-    );
-    run(command(Path::new("bash")).current_dir(pki).args(["-c", &script]));
-    let chain = vec![CertificateDer::from_pem_file(&certificate).expect("a certificate")];
-    let key = PrivateKeyDer::from_pem_file(&key).expect("a key");
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let builder = ServerConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    builder.expect("protocols").with_no_client_auth().with_single_cert(chain, key).expect("they fit")
-}
-
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn an_operator_lands_with_what_only_its_new_version_takes_and_goes_back_with_what_it_refuses() {
     let scene = Scene::new("webhooks");
     let namespace = scene.agent.namespace.clone();
-    let port = Operator::serve(scene.testbed, &namespace).to_string();
+    let operator = Operator { testbed: scene.testbed, namespace: namespace.clone() };
+    let port = serve(scene.testbed, &namespace, move |request| operator.judge(&request.body)).to_string();
     let ca = STANDARD.encode(std::fs::read(scene.testbed.ca()).expect("the CA"));
     let push = |version: &str, form: &str| {
         let parts =
