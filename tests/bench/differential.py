@@ -191,10 +191,10 @@ def main():
             else: [s.request(str(n)) for s in (a, b)]
             seconds = both(lambda s: s.rest(revision, args.quiet, args.limit))
             left, right = both(lambda s: s.snapshot(managers=args.managers))
-            rows, met = [], collections.Counter()
+            rows, passed, met = [], [], collections.Counter()
             for row in compare(left, right):
                 reason = next((why for e, why in meant if e.search(f"{name} {row[0]} {row[1]} {show(row[3])}")), None)
-                if reason: met[reason] += 1
+                if reason: met[reason] += 1; passed.append([*row, reason])
                 else: rows.append(row)
             total += len(rows); reasons += met
             print(f"commit {name}: {sum(map(len, left.values()))} | {sum(map(len, right.values()))} objects, at rest after {seconds[0]} | {seconds[1]} s, {len(rows)} differences", flush=True)
@@ -202,7 +202,7 @@ def main():
             for key, field, u, v in rows: print(f"  {key}  {field}\n    flux  {show(u)}\n    agent {show(v)}", flush=True)
             kinds = collections.Counter(k.split()[0] for k, *_ in rows)
             if rows: print("  by kind: " + ", ".join(f"{k} {c}" for k, c in kinds.most_common()))
-            report.append({"commit": name, "seconds": seconds, "differences": [list(r) for r in rows], "objects": sum(map(len, left.values()))})
+            report.append({"commit": name, "seconds": seconds, "differences": [list(r) for r in rows], "meant": passed, "objects": sum(map(len, left.values()))})
             for kind, path in (("Kustomization", KS), ("HelmRelease", HR)):
                 for o in a.get(path)["items"]:
                     if not ready(o): print(f"  not Ready under Flux: {kind} {o['metadata']['name']}: {next((c['reason'] + ': ' + c['message'] for c in o['status'].get('conditions', []) if c['type'] == 'Ready'), '')[:300]}", flush=True)
