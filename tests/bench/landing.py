@@ -12,10 +12,11 @@ after, since bare runs differ by a third; the objects that both made are compare
   file      N folders, N Kustomizations, `wait: true`: one changed file
   secrets   2,000 ExternalSecrets over 500 vault secrets: first sync, restart, a minute at refreshInterval 1m
   memory    1,000 Kustomizations, 2,000 ExternalSecrets and 500 CustomResourceDefinitions at once
+  footprint 200 Kustomizations, 100 HelmReleases, 2,000 ExternalSecrets, 108 CustomResourceDefinitions, a repository of 1.5 GiB
 """
 import argparse, collections, json, os, re, subprocess, sys, threading, time
 from testbed import *
-from bench import Ready, STORE, external_secret, monorepo_files, shared_files, tb_head, vault_summary
+from bench import Ready, STORE, external_secret, helm_repository, monorepo_files, shared_files, tb_head, vault_summary
 
 PARSER = argparse.ArgumentParser(usage=__doc__)
 PARSER.add_argument("-n", default="100,300,1000")
@@ -303,12 +304,17 @@ def vault(tb, n, interval):
     spread(make); tb.vault_log(clear=True)
 
 
+def definitions(tb, n):
+    """Kinds of some size."""
+    for i in range(n):
+        tb.apply({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": f"things.g{i}.example.org"}, "spec": {"group": f"g{i}.example.org", "scope": "Namespaced", "names": {"kind": "Thing", "listKind": "ThingList", "plural": "things", "singular": "thing"},
+                  "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {f"field{k}": {"type": "string", "description": "what it means, at length " * 10} for k in range(30)}}}}}}]}})
+
+
 def memory(n=1000):
     tb = Bed("memory", n).start()
     try:
-        for i in range(500):
-            tb.apply({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": f"things.g{i}.example.org"}, "spec": {"group": f"g{i}.example.org", "scope": "Namespaced", "names": {"kind": "Thing", "listKind": "ThingList", "plural": "things", "singular": "thing"},
-                      "versions": [{"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object", "properties": {"spec": {"type": "object", "properties": {f"field{k}": {"type": "string", "description": "what it means, at length " * 10} for k in range(30)}}}}}}]}})
+        definitions(tb, 500)
         vault(tb, 2000, "1h")
         tb.repository(files_of(shared_files, n))
         a, b = Ready(tb, KS, n, "a-"), Ready(tb, ES.format("default"), 2000, "e-")
@@ -318,6 +324,32 @@ def memory(n=1000):
         row("memory", **must(dict(seconds=round(end - t0, 1), peak_mib=spent["peak_mib"], rss_mib=spent["rss_mib"], cpu_s=spent["cpu_s"]), peak_mib=120))
         tb.kill(AGENT); t0 = time.time(); tb.agent(); end = tb.quiet(); spent = tb.spent({})[AGENT]
         row("memory restart", **must(dict(seconds=round(end - t0, 1), peak_mib=spent["peak_mib"], rss_mib=spent["rss_mib"]), peak_mib=120))
+    finally: tb.stop()
+
+
+def footprint(n=200, releases=100, ballast_mib=1536):
+    """The set of requirement 12 (reference/unmet.md)."""
+    tb = Bed("footprint", n).start()
+    try:
+        definitions(tb, 108); vault(tb, 2000, "1h"); helm_repository(tb)
+        tb.apply({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "HelmRepository", "metadata": {"name": "charts", "namespace": "flux-system"}, "spec": {"interval": "60m", "url": f"https://127.0.0.1:{tb.port+20}/charts", "certSecretRef": {"name": "ca"}}})
+        files = files_of(shared_files, n)
+        files["cluster/releases.yaml"] = [{"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease", "metadata": {"name": f"h-{i:04d}", "namespace": "flux-system"},
+            "spec": {"interval": "60m", "timeout": "5m", "targetNamespace": "apps", "releaseName": f"h-{i:04d}", "chart": {"spec": {"chart": "tiny", "version": "0.1.0", "sourceRef": {"kind": "HelmRepository", "name": "charts"}}}}} for i in range(releases)]
+        tree = tb.repository(files)
+        for repository in (tree, f"{tb.data}/repos/org/app"):  # random bytes: nobody gains by packing them
+            for key, value in (("core.compression", "0"), ("core.bigFileThreshold", "512k"), ("pack.window", "0")): subprocess.run(["git", "-C", repository, "config", key, value], check=True)
+        os.makedirs(f"{tree}/ballast")
+        for i in range(ballast_mib):
+            with open(f"{tree}/ballast/{i:04d}.bin", "wb") as f: f.write(os.urandom(1 << 20))
+        tb.commit({}, "ballast")
+        waits = [Ready(tb, KS, n, "a-"), Ready(tb, HR, releases, "h-"), Ready(tb, ES.format("default"), 2000, "e-")]
+        before, t0 = tb.usage(), time.time()
+        tb.agent(); tb.git_repository(seconds=900); tb.apply(kustomization("parent", "./cluster", wait=False))
+        end = max(w.wait(1500) for w in waits); tb.quiet(); spent = tb.spent(before)[AGENT]
+        row("footprint", **must(dict(seconds=round(end - t0, 1), peak_mib=spent["peak_mib"], rss_mib=spent["rss_mib"], anonymous_mib=tb.anonymous(AGENT), cpu_s=spent["cpu_s"]), peak_mib=256))
+        tb.kill(AGENT); t0 = time.time(); tb.agent(); end = tb.quiet(); spent = tb.spent({})[AGENT]
+        row("footprint restart", **must(dict(seconds=round(end - t0, 1), peak_mib=spent["peak_mib"], rss_mib=spent["rss_mib"], anonymous_mib=tb.anonymous(AGENT)), peak_mib=256))
     finally: tb.stop()
 
 

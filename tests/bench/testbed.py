@@ -198,10 +198,10 @@ class Testbed:
         subprocess.run(["git", "-C", tree, "push", "-q", "origin", "HEAD:main"], check=True)
         return subprocess.check_output(["git", "-C", tree, "rev-parse", "HEAD"], text=True).strip()
 
-    def git_repository(self, interval="60m"):
+    def git_repository(self, interval="60m", seconds=60):
         self.apply({"apiVersion": "source.toolkit.fluxcd.io/v1", "kind": "GitRepository", "metadata": {"name": "app", "namespace": "flux-system"},
-                    "spec": {"interval": interval, "url": f"https://127.0.0.1:{self.port+20}/org/app", "ref": {"branch": "main"}, "secretRef": {"name": "git"}}})
-        self.until(lambda: ready(self.get(GR + "/app")), 60)
+                    "spec": {"interval": interval, "timeout": f"{seconds}s", "url": f"https://127.0.0.1:{self.port+20}/org/app", "ref": {"branch": "main"}, "secretRef": {"name": "git"}}})
+        self.until(lambda: ready(self.get(GR + "/app")), seconds)
 
     def until(self, what, seconds, every=0.1):
         end = time.time() + seconds
@@ -222,6 +222,11 @@ class Testbed:
                 out[os.path.basename(f)] = ((int(s[11]) + int(s[12])) / os.sysconf("SC_CLK_TCK"), int(status["VmHWM"].split()[0]) / 1024, int(status["VmRSS"].split()[0]) / 1024)
             except (OSError, KeyError, ValueError): pass
         return out
+
+    def anonymous(self, name):
+        """MiB of a part that are no pages of files: what the kernel cannot take back."""
+        status = open(f"/proc/{int(open(f'{self.data}/pids/{name}').read())}/status").read()
+        return round(next(int(l.split()[1]) for l in status.splitlines() if l.startswith("RssAnon:")) / 1024)
 
     def spent(self, before, after=None):
         after = after or self.usage()
