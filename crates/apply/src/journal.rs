@@ -404,7 +404,8 @@ impl Journal {
         self.write(Header { landed: Some(landed), open: None, attempt, ..self.header.clone() }).await?;
         self.open = None;
         self.landed = Some(landing);
-        self.sweep().await
+        self.sweep_if_possible().await;
+        Ok(())
     }
 
     /// Turns parcels of the open landing back: from here on they are only undone. Keeps why.
@@ -433,7 +434,8 @@ impl Journal {
     pub async fn abandon(&mut self) -> Result<(), StoreError> {
         self.write(Header { open: None, ..self.header.clone() }).await?;
         self.open = None;
-        self.sweep().await
+        self.sweep_if_possible().await;
+        Ok(())
     }
 
     /// Deletes the whole journal, header first: the unit is gone.
@@ -497,6 +499,11 @@ impl Journal {
         let plain = zeroize::Zeroizing::new(self.store.open(&sealed)?);
         let landing = codec::decode(&plain).map_err(|e| unreadable(&reference.name, &e))?;
         Ok(Some(Arc::new(landing)))
+    }
+
+    /// The landing has ended with its header, whatever becomes of old bodies: the next load looks for them once more.
+    async fn sweep_if_possible(&self) {
+        let _ = self.sweep().await;
     }
 
     /// Deletes the unit's bodies that the header does not name: those that were replaced, and those of a crash before

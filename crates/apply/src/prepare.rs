@@ -189,7 +189,8 @@ pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared,
 type Diffs = BTreeMap<Reference, Diff>;
 
 async fn try_all(plan: Plan, cluster: &Arc<dyn Cluster>) -> (Landing, Diffs, Vec<Failure>) {
-    let Plan { mut landing, live, own_kinds, own_namespaces, own_apis, presumed } = plan;
+    let Plan { mut landing, live, own_kinds, mut own_namespaces, own_apis, presumed } = plan;
+    own_namespaces.retain(|name| !is_home(&live, name));
     let (live, own_kinds, own_namespaces, presumed) = (&live, &own_kinds, &own_namespaces, &presumed);
     let gates = Gates::of_landing(&landing);
     let (cleanup, webhooks) = (&landing.behaviour.cleanup, &gates.changing(&landing));
@@ -207,6 +208,11 @@ async fn try_all(plan: Plan, cluster: &Arc<dyn Cluster>) -> (Landing, Diffs, Vec
         }
     }
     (landing, diffs, failures)
+}
+
+/// Whether a namespace is there already, so that what is new in it can be tried where it is to live.
+fn is_home(live: &BTreeMap<Reference, Object>, namespace: &str) -> bool {
+    live.get(&Reference::new("v1", "Namespace", "", namespace)).is_some_and(|live| !live.is_terminating())
 }
 
 /// What a trial shows: how an object would change.
@@ -353,7 +359,8 @@ async fn would_be_made(
     match cluster.write(call).await {
         Ok(_) => Ok(true),
         Err(ClusterError::Refused { fields, .. }) => {
-            Ok(!fields.is_empty() && !fields.iter().any(|field| fields_of(refusal).contains(field)))
+            let first = fields_of(refusal);
+            Ok(!first.is_empty() && !fields.is_empty() && !fields.iter().any(|field| first.contains(field)))
         }
         Err(error) => Err(error),
     }
@@ -399,10 +406,11 @@ fn refuses_dry_runs(message: &str) -> bool {
     message.contains("does not support dry run")
 }
 
-/// Flux's rule for errors that `force` answers with a new object (fluxcd/pkg/ssa `IsImmutableError`).
+/// Flux's rule for errors that `force` answers with a new object (fluxcd/pkg/ssa `IsImmutableError`). A policy that says no
+/// without a word about fields is none of them: nothing is deleted because it could not be written just now.
 fn is_immutable(error: &ClusterError) -> bool {
     match error {
-        ClusterError::Refused { .. } => true,
+        ClusterError::Refused { message, fields, .. } => !fields.is_empty() || message.contains("immutable"),
         ClusterError::Conflict { message, .. } => message.contains("immutable"),
         _ => false,
     }

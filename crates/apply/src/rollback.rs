@@ -67,7 +67,10 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
         let result = match step {
             Step::Apply(change) if awaited.holds(change) => Ok(()),
             Step::Apply(change) if change.is_written() => {
-                let result = undo_change(change, &landing.behaviour.cleanup, ctx, deadline, &mut undone).await;
+                let result = match secrets_first(change, landing, ctx, deadline).await {
+                    Ok(()) => undo_change(change, &landing.behaviour.cleanup, ctx, deadline, &mut undone).await,
+                    Err(error) => Err(error),
+                };
                 awaited.note(change, result.is_err());
                 result.map_err(|error| Failure::refused(At::Undo, &change.desired.object, &error))
             }
@@ -81,6 +84,43 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
         undone.failures.extend(result.err());
     }
     undone
+}
+
+/// What others had deleted comes back in the order of a commit: where a workload is still not there, nothing reads the new
+/// bytes of its Secrets, and they come first.
+async fn secrets_first(
+    change: &Change,
+    landing: &Landing,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<(), ClusterError> {
+    let Some(workload) = had_gone(change).filter(|landed| reads::pod_template(&landed.object).is_some()) else {
+        return Ok(());
+    };
+    let read = reads::secrets(&workload.object);
+    let is_read = |object: &Object| {
+        object.is_secret() && object.namespace() == workload.object.namespace() && read.contains_key(object.name())
+    };
+    let gone: Vec<(&Change, &Desired)> =
+        landing.begun().filter_map(|change| Some((change, had_gone(change)?))).collect();
+    let secrets: Vec<_> = gone.iter().filter(|(_, landed)| is_read(&landed.object)).collect();
+    if secrets.is_empty() || ctx.read(&change.desired.reference(), deadline).await?.is_some() {
+        return Ok(());
+    }
+    let owners: BTreeSet<Reference> = secrets.iter().filter_map(|(_, landed)| landed.owner.clone()).collect();
+    let owners = gone.iter().filter(|(change, _)| owners.contains(&change.desired.reference()));
+    for (change, landed) in owners.chain(secrets) {
+        restore_landed(change, landed, ctx, deadline).await?;
+    }
+    Ok(())
+}
+
+/// What had landed and was not there when the landing was planned.
+fn had_gone(change: &Change) -> Option<&Desired> {
+    match &change.prior {
+        Prior::Landed(landed) if change.action == Action::Create => Some(landed),
+        _ => None,
+    }
 }
 
 /// Waits until the workloads of a webhook are ready again, as they were: what it judges goes back through it. Those that
@@ -238,6 +278,8 @@ async fn restore_landed(
         Err(error) if is_replaced && prepare::may_return(&ctx.cluster, landed, &error).await? => {
             commit::replace(landed, ctx, deadline).await
         }
+        // Somebody has deleted its owner, and it with that: both come back when drift is looked for.
+        Err(ClusterError::NotFound { id, .. }) if landed.owner.as_ref().is_some_and(|owner| owner.id() == id) => Ok(()),
         Err(error) => unless_homeless(error, &landed.object, ctx, deadline).await,
     }
 }
