@@ -194,14 +194,18 @@ pub async fn wait(
         let soon = followed.next_change(Timestamp::now());
         tokio::select! {
             biased;
-            () = &mut deadline => return waiting.outcome(true),
+            () = &mut deadline => {
+                waiting.read_undecided(cluster).await;
+                break;
+            }
             Some((index, event)) = events.next() => waiting.see(followed.take(index, event, Timestamp::now())),
             () = tokio::time::sleep(soon.unwrap_or_default()), if soon.is_some() => {
                 waiting.see(followed.judge_all(Timestamp::now()));
             }
         }
     }
-    waiting.outcome(false)
+    let timed_out = !waiting.is_decided();
+    waiting.outcome(timed_out)
 }
 
 /// What is known so far.
@@ -219,15 +223,32 @@ impl Waiting<'_> {
             .targets
             .iter()
             .filter(|at| at.gvk.group.is_empty() && matches!(at.gvk.kind.as_str(), "ConfigMap" | "Secret"));
-        let reads: Vec<_> =
-            plain.map(|at| async { (at.clone(), cluster.call(Call::Get(at.clone())).await) }.boxed()).collect();
-        let mut answers = stream::iter(reads).buffer_unordered(READS_AT_ONCE);
-        while let Some((at, answer)) = answers.next().await {
-            if let Ok(Answer::Object(Some(object))) = answer {
-                let health = self.rules.judge(&object, Timestamp::now());
-                self.see(vec![(at, health)]);
-            }
+        for seen in self.read(cluster, plain.collect()).await {
+            self.see(vec![seen]);
         }
+    }
+
+    /// Reads, in the end, what is not known to be as it should: a watch may have fallen silent, and nothing is taken back for
+    /// that.
+    async fn read_undecided(&mut self, cluster: &dyn Cluster) {
+        let is_open =
+            |at: &&Reference| self.states.get(at).is_none_or(|health| !health.is_current() && !health.is_failed());
+        let open = self.targets.iter().filter(is_open).collect();
+        let current = self.read(cluster, open).await.into_iter().filter(|(_, health)| health.is_current());
+        self.see(current.collect());
+    }
+
+    async fn read(&self, cluster: &dyn Cluster, targets: Vec<&Reference>) -> Vec<(Reference, Health)> {
+        let reads: Vec<_> = targets
+            .into_iter()
+            .map(|at| async { (at.clone(), cluster.call(Call::Get(at.clone())).await) }.boxed())
+            .collect();
+        let answers: Vec<_> = stream::iter(reads).buffer_unordered(READS_AT_ONCE).collect().await;
+        let health = |(at, answer)| match answer {
+            Ok(Answer::Object(Some(object))) => Some((at, self.rules.judge(&object, Timestamp::now()))),
+            _ => None,
+        };
+        answers.into_iter().filter_map(health).collect()
     }
 
     fn see(&mut self, seen: Vec<(Reference, Health)>) {

@@ -2,11 +2,14 @@
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
+#[path = "support/dice.rs"]
+mod dice;
 #[path = "support/fleet.rs"]
 mod fleet;
 #[path = "support/repository.rs"]
 mod repository;
 
+use dice::Dice;
 use fleet::{Fleet, condition, config_map, deployment};
 use manifest::Object;
 use serde_json::json;
@@ -84,6 +87,35 @@ async fn a_secret_that_is_deleted_while_its_reader_is_awaited_comes_back_within_
     fleet.answered("web", &commit, "True").await;
     fleet.calm().await;
     fleet.end().await;
+}
+
+#[tokio::test]
+async fn what_happens_in_a_gap_of_all_watches_is_put_back_after_the_next_list() {
+    for seed in 0..3 {
+        let fleet = landed(json!({})).await;
+        let mut dice = Dice(seed);
+        for _ in 0..5 {
+            fleet.blind(dice.hits(70));
+            let is_there = |found: Option<Object>| found.is_some();
+            let has_config = is_there(fleet.get("v1", "ConfigMap", "settings").await);
+            let has_web = is_there(fleet.get("apps/v1", "Deployment", "web").await);
+            match dice.below(4) {
+                0 if has_config => fleet.delete("v1", "ConfigMap", "settings").await,
+                1 if has_web => fleet.delete("apps/v1", "Deployment", "web").await,
+                2 if has_config => {
+                    drop(fleet.edit("v1", "ConfigMap", "settings", json!({"data": {"a": seed.to_string()}})).await);
+                }
+                3 if has_web => {
+                    drop(fleet.edit("apps/v1", "Deployment", "web", json!({"spec": {"replicas": 7}})).await);
+                }
+                _ => {}
+            }
+        }
+        fleet.blind(false);
+        fleet.until(CONFIG, "as committed", |found| found.is_some_and(|f| f.text("/data/a") == Some("1"))).await;
+        fleet.until(DEPLOYMENT, "as committed", |found| replicas(found) == Some(2)).await;
+        fleet.end().await;
+    }
 }
 
 #[tokio::test]

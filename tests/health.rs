@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use apply::cluster::Propagation;
-use apply::memory::{MemoryCluster, Settings};
+use apply::memory::{Gap, MemoryCluster, Settings};
 use apply::{Call, Cluster, Reference};
 use jiff::{SignedDuration, Timestamp};
 use lockstep::health::{self, Health, Outcome, Reading, Rules};
@@ -148,6 +148,17 @@ async fn a_deadline_names_what_was_still_in_progress() {
     let outcome =
         health::wait(&cluster, &[at("web")], &rules, tokio::time::sleep(Duration::from_millis(50)), &|_, _| {}).await;
     assert_eq!(outcome.message(), "timeout waiting for: [Deployment/default/web status: 'InProgress']");
+}
+
+#[tokio::test]
+async fn a_watch_that_falls_silent_fails_nobody() {
+    let cluster = MemoryCluster::new(Settings::default());
+    apply(&cluster, deployment("web", false)).await;
+    cluster.disturb(Gap::Silence(SignedDuration::from_hours(1)));
+    let rules = fast();
+    let outcome =
+        health::wait(&cluster, &[at("web")], &rules, tokio::time::sleep(Duration::from_millis(50)), &|_, _| {}).await;
+    assert!(outcome.is_healthy(), "{outcome:?}");
 }
 
 #[tokio::test]

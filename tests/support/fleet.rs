@@ -10,7 +10,7 @@ use std::time::Duration;
 use apply::memory::Simulation;
 use apply::{Answer, Call, Cluster, ClusterError, Reference, Selection, WatchEvent};
 use futures::future::BoxFuture;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream, StreamExt as _};
 use lockstep::agent::Agent;
 use lockstep::api::schema;
 use lockstep::cluster::journal::Keys;
@@ -21,7 +21,7 @@ use lockstep::redact::Redactor;
 use lockstep::resolve::azure::PodIdentity;
 use manifest::Object;
 use serde_json::{Value, json};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::repository::Repository;
 
@@ -32,11 +32,38 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A request of the agent: verb, whether it was a dry run, object.
 pub type Request = (&'static str, bool, String);
 
-/// Keeps every request.
+/// Keeps every request, and tears watches.
 #[derive(Clone)]
 struct Logged {
     inner: Arc<dyn Cluster>,
     log: Arc<Mutex<Vec<Request>>>,
+    gap: watch::Receiver<bool>,
+}
+
+/// A watch that tells nothing in a gap, breaks at its end, and then lists anew: what happened in between is told by nothing else.
+struct Torn {
+    inner: Arc<dyn Cluster>,
+    selection: Selection,
+    events: BoxStream<'static, Result<WatchEvent, ClusterError>>,
+    gap: watch::Receiver<bool>,
+}
+
+impl Torn {
+    async fn next(&mut self) -> Result<WatchEvent, ClusterError> {
+        loop {
+            if *self.gap.borrow_and_update() {
+                self.gap.changed().await.expect("the fleet is there");
+                self.events = self.inner.watch(self.selection.clone());
+                let message = "the connection has broken".into();
+                return Err(ClusterError::Unavailable { id: None, message, retry_after: None });
+            }
+            tokio::select! {
+                biased;
+                Ok(()) = self.gap.changed() => {}
+                Some(event) = self.events.next() => return event,
+            }
+        }
+    }
 }
 
 impl Cluster for Logged {
@@ -49,11 +76,13 @@ impl Cluster for Logged {
     }
 
     fn watch(&self, selection: Selection) -> BoxStream<'static, Result<WatchEvent, ClusterError>> {
-        self.inner.watch(selection)
+        let (inner, gap) = (self.inner.clone(), self.gap.clone());
+        let torn = Torn { events: inner.watch(selection.clone()), inner, selection, gap };
+        stream::unfold(torn, |mut torn| async move { Some((torn.next().await, torn)) }).boxed()
     }
 
     fn impersonate(&self, user: &str) -> Arc<dyn Cluster> {
-        Arc::new(Self { inner: self.inner.impersonate(user), log: self.log.clone() })
+        Arc::new(Self { inner: self.inner.impersonate(user), ..self.clone() })
     }
 }
 
@@ -62,6 +91,7 @@ pub struct Fleet {
     pub git: Repository,
     files: Mutex<BTreeMap<String, String>>,
     log: Arc<Mutex<Vec<Request>>>,
+    gap: watch::Sender<bool>,
     folder: tempfile::TempDir,
     shared: Option<Arc<Shared>>,
     running: Option<(oneshot::Sender<()>, tokio::task::JoinHandle<()>)>,
@@ -75,7 +105,8 @@ impl Fleet {
         let time = tokio::spawn(async move { drop(local.run().await) });
         let folder = tempfile::tempdir().expect("a folder");
         let (git, files, log) = (Repository::new(), Mutex::default(), Arc::default());
-        let mut fleet = Self { cluster, git, files, log, folder, shared: None, running: None, time };
+        let gap = watch::Sender::new(false);
+        let mut fleet = Self { cluster, git, files, log, gap, folder, shared: None, running: None, time };
         for schema in schema::ALL {
             fleet.apply(yaml::from_str(schema.text).expect("a schema")).await;
         }
@@ -98,7 +129,8 @@ impl Fleet {
             ..Settings::default()
         };
         let keys = Keys::load(&self.cluster, "system").await.expect("keys");
-        let cluster = Arc::new(Logged { inner: self.cluster.clone(), log: self.log.clone() });
+        let gap = self.gap.subscribe();
+        let cluster = Arc::new(Logged { inner: self.cluster.clone(), log: self.log.clone(), gap });
         let (redactor, pod) = (Redactor::default(), PodIdentity::default());
         let world = World::new(Parts { cluster, keys, epoch: 0, redactor, pod, settings }).expect("a world");
         let agent = Agent::new(world, 4);
@@ -126,6 +158,11 @@ impl Fleet {
     }
 
     /// What is scraped.
+    /// From here on the agent's watches tell nothing; or they break, and list anew.
+    pub fn blind(&self, is_blind: bool) {
+        self.gap.send_replace(is_blind);
+    }
+
     pub fn metrics(&self) -> String {
         self.shared.as_ref().map(|shared| shared.metrics.text()).unwrap_or_default()
     }

@@ -5,14 +5,15 @@
 
 use std::collections::BTreeSet;
 use std::ops::Range;
+use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::{BoxFuture, Either, FutureExt as _, select};
 use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
 use crate::cleanup::{self, Cleanup};
-use crate::cluster::{Call, ClusterError, Propagation, Reference};
+use crate::cluster::{Call, ClusterError, Propagation, Reference, WatchEvent};
 use crate::context::{Context, Progress, Waited};
 use crate::desired::{Declarer, Desired, Hook, Put, Reading};
 use crate::journal::{Journal, Open};
@@ -162,17 +163,29 @@ pub(crate) async fn delete(
     Ok(())
 }
 
+/// Waits until an object that is being deleted is gone. A watch may break or fall silent: the deadline ends the wait then.
 pub(crate) async fn until_gone(at: &Reference, ctx: &Context<'_>, deadline: Duration) -> Result<(), ClusterError> {
     let mut events = ctx.cluster.watch(crate::cluster::Selection::one(at));
-    while let Some(event) = events.next().await {
-        match event {
-            Ok(crate::cluster::WatchEvent::Deleted(_)) => return Ok(()),
-            Ok(crate::cluster::WatchEvent::Reset(objects)) if objects.is_empty() => return Ok(()),
-            _ if ctx.clock.now() > deadline => break,
-            _ => {}
+    let gone = async {
+        while let Some(event) = events.next().await {
+            match event {
+                Ok(WatchEvent::Deleted(_)) => return true,
+                // After a gap another object may have its name.
+                Ok(WatchEvent::Reset(objects)) if !objects.iter().any(Object::is_terminating) => return true,
+                _ => {}
+            }
         }
+        false
+    };
+    let rest = deadline.saturating_sub(ctx.clock.now());
+    match select(pin!(gone), ctx.clock.sleep(rest)).await {
+        Either::Left((true, _)) => Ok(()),
+        _ => Err(ClusterError::Unavailable {
+            id: Some(at.id()),
+            message: "it is still being deleted".into(),
+            retry_after: None,
+        }),
     }
-    Err(ClusterError::Unavailable { id: Some(at.id()), message: "it is still being deleted".into(), retry_after: None })
 }
 
 async fn write_record(put: &Put, ctx: &Context<'_>, deadline: Duration) -> Result<(), Failure> {

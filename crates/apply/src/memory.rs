@@ -46,6 +46,8 @@ use simulate::Controllers;
 use store::State;
 use watch::Watch;
 
+pub use watch::Gap;
+
 /// Tells the time.
 pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
@@ -111,9 +113,23 @@ impl MemoryCluster {
     /// Lets virtual time run ahead of the clock, and the controllers do one step.
     pub fn advance(&self, by: SignedDuration) {
         let mut state = self.lock();
+        let was_silent = state.is_silent();
         state.advance(by);
+        if was_silent {
+            state.wake();
+        }
         state.step();
         state.settle();
+    }
+
+    /// Something happens to all watches.
+    pub fn disturb(&self, gap: Gap) {
+        self.lock().disturb(gap);
+    }
+
+    /// Whether watches are in a [`Gap::Silence`].
+    pub fn is_silent(&self) -> bool {
+        self.lock().is_silent()
     }
 
     /// Everything that must outlive the process. It holds the bytes of Secrets.

@@ -14,6 +14,7 @@ use super::managed::Managers;
 use super::selector::Selector;
 use super::simulate::Controllers;
 use super::stored::Stored;
+use super::watch::Gaps;
 use crate::Selection;
 
 /// A watch that falls behind by more changes than this starts anew with a reset.
@@ -72,6 +73,7 @@ pub(super) struct State {
     pub(super) unseen: VecDeque<Arc<Change>>,
     pub(super) controllers: Option<Controllers>,
     wakers: Vec<Waker>,
+    pub(super) gaps: Gaps,
     clock: Clock,
     /// How far virtual time runs before the clock.
     ahead: SignedDuration,
@@ -91,6 +93,7 @@ impl State {
             unseen: VecDeque::new(),
             controllers,
             wakers: Vec::new(),
+            gaps: Gaps::default(),
             clock,
             ahead: SignedDuration::ZERO,
         }
@@ -210,9 +213,12 @@ impl State {
         }
         self.log.push_back(change.clone());
         self.unseen.push_back(change);
-        for waker in self.wakers.drain(..) {
-            waker.wake();
-        }
+        self.wake();
+    }
+
+    /// Watches look again.
+    pub(super) fn wake(&mut self) {
+        self.wakers.drain(..).for_each(Waker::wake);
     }
 
     /// The first change after `revision`; `Err` when it is forgotten already, or of another time.

@@ -1,6 +1,7 @@
 //! The agent, as `src/reconcile` has it: ends what is open, lands what is wanted, corrects drift, rests.
 
 use std::collections::BTreeSet;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,14 +10,15 @@ use apply::desired::{Candidate, Declarer, Desired};
 use apply::journal::Attempt;
 use apply::report::Step;
 use apply::{
-    Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, Outcome, Phase, Reading, Reference,
-    Verdict, Waited,
+    Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, OnFailure, Outcome, Phase, Reading,
+    Reference, Verdict, Waited,
 };
-use futures::future::{BoxFuture, FutureExt as _};
+use futures::future::{BoxFuture, FutureExt as _, select};
 use manifest::Object;
 use serde_json::Value;
 
 use super::candidate;
+use super::followed::{Awaited, Followed};
 use super::journal::Entries;
 use super::repository::OWNER;
 use super::rest;
@@ -48,11 +50,14 @@ pub(crate) struct Agent {
     refused: BTreeSet<(String, u64)>,
     /// Doings of others when drift was last looked for.
     looked: Option<u64>,
+    /// In stories of watches: what they tell, instead of that.
+    followed: Option<Followed>,
 }
 
 /// A process's life. It ends when it finds that its lease is over.
 pub(crate) async fn live(world: Arc<World>, epoch: u64) {
-    let mut agent = Agent { world: world.clone(), epoch, refused: BTreeSet::new(), looked: None };
+    let mut agent = Agent { world: world.clone(), epoch, refused: BTreeSet::new(), looked: None, followed: None };
+    agent.followed = world.watched.then(|| Followed::new(&*agent.cluster(), agent.is_trusting()));
     if epoch > 1 {
         world.time.sleep(LEASE).await;
     }
@@ -66,15 +71,34 @@ pub(crate) async fn live(world: Arc<World>, epoch: u64) {
             Next::Again => {}
             Next::Later => world.time.sleep(RETRY).await,
             Next::Rest if world.state().events != events => {}
+            // Who hears nothing cannot know whether it may rest.
+            Next::Rest if world.watched && world.memory.is_silent() => world.time.sleep(RETRY * 2).await,
+            Next::Rest if agent.followed.as_ref().is_some_and(Followed::is_suspect) => {}
             Next::Rest => {
                 rest::check(&world);
-                world.clone().rest(epoch).await;
+                agent.rest().await;
             }
         }
     }
 }
 
 impl Agent {
+    /// Ends with the next event, or when a watch tells something.
+    async fn rest(&self) {
+        let event = self.world.clone().rest(self.epoch);
+        match &self.followed {
+            None => event.await,
+            Some(followed) => {
+                select(pin!(event), pin!(followed.news())).await;
+            }
+        }
+        self.world.state().resting.retain(|(resting, _)| *resting != self.epoch);
+    }
+
+    fn is_trusting(&self) -> bool {
+        self.world.spoilt == Some(Spoilt::TrustsWatches)
+    }
+
     async fn pass(&mut self) -> Next {
         let world = self.world.clone();
         let mut journal = match self.journal().await {
@@ -113,7 +137,12 @@ impl Agent {
         let standing = world.state().snapshots[head].standing.clone();
         match self.land(wanted, Some(standing), journal).await {
             Ok(next) => {
-                if world.state().ledger.phase() == Some("held") {
+                // Who goes on after failures may have deleted what it could not make anew.
+                if world.terms.on_failure == OnFailure::Continue && matches!(next, Next::Again) {
+                    self.looked = None;
+                }
+                let has_begun = matches!(next, Next::Again);
+                if has_begun && world.state().ledger.phase() == Some("held") {
                     self.refused.insert((input, events));
                 }
                 next
@@ -140,7 +169,11 @@ impl Agent {
     }
 
     fn cluster(&self) -> Arc<dyn Cluster> {
-        Arc::new(Wire { world: self.world.clone(), epoch: self.epoch })
+        Arc::new(self.wire())
+    }
+
+    fn wire(&self) -> Wire {
+        Wire { world: self.world.clone(), epoch: self.epoch, followed: self.followed.clone() }
     }
 
     fn failed(&self, error: &str) -> Next {
@@ -200,16 +233,28 @@ impl Agent {
     /// Lands last-good again, where others have done something since that was looked for; in the end once more, which
     /// must write nothing.
     async fn correct_drift(&mut self, journal: Journal) -> Next {
-        let Some(landed) = journal.landed().cloned() else { return Next::Rest };
+        let Some(landed) = journal.landed().cloned() else {
+            self.followed.iter().for_each(Followed::look);
+            return Next::Rest;
+        };
         let (doings, is_last, writes, is_unpruned) = {
             let state = self.world.state();
             (state.doings, state.is_last, state.ledger.writes(), state.is_unpruned)
         };
-        let is_known = self.looked == Some(doings) && !is_unpruned;
+        let is_calm = self.followed.as_ref().map_or(self.looked == Some(doings), |followed| !followed.is_suspect());
+        let is_known = is_calm && !is_unpruned;
         if is_known && !is_last {
             return Next::Rest;
         }
-        let Ok(next) = self.land(candidate::again(&landed), None, journal).await else { return Next::Later };
+        self.followed.iter().for_each(Followed::look);
+        let Ok(next) = self.land(candidate::again(&landed), None, journal).await else {
+            self.followed.iter().for_each(Followed::doubts);
+            return Next::Later;
+        };
+        match next {
+            Next::Rest => self.followed.iter().for_each(Followed::rests),
+            _ => self.followed.iter().for_each(Followed::doubts),
+        }
         let has_written = self.world.state().ledger.writes() > writes;
         if is_known && has_written && self.world.state().doings == doings {
             self.world.break_rule("at rest, and it writes: nothing had happened since the last look".into());
@@ -244,7 +289,7 @@ impl Agent {
     fn list(&self, outcome: &Outcome) {
         let mut state = self.world.state();
         if matches!(outcome.verdict, Verdict::Landed | Verdict::Partly) {
-            let is_of_unit = |desired: &&Desired| desired.declarer == Declarer::Unit;
+            let is_of_unit = |desired: &&Desired| matches!(desired.declarer, Declarer::Unit | Declarer::Version(_));
             let landed = outcome.landing.changes().map(|change| &change.desired).filter(is_of_unit);
             let before = std::mem::replace(&mut state.inventory, landed.map(Desired::reference).collect());
             if outcome.verdict == Verdict::Partly {
@@ -255,7 +300,10 @@ impl Agent {
         }
         let has_failed = |at: &&Reference| outcome.failures.iter().any(|failure| failure.id == Some(at.id()));
         let stale = outcome.landing.stale.iter().map(|stale| &stale.reference);
-        state.unpruned = stale.clone().filter(has_failed).cloned().collect();
+        // While something is held, what is of no parcel any more stays.
+        let still = |at: &Reference| outcome.verdict == Verdict::Partly && !outcome.pruned.contains(&at.id());
+        state.unpruned.retain(still);
+        state.unpruned.extend(stale.clone().filter(has_failed).cloned());
         state.inventory.extend(stale.filter(has_failed).chain(&outcome.left_in_place).cloned());
     }
 
@@ -264,6 +312,7 @@ impl Agent {
             prune: true,
             scope: self.world.terms.scope,
             on_failure: self.world.terms.on_failure,
+            is_versioned: self.world.terms.versioned,
             health: if self.world.terms.waits { HealthScope::All } else { HealthScope::None },
             timeout: TIMEOUT,
             owner_labels: vec![(OWNER.0.into(), OWNER.1.into())],
@@ -292,7 +341,7 @@ struct Parts {
 
 impl Parts {
     fn new(agent: &Agent, input: &str, held: BTreeSet<String>) -> Self {
-        Self { wire: Wire { world: agent.world.clone(), epoch: agent.epoch }, input: input.into(), held }
+        Self { wire: agent.wire(), input: input.into(), held }
     }
 
     fn context(&self) -> Context<'_> {
@@ -303,6 +352,11 @@ impl Parts {
             others: &apply::Alone,
             progress: &|_| {},
         }
+    }
+
+    /// How often something of ours was told to be gone.
+    fn losses(&self) -> u64 {
+        self.wire.followed.as_ref().map_or(0, Followed::take)
     }
 
     fn is_superseded(&self) -> bool {
@@ -328,11 +382,19 @@ impl Health for Parts {
                 return Waited::Healthy;
             }
             let end = self.now() + timeout;
-            let doings = self.wire.world.state().doings;
+            let (doings, losses) = (self.wire.world.state().doings, self.losses());
+            let is_trusting = self.wire.world.spoilt == Some(Spoilt::TrustsWatches);
+            let followed = self.wire.followed.as_ref();
+            let mut awaited = followed.map(|_| Awaited::new(&self.wire, targets, is_trusting));
             loop {
                 let (mut failed, mut pending) = (Vec::new(), Vec::new());
                 for target in targets {
-                    match state(self.wire.world.get(target).as_ref()) {
+                    let live = match &mut awaited {
+                        // In the end it is read: a watch may have fallen silent.
+                        Some(awaited) if self.now() < end => awaited.get(target).cloned(),
+                        _ => self.wire.world.get(target),
+                    };
+                    match state(live.as_ref()) {
                         State::Ready => {}
                         State::Failed => failed.push((target.id(), "crash loop".to_owned())),
                         State::Pending => pending.push((target.id(), "in progress".to_owned())),
@@ -341,7 +403,11 @@ impl Health for Parts {
                 if reading == Reading::Unit && self.is_superseded() {
                     return Waited::Superseded;
                 }
-                if reading == Reading::Unit && self.wire.world.state().doings != doings {
+                let has_changed = match followed {
+                    Some(_) => self.losses() != losses,
+                    None => self.wire.world.state().doings != doings,
+                };
+                if reading == Reading::Unit && has_changed {
                     return Waited::Disturbed;
                 }
                 if failed.is_empty() && pending.is_empty() {

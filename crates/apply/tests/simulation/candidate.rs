@@ -63,6 +63,7 @@ pub(crate) fn again(landed: &Landing) -> Candidate {
         input: landed.input.clone(),
         read_set: landed.read_set.clone(),
         objects: landed.changes().map(|change| change.desired.clone()).collect(),
+        is_landed: true,
         ..Candidate::default()
     }
 }

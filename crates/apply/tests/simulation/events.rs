@@ -7,15 +7,19 @@ use serde_json::{Value, json};
 use super::ledger;
 use super::repository::{Edit, Kind, NAMESPACE, OWNER, Repository, Thing};
 use super::scenario::{Event, Round};
+use super::versions;
 use super::world::{Snapshot, World};
 
 /// Something happens, and whoever rests is woken.
 pub(crate) fn fire(world: &World, round: &Round) {
     world.say(|| format!("-- {:?}", round.event));
     happen(world, &round.event);
+    // What the event has changed may be what a watch does not tell.
+    round.gaps.get(&0).iter().for_each(|gap| world.memory.disturb(**gap));
     ledger::look_again(world);
     let mut state = world.state();
     state.faults = round.faults.clone();
+    state.gaps = round.gaps.clone();
     state.calls = 0;
     state.passes = 0;
     state.events += 1;
@@ -117,6 +121,14 @@ fn delete(world: &World, at: &Reference) {
     let _ = world.ask(call);
     world.state().ledger.tampered.insert(at.name.clone());
     refresh(world, at);
+    // Whoever deletes a Secret may delete its versions, too.
+    let versions =
+        versions::all(world).into_iter().filter(|(_, (plain, _))| *plain == at.name && at.gvk.kind == "Secret");
+    for (name, _) in versions.filter(|(_, (_, version))| version % 2 == 0) {
+        let at = Reference::new("v1", "Secret", NAMESPACE, &name);
+        let _ = world.ask(Call::Delete { at, uid: None, resource_version: None, propagation, dry_run: false });
+        world.state().ledger.tampered.insert(name);
+    }
 }
 
 /// What others did to an object of others is how they want it.

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::journal::bytes_of;
 use super::repository::{NAMESPACE, OWNER};
 use super::standing::Standing;
+use super::versions;
 use super::world::{OWN, World};
 
 /// Kind and name; all that is namespaced is in one namespace.
@@ -211,7 +212,13 @@ pub(crate) fn after(
         let mut state = world.state();
         state.ledger.writes += 1;
         match call {
-            Call::Delete { uid, .. } => state.ledger.judge_delete(&at, uid.as_deref(), before),
+            Call::Delete { uid, .. } => {
+                let is_undone = state.ledger.is_undone(&at);
+                drop(state);
+                let user = before.and_then(|version| versions::user(world, version, is_undone));
+                state = world.state();
+                user.or_else(|| state.ledger.judge_delete(&at, uid.as_deref(), before))
+            }
             Call::Apply { .. } => state.ledger.judge_apply(&at, &name),
             Call::Create { .. } if at.gvk.kind == "Job" => state.ledger.judge_hook(&at.name),
             _ => state.ledger.judge_other(),
@@ -221,6 +228,7 @@ pub(crate) fn after(
     if let Some(rule) = rule {
         world.break_rule(format!("agent {epoch}, {} {}: {rule}", call.verb(), at.id()));
     }
+    versions::follow(world, &at);
     if is_about_secrets(&at.gvk.kind) {
         judge_readers(world, epoch, call.verb(), &at);
     }
@@ -377,12 +385,16 @@ fn broken(world: &World) -> BTreeSet<(String, String)> {
         .filter_map(|secret| Some((secret.name().to_owned(), secret.annotation("version")?.parse().ok()?)))
         .collect();
     let mut broken = BTreeSet::new();
+    let versions = versions::all(world);
     for workload in workloads(world) {
         for (secret, version) in needs(&workload) {
-            if secrets.get(&secret).is_none_or(|live| *live < version) {
+            let own = versions::read(&workload, &secret, &versions).map(|(_, version)| version);
+            if own.or(secrets.get(&secret).copied()).is_none_or(|live| live < version) {
                 broken.insert((workload.id().to_string(), secret));
             }
         }
+        let missing = versions::missing(world, &workload);
+        broken.extend(missing.into_iter().map(|secret| (workload.id().to_string(), secret)));
     }
     broken
 }

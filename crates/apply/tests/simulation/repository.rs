@@ -52,7 +52,7 @@ impl Kind {
         matches!(self, Self::Namespace | Self::Definition | Self::Claim)
     }
 
-    fn names(self) -> (&'static str, &'static str) {
+    pub(crate) fn names(self) -> (&'static str, &'static str) {
         match self {
             Self::Namespace => ("v1", "Namespace"),
             Self::Definition => ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),

@@ -12,6 +12,7 @@ use super::ledger::{lines, stamp, workloads};
 use super::repository::{Flaw, Kind, NAMESPACE, Thing};
 use super::scenario::Terms;
 use super::standing::{Standing, Wanted};
+use super::versions::{self, Versions};
 use super::world::{OWN, State, World};
 
 /// Looks at everything.
@@ -40,7 +41,11 @@ fn judge(world: &World) -> Result<(), String> {
     }
     newest(&world.state())?;
     others(world)?;
-    stamps(world, &standing)?;
+    if world.terms.versioned {
+        versions::newest(world, &standing)?;
+    } else {
+        stamps(world, &standing)?;
+    }
     world.state().ledger.tampered.clear();
     Ok(())
 }
@@ -111,8 +116,9 @@ fn newest(state: &State) -> Result<(), String> {
 /// Where the cluster is not what stands.
 fn mismatches(world: &World, standing: &Standing) -> Vec<String> {
     let mut faults = Vec::new();
+    let versions = versions::all(world);
     for (at, wanted) in &standing.0 {
-        faults.extend(mismatch(world, at, &wanted.value).map(|why| format!("{} {why}", at.id())));
+        faults.extend(mismatch(world, at, &wanted.value, &versions).map(|why| format!("{} {why}", at.id())));
         faults.extend(wanted.owner.as_ref().and_then(|owner| orphan(world, at, owner)));
         if wanted.kind == Kind::Release {
             faults.extend(records(world, wanted));
@@ -130,16 +136,20 @@ fn known(state: &State) -> (BTreeSet<Reference>, BTreeSet<Reference>) {
     let left = things().filter(|thing| thing.kind.is_irreplaceable() || thing.kind == Kind::Release);
     // What nobody may delete is listed, and goes with the next landing.
     let unpruned = state.unpruned.iter().filter(|_| state.may_hold);
-    let excused = left.map(Thing::reference).chain(unpruned.chain(&state.ledger.made_by_others).cloned()).collect();
+    let owned = unpruned.clone().filter(|at| at.gvk.kind == "ExternalSecret");
+    let owned = owned.map(|owner| Reference::new("v1", "Secret", NAMESPACE, &owner.name));
+    let excused = left.map(Thing::reference).chain(owned);
+    let excused = excused.chain(unpruned.chain(&state.ledger.made_by_others).cloned()).collect();
     (excused, state.snapshots.iter().flat_map(|snapshot| snapshot.standing.0.keys().cloned()).collect())
 }
 
-fn mismatch(world: &World, at: &Reference, wanted: &Value) -> Option<String> {
+fn mismatch(world: &World, at: &Reference, wanted: &Value, versions: &Versions) -> Option<String> {
     let Some(live) = world.get(at) else { return Some("is missing".into()) };
     if live.is_terminating() {
         return Some("is being deleted".into());
     }
-    if let Some(path) = lacks(live.value(), wanted, "") {
+    let plain = (!versions.is_empty() && at.gvk.kind != "Secret").then(|| versions::plain(live.value(), versions));
+    if let Some(path) = lacks(plain.as_ref().unwrap_or(live.value()), wanted, "") {
         return Some(format!("differs in {path}"));
     }
     for map in ["/metadata/annotations", "/data"] {

@@ -54,7 +54,7 @@ pub(crate) fn play(scenario: &Scenario, traced: bool) -> Result<u64, Broken> {
 
 /// In the end all that stands in the way goes, and what is wrong is mended: this must land.
 fn calm() -> Round {
-    Round { event: Event::Calm, patience: u64::MAX, faults: BTreeMap::new() }
+    Round { event: Event::Calm, patience: u64::MAX, faults: BTreeMap::new(), gaps: BTreeMap::new() }
 }
 
 struct Player {
@@ -162,6 +162,9 @@ fn candidates(from: &Scenario) -> Vec<Scenario> {
     for (index, round) in from.rounds.iter().enumerate() {
         for number in round.faults.keys() {
             with(&|s| s.rounds[index].faults.retain(|known, _| known != number));
+        }
+        for number in round.gaps.keys() {
+            with(&|s| s.rounds[index].gaps.retain(|known, _| known != number));
         }
         if let Event::Commit(edits) = &round.event {
             for edit in (0..edits.len()).rev() {

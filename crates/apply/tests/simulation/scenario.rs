@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use apply::memory::Gap;
 use apply::{LandingScope, OnFailure};
+use jiff::SignedDuration;
 
 use super::dice::Dice;
 use super::repository::{Edit, Flaw, Kind, NAMESPACE, Repository, Thing};
@@ -74,6 +76,8 @@ pub(crate) struct Round {
     pub(crate) patience: u64,
     /// By number of requests since the event.
     pub(crate) faults: BTreeMap<u64, Fault>,
+    /// What happens to watches, by number of requests since the event; 0 is together with it.
+    pub(crate) gaps: BTreeMap<u64, Gap>,
 }
 
 /// How a unit lands.
@@ -85,6 +89,8 @@ pub(crate) struct Terms {
     pub(crate) on_failure: OnFailure,
     /// Whether objects may be made anew.
     pub(crate) force: bool,
+    /// Whether Secrets have immutable versions.
+    pub(crate) versioned: bool,
 }
 
 impl Terms {
@@ -101,6 +107,10 @@ impl Terms {
 pub(crate) const PARCELS: u64 = 1 << 40;
 /// Seeds from here on play units that are not always undone, and make objects anew.
 pub(crate) const MODES: u64 = 1 << 41;
+/// Seeds from here on play units of which the agent knows only what watches tell, and watches have gaps.
+pub(crate) const WATCHES: u64 = 1 << 42;
+/// Seeds from here on play units whose Secrets have immutable versions.
+pub(crate) const VERSIONS: u64 = 1 << 43;
 
 /// What a story is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +121,10 @@ enum Theme {
     Parcels,
     /// The same, that are not undone, or may make objects anew.
     Modes,
+    /// Units of many parcels, and watches that have gaps.
+    Watches,
+    /// Units of many parcels, and Secrets with immutable versions.
+    Versions,
 }
 
 impl Theme {
@@ -118,7 +132,9 @@ impl Theme {
         match seed {
             0..PARCELS => Self::Whole,
             PARCELS..MODES => Self::Parcels,
-            _ => Self::Modes,
+            MODES..WATCHES => Self::Modes,
+            WATCHES..VERSIONS => Self::Watches,
+            _ => Self::Versions,
         }
     }
 }
@@ -132,6 +148,8 @@ pub(crate) struct Scenario {
     pub(crate) terms: Terms,
     /// Steps of the controllers until a workload is ready.
     pub(crate) steps: u32,
+    /// Whether the agent knows only what watches tell it.
+    pub(crate) watched: bool,
     /// What the engine is made to do wrong.
     pub(crate) spoilt: Option<Spoilt>,
     pub(crate) rounds: Vec<Round>,
@@ -179,20 +197,29 @@ impl Scenario {
         }
         let dice = &mut author.dice;
         let (schedule, waits, steps) = (dice.roll(u64::MAX), dice.chance(60), dice.roll(4) as u32);
-        Self { seed, schedule, terms: author.terms(waits), steps, spoilt: None, rounds }
+        let watched = theme == Theme::Watches;
+        if watched {
+            tear(&mut rounds, seed);
+        }
+        Self { seed, schedule, terms: author.terms(waits), steps, watched, spoilt: None, rounds }
     }
 }
 
 impl Author {
     fn terms(&mut self, waits: bool) -> Terms {
         let (revert, dice) = (OnFailure::Revert, &mut self.dice);
+        let whole = Terms { waits, scope: LandingScope::Unit, on_failure: revert, force: false, versioned: false };
         match self.theme {
-            Theme::Whole => Terms { waits, scope: LandingScope::Unit, on_failure: revert, force: false },
-            Theme::Parcels => Terms { waits, scope: LandingScope::Parcel, on_failure: revert, force: false },
+            Theme::Whole => whole,
+            Theme::Parcels | Theme::Watches => Terms { scope: LandingScope::Parcel, ..whole },
+            Theme::Versions => {
+                let scope = if dice.chance(70) { LandingScope::Parcel } else { LandingScope::Unit };
+                Terms { scope, versioned: true, ..whole }
+            }
             Theme::Modes => {
                 let scope = if dice.chance(60) { LandingScope::Parcel } else { LandingScope::Unit };
                 let on_failure = [revert, revert, OnFailure::Hold, OnFailure::Continue][dice.index(4)];
-                Terms { waits, scope, on_failure, force: true }
+                Terms { scope, on_failure, force: true, ..whole }
             }
         }
     }
@@ -223,7 +250,7 @@ impl Author {
                 faults.insert(1 + dice.roll(60), fault);
             }
         }
-        Round { event, patience, faults }
+        Round { event, patience, faults, gaps: BTreeMap::new() }
     }
 
     fn first(&mut self) -> Event {
@@ -245,11 +272,15 @@ impl Author {
 
     fn event(&mut self) -> Event {
         match self.dice.roll(100) {
+            0..12 if self.theme == Theme::Watches => {
+                self.one(|kind| kind != Kind::Release).map_or(Event::TakeOver, Event::Delete)
+            }
+            // Of versions, more is rotated, and less else.
+            0..20 if self.theme == Theme::Versions => {
+                self.one(Kind::is_secret).map_or(Event::TakeOver, |id| self.rotated(id))
+            }
             0..45 => self.commit(),
-            45..60 => self.one(|kind| kind == Kind::External).map_or(Event::LetGo, |id| {
-                self.repository.edit(&Edit::Change { id, with_readers: false });
-                Event::Rotate(id)
-            }),
+            45..60 => self.one(|kind| kind == Kind::External).map_or(Event::LetGo, |id| self.rotated(id)),
             60..66 => self.one(|_| true).map_or(Event::TakeOver, Event::CoOwn),
             66..71 => self.one(|kind| kind != Kind::Release).map_or(Event::TakeOver, Event::Overwrite),
             71..78 => self.one(|kind| kind != Kind::Release).map_or(Event::TakeOver, Event::Delete),
@@ -267,6 +298,11 @@ impl Author {
             97..99 => Event::Terminate { held: self.dice.chance(60) },
             _ => Event::LetGo,
         }
+    }
+
+    fn rotated(&mut self, id: u32) -> Event {
+        self.repository.edit(&Edit::Change { id, with_readers: false });
+        Event::Rotate(id)
     }
 
     fn commit(&mut self) -> Event {
@@ -354,6 +390,29 @@ impl Author {
     }
 }
 
+/// Watches break, lag and miss changes: while requests are sent, and when something happens.
+fn tear(rounds: &mut [Round], seed: u64) {
+    const GAPS: [Gap; 6] = [
+        Gap::Cut,
+        Gap::Lost,
+        Gap::Lost,
+        Gap::Bookmark,
+        Gap::Silence(MOMENT),
+        Gap::Silence(SignedDuration::from_secs(70)),
+    ];
+    const MOMENT: SignedDuration = SignedDuration::from_secs(5);
+    let mut dice = Dice::new(seed ^ WATCHES.rotate_left(7));
+    for round in rounds {
+        if dice.chance(60) {
+            round.gaps.insert(0, GAPS[dice.index(GAPS.len())]);
+        }
+        for _ in 0..dice.roll(4) {
+            let gap = GAPS[dice.index(GAPS.len())];
+            round.gaps.insert(1 + dice.roll(60), gap);
+        }
+    }
+}
+
 /// Whether things of a kind may be renamed or removed. A release that goes is uninstalled by another way, and the kind
 /// of widgets goes only with all of them.
 fn is_movable(kind: Kind) -> bool {
@@ -370,6 +429,9 @@ impl fmt::Display for Scenario {
             }
             for (number, fault) in &round.faults {
                 writeln!(f, "    {fault:?} at request {number}")?;
+            }
+            for (number, gap) in &round.gaps {
+                writeln!(f, "    watches: {gap:?} at request {number}")?;
             }
         }
         Ok(())

@@ -1,12 +1,13 @@
 //! Engines that do one thing wrong, to show that the rules notice it: what the engine sends is held back, reordered or
 //! changed on its way.
 
-use apply::{Answer, Call, ClusterError};
+use apply::{Answer, Call, ClusterError, Selection};
 use manifest::Object;
 use serde_json::Value;
 
 use super::journal::bytes_of;
 use super::repository::NAMESPACE;
+use super::scenario::{VERSIONS, WATCHES};
 use super::world::{OWN, Wire};
 
 /// What an engine does wrong.
@@ -24,16 +25,31 @@ pub(crate) enum Spoilt {
     HealthNotAwaited,
     /// It deletes whatever has the name.
     DeletesAnything,
+    /// It trusts its watches: after a gap it takes no second list.
+    TrustsWatches,
+    /// It looks for no ReplicaSets before it deletes old versions of Secrets.
+    ForgetsReplicaSets,
 }
 
 impl Spoilt {
-    pub(crate) const ALL: [Self; 6] = [
+    /// The first seed of those that tell.
+    pub(crate) fn first(self) -> u64 {
+        match self {
+            Self::TrustsWatches => WATCHES,
+            Self::ForgetsReplicaSets => VERSIONS,
+            _ => 0,
+        }
+    }
+
+    pub(crate) const ALL: [Self; 8] = [
         Self::NewSecretsLast,
         Self::NewBytesLast,
         Self::UndoneInOrder,
         Self::JournalLate,
         Self::HealthNotAwaited,
         Self::DeletesAnything,
+        Self::TrustsWatches,
+        Self::ForgetsReplicaSets,
     ];
 
     /// Whether a request waits for a later one.
@@ -48,7 +64,7 @@ impl Spoilt {
             Self::NewBytesLast => is_applied && is_secret && is_there() && !is_undone(),
             Self::UndoneInOrder => is_applied && is_workload(call) && is_undone(),
             Self::JournalLate => begins(call) && wire.world.state().ledger.phase().is_none(),
-            Self::HealthNotAwaited | Self::DeletesAnything => false,
+            _ => false,
         }
     }
 
@@ -58,7 +74,7 @@ impl Spoilt {
         match self {
             Self::NewSecretsLast | Self::NewBytesLast => is_workload(call),
             Self::UndoneInOrder => is_secret,
-            Self::JournalLate | Self::HealthNotAwaited | Self::DeletesAnything => true,
+            _ => true,
         }
     }
 
@@ -84,6 +100,10 @@ pub(crate) fn send(wire: &Wire, spoilt: Spoilt, call: &Call) -> Result<Answer, C
             wire.world.state().held_back.push(spoilt.changed(call));
         }
         return answer;
+    }
+    let is_of_sets = |selection: &Selection| selection.gvk.kind == "ReplicaSet";
+    if spoilt == Spoilt::ForgetsReplicaSets && matches!(call, Call::List(selection) if is_of_sets(selection)) {
+        return Ok(Answer::Objects(Vec::new()));
     }
     if is_header(call) {
         release(wire);

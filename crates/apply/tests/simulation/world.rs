@@ -3,13 +3,14 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
-use apply::memory::{MemoryCluster, Settings, Simulation};
+use apply::memory::{Gap, MemoryCluster, Settings, Simulation};
 use apply::{Answer, Call, Cluster, ClusterError, Reference, Selection, WatchEvent};
 use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::BoxStream;
 use manifest::Object;
 use serde_json::{Value, json};
 
+use super::followed::Followed;
 use super::ledger::Ledger;
 use super::repository::Repository;
 use super::scenario::{Fault, Scenario, Terms};
@@ -42,6 +43,8 @@ pub(crate) struct State {
     pub(crate) snapshots: Vec<Snapshot>,
     /// Faults to come, by number of requests since the last event.
     pub(crate) faults: std::collections::BTreeMap<u64, Fault>,
+    /// What happens to watches, likewise.
+    pub(crate) gaps: std::collections::BTreeMap<u64, Gap>,
     /// Requests since the last event.
     pub(crate) calls: u64,
     /// Requests altogether.
@@ -82,6 +85,8 @@ pub(crate) struct World {
     pub(crate) time: Arc<Time>,
     pub(crate) memory: MemoryCluster,
     pub(crate) terms: Terms,
+    /// Whether the agent knows only what watches tell it.
+    pub(crate) watched: bool,
     /// What the engine is made to do wrong.
     pub(crate) spoilt: Option<Spoilt>,
     state: Mutex<State>,
@@ -94,6 +99,7 @@ impl World {
         let state = State {
             snapshots: vec![Snapshot::new(Repository::default(), "0".into())],
             faults: std::collections::BTreeMap::new(),
+            gaps: std::collections::BTreeMap::new(),
             calls: 0,
             all_calls: 0,
             passes: 0,
@@ -114,8 +120,8 @@ impl World {
             trace: traced.then(Vec::new),
         };
         let time = Arc::new(Time::default());
-        let world =
-            Arc::new(Self { time, memory, terms: scenario.terms, spoilt: scenario.spoilt, state: Mutex::new(state) });
+        let Scenario { terms, watched, spoilt, .. } = *scenario;
+        let world = Arc::new(Self { time, memory, terms, watched, spoilt, state: Mutex::new(state) });
         let namespace = |name: &str| json!({ "apiVersion": "v1", "kind": "Namespace", "metadata": { "name": name } });
         world.put(namespace(OWN));
         world.put(super::repository::external_secrets());
@@ -192,6 +198,8 @@ impl World {
 pub(crate) struct Wire {
     pub(crate) world: Arc<World>,
     pub(crate) epoch: u64,
+    /// What watches tell the agent.
+    pub(crate) followed: Option<Followed>,
 }
 
 impl Wire {
@@ -202,6 +210,10 @@ impl Wire {
             state.calls += 1;
             state.all_calls += 1;
             let number = state.calls;
+            if let Some(gap) = state.gaps.remove(&number) {
+                state.passes = 0;
+                self.world.memory.disturb(gap);
+            }
             // Only writes conflict.
             let fits = |fault: &Fault| *fault != Fault::Conflict || call.is_write();
             let fault = state.faults.remove(&number).filter(fits);
@@ -213,6 +225,7 @@ impl Wire {
         };
         let answer = self.suffer(fault, &call).await;
         super::ledger::tried(&self.world, &call, &answer);
+        self.followed.iter().for_each(|followed| followed.noted(&call, &answer));
         let (number, epoch) = (self.world.state().calls, self.epoch);
         self.world.say(|| {
             let at = call.reference().map(|at| at.id().to_string()).unwrap_or_default();
