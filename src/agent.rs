@@ -76,6 +76,7 @@ impl Agent {
         if let Err(error) = work.await {
             tracing::error!(%error, "the work has ended badly");
         }
+        self.shared.recorder.settle().await;
     }
 
     /// Runs under the leader lease.

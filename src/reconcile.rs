@@ -373,7 +373,7 @@ impl Shared {
         }
         for event in told.events {
             log(key, &event);
-            self.recorder.record(key, object, event).await;
+            self.recorder.record(key, object, event);
         }
         Ok(())
     }

@@ -73,7 +73,7 @@ pub struct Setup {
 
 /// Resolves ExternalSecrets of one cluster.
 pub struct Resolver {
-    cluster: Arc<dyn Cluster>,
+    objects: Arc<lookup::Objects>,
     azure: Azure,
     class: String,
     witness: Witness,
@@ -90,7 +90,7 @@ impl Resolver {
         let Setup { cluster, http, pod, class, witness } = setup;
         let azure = Azure::new(Arc::new(http), pod, Arc::clone(&cluster));
         Arc::new(Self {
-            cluster,
+            objects: lookup::Objects::new(cluster),
             azure,
             class,
             witness,
@@ -99,15 +99,19 @@ impl Resolver {
         })
     }
 
+    /// Forgets which stores and identities were read: one of them is another now.
+    pub fn forget_stores(&self) {
+        self.objects.forget();
+    }
+
     /// Begins a look at all stores. Objects of `candidate` count before the cluster's.
     pub fn pass(self: &Arc<Self>, candidate: Option<Candidate>) -> Pass {
         self.pass_since(candidate, Instant::now())
     }
 
-    /// Begins a look for somebody who has wanted it `since` then: what was read of a vault after that need not be read
-    /// again.
+    /// Begins a look for somebody who has wanted it `since` then: what was read after that need not be read again.
     pub fn pass_since(self: &Arc<Self>, candidate: Option<Candidate>, since: Instant) -> Pass {
-        Pass::new(Arc::clone(self), Lookup::new(Arc::clone(&self.cluster), candidate), since)
+        Pass::new(Arc::clone(self), Lookup::new(Arc::clone(&self.objects), candidate, since), since)
     }
 }
 

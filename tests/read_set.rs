@@ -11,9 +11,9 @@ mod repository;
 #[path = "../crates/kustomize/tests/support/tree.rs"]
 mod tree;
 
-use fleet::{Fleet, Request, config_map, deployment};
+use fleet::{Fleet, Request, condition, config_map, deployment, object};
 use lockstep::unit::looks::Looked;
-use manifest::{Files, MemoryFiles};
+use manifest::{Files, MemoryFiles, Object};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -208,4 +208,48 @@ fn what_a_build_has_looked_at_is_all_that_it_depends_on() {
     }
     assert!(alike * 10 > ran, "too few changes elsewhere to tell: {alike} of {ran}, {same} the same");
     corpus::report("read-set", ran, &failed);
+}
+
+/// An ExternalSecret that stands alone.
+fn external(name: &str) -> Value {
+    let spec = json!({"secretStoreRef": {"name": "store"}, "data": [{"secretKey": "a", "remoteRef": {"key": "a"}}]});
+    object("external-secrets.io/v1", "ExternalSecret", name, json!({"spec": spec}))
+}
+
+#[tokio::test]
+async fn external_secrets_that_stand_alone_read_their_store_once_and_nothing_that_is_known() {
+    const NAMES: [&str; 3] = ["one", "two", "three"];
+    let (version, kind) = ("external-secrets.io/v1", "ExternalSecret");
+    let mut fleet = Fleet::new().await;
+    fleet.stop().await;
+    let provider = json!({"fake": {"data": [{"key": "a", "value": "v"}]}});
+    fleet.apply(object(version, "SecretStore", "store", json!({"spec": {"provider": provider}}))).await;
+    let owner = fleet.apply(config_map("owner", json!({}))).await;
+    let theirs =
+        json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.uid(), "controller": true}]);
+    let mut foreign = object("v1", "Secret", "foreign", json!({"data": {"b": "Yg=="}}));
+    foreign["metadata"]["ownerReferences"] = theirs;
+    fleet.apply(foreign).await;
+    for name in NAMES.iter().chain(&["foreign"]) {
+        fleet.apply(external(name)).await;
+    }
+    fleet.start().await;
+    let is = |status: &'static str| {
+        move |found: Option<&Object>| found.is_some_and(|o| condition(o, "Ready")["status"] == status)
+    };
+    for name in NAMES {
+        let external = fleet.until((version, kind, name), "synced", is("True")).await.expect("it is there");
+        let secret = fleet.get("v1", "Secret", name).await.expect("it is made");
+        assert_eq!(secret.value()["metadata"]["ownerReferences"][0]["uid"], external.uid());
+    }
+    fleet.until((version, kind, "foreign"), "refused", is("False")).await;
+    let untouched = fleet.get("v1", "Secret", "foreign").await.expect("it stays");
+    assert_eq!(untouched.value()["data"], json!({"b": "Yg=="}), "what was presumed is looked at before it is written");
+    let asked = fleet.requests("apps");
+    let count = |verb: &str, end: &str| asked.iter().filter(|(is, _, id)| *is == verb && id.ends_with(end)).count();
+    assert_eq!(count("get", "SecretStore/apps/store"), 1, "{asked:?}");
+    let asked: Vec<_> = about(&asked, "one").into_iter().filter(|(.., id)| !id.contains("Event")).collect();
+    let verbs: Vec<_> = asked.iter().map(|(verb, is_dry_run, _)| (*verb, *is_dry_run)).collect();
+    assert_eq!(verbs, [("apply", true), ("apply", false), ("patch", false)], "{asked:?}");
+    fleet.end().await;
 }

@@ -101,6 +101,7 @@ impl Compile<'_> {
             user: self.job.user.clone(),
             since: self.job.since,
             own: Some((&self.job.source.name, &self.looked)),
+            presumes: false,
         };
         let mut expanded = expand::expand(input, self.world, &mut self.read_set).await;
         let mut own: Vec<Desired> =

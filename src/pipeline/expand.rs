@@ -43,6 +43,9 @@ pub struct Input<'a> {
     pub since: Instant,
     /// The artifact that the unit is built from; charts that lie in it are looked at there.
     pub own: Own<'a>,
+    /// Whether the Secrets of ExternalSecrets are presumed to be absent, and not read: the caller looks whether its plan
+    /// creates them.
+    pub presumes: bool,
 }
 
 /// A source and its files.
@@ -99,9 +102,9 @@ pub struct Expanded {
 
 /// Expands until nothing is left to expand: a chart may hold ExternalSecrets.
 pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Expanded {
-    let Input { objects, landed, user, since, own } = input;
+    let Input { objects, landed, user, since, own, presumes } = input;
     let mut work = Work::new(world, landed, user, index(objects), read_set);
-    (work.since, work.own) = (since, own);
+    (work.since, work.own, work.presumes) = (since, own, presumes);
     let mut expanded = Expanded::default();
     work.resolve_all(objects, &mut expanded).await;
     work.render_all(objects, &mut expanded).await;
@@ -110,9 +113,9 @@ pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> 
 
 /// Resolves alone: charts stay as they were rendered.
 pub async fn resolve(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Expanded {
-    let Input { objects, landed, user, since, own } = input;
+    let Input { objects, landed, user, since, own, presumes } = input;
     let mut work = Work::new(world, landed, user, index(objects), read_set);
-    (work.since, work.own) = (since, own);
+    (work.since, work.own, work.presumes) = (since, own, presumes);
     let mut expanded = Expanded::default();
     work.resolve_all(objects, &mut expanded).await;
     Expanded { secrets: work.secrets, problems: work.problems, ..expanded }
@@ -132,6 +135,7 @@ struct Work<'a> {
     /// Since when the work is wanted.
     since: Instant,
     own: Own<'a>,
+    presumes: bool,
     /// The cluster as that user.
     cluster: Arc<dyn Cluster>,
     known: Known,
@@ -158,6 +162,7 @@ impl<'a> Work<'a> {
             user,
             since: Instant::now(),
             own: None,
+            presumes: false,
             cluster,
             known,
             read_set,
@@ -191,6 +196,7 @@ impl Work<'_> {
     async fn resolve(&self, pass: &Pass, external: &Object) -> Result<Resolved, ResolveError> {
         let live = match self.declared_live(external) {
             Some(declared) => Some(declared),
+            None if self.presumes => None,
             None => self.world.cluster.get(&target::reference(external)).await.ok().flatten(),
         };
         pass.resolve(external, live.as_ref()).await

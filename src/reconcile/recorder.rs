@@ -1,12 +1,18 @@
-//! Events of core/v1 on the objects that we work on, as client-go's recorder writes them: the same event again counts up.
+//! Events of core/v1 on the objects that we work on, as client-go's recorder writes them: one after another, beside the
+//! work, and the same event again counts up.
+//!
+//! **Caveat.** Events are for people: nobody waits for them. A crash loses those that are not written yet, and of more than
+//! [`WAITING`] that wait the newest are dropped.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use apply::cluster::PatchKind;
 use apply::{Call, Cluster, ClusterError, Reference};
 use manifest::Object;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 
 use super::Key;
 use crate::redact::Redactor;
@@ -17,11 +23,31 @@ const MESSAGE_LIMIT: usize = 1024;
 /// Events that are remembered to be counted up.
 const REMEMBERED: usize = 4096;
 
+/// Events that may wait to be written.
+const WAITING: usize = 10_000;
+/// How long a process that ends waits for them.
+const LAST: Duration = Duration::from_secs(5);
+
 /// Writes events.
-pub struct Recorder {
+#[derive(Clone)]
+pub struct Recorder(Arc<Inner>);
+
+struct Inner {
     cluster: Arc<dyn Cluster>,
     redactor: Redactor,
-    known: Mutex<HashMap<(Key, String, String), Known>>,
+    known: Mutex<HashMap<Same, Known>>,
+    queue: Mutex<Waiting>,
+    written: Notify,
+}
+
+/// What makes two events the same: object, reason and message.
+type Same = (Key, String, String);
+
+#[derive(Default)]
+struct Waiting {
+    events: VecDeque<(Same, Object)>,
+    /// Whether somebody writes them.
+    is_written: bool,
 }
 
 #[derive(Clone)]
@@ -33,22 +59,65 @@ struct Known {
 impl Recorder {
     /// Writes events to `cluster`, without any secret value.
     pub fn new(cluster: Arc<dyn Cluster>, redactor: Redactor) -> Self {
-        Self { cluster, redactor, known: Mutex::default() }
+        let (known, queue, written) = Default::default();
+        Self(Arc::new(Inner { cluster, redactor, known, queue, written }))
     }
 
-    /// Writes one event. Events are for people: one that cannot be written is logged, and nothing fails for it.
-    pub async fn record(&self, key: &Key, object: &Object, mut event: Event) {
-        event.message = self.redactor.redact(&event.message).into_owned();
+    /// Has one event written; one that cannot be written is logged, and nothing fails for it.
+    pub fn record(&self, key: &Key, object: &Object, mut event: Event) {
+        event.message = self.0.redactor.redact(&event.message).into_owned();
         let same = (key.clone(), event.reason.clone(), event.message.clone());
-        let known = self.lock().get(&same).cloned();
-        let result = match known {
-            Some(known) => self.count_up(known).await,
-            None => self.create(key, object, event).await,
-        };
-        match result {
-            Ok(known) => self.remember(same, known),
-            Err(error) => tracing::warn!(%error, "an event could not be written"),
+        let Ok(event) = value_of(key, object, event) else { return };
+        let mut queue = self.0.queue();
+        if queue.events.len() >= WAITING {
+            tracing::warn!(%key, "an event is dropped: too many wait to be written");
+            return;
         }
+        queue.events.push_back((same, event));
+        if !std::mem::replace(&mut queue.is_written, true) {
+            let inner = self.0.clone();
+            tokio::spawn(async move { inner.write_all().await });
+        }
+    }
+
+    /// Ends when nothing waits to be written, or after some seconds.
+    pub async fn settle(&self) {
+        let settled = async {
+            loop {
+                let written = self.0.written.notified();
+                if !self.0.queue().is_written {
+                    return;
+                }
+                written.await;
+            }
+        };
+        if tokio::time::timeout(LAST, settled).await.is_err() {
+            tracing::warn!("some events were not written");
+        }
+    }
+}
+
+impl Inner {
+    async fn write_all(&self) {
+        while let Some((same, event)) = self.next() {
+            let known = self.known().get(&same).cloned();
+            let result = match known {
+                Some(known) => self.count_up(known).await,
+                None => self.create(event).await,
+            };
+            match result {
+                Ok(known) => self.remember(same, known),
+                Err(error) => tracing::warn!(%error, "an event could not be written"),
+            }
+        }
+        self.written.notify_waiters();
+    }
+
+    fn next(&self) -> Option<(Same, Object)> {
+        let mut queue = self.queue();
+        let next = queue.events.pop_front();
+        queue.is_written = next.is_some();
+        next
     }
 
     async fn count_up(&self, known: Known) -> Result<Known, ClusterError> {
@@ -68,42 +137,47 @@ impl Recorder {
         }
     }
 
-    async fn create(&self, key: &Key, object: &Object, event: Event) -> Result<Known, ClusterError> {
-        // Events of cluster-scoped objects live in `default`.
-        let namespace = if key.namespace.is_empty() { "default" } else { &key.namespace };
-        let name = format!("{}.{:x}", key.name, jiff::Timestamp::now().as_nanosecond());
-        let value = json!({
-            "apiVersion": "v1", "kind": "Event",
-            "metadata": {"name": name, "namespace": namespace, "annotations": event.metadata},
-            "involvedObject": {
-                "apiVersion": object.api_version(), "kind": object.kind(), "name": object.name(),
-                "namespace": object.namespace(), "uid": object.uid(), "resourceVersion": object.resource_version(),
-            },
-            "reason": event.reason, "message": shortened(&event.message),
-            "type": if event.is_warning { "Warning" } else { "Normal" },
-            "source": {"component": key.kind.controller()}, "reportingComponent": key.kind.controller(),
-            "reportingInstance": "", "firstTimestamp": now(), "lastTimestamp": now(), "count": 1,
-        });
-        let Ok(object) = Object::new(value) else {
-            return Err(ClusterError::Refused { id: None, message: "event without a name".into(), fields: Vec::new() });
-        };
+    async fn create(&self, object: Object) -> Result<Known, ClusterError> {
         let at = Reference::of(&object);
         let call = Call::Create { object, manager: "lockstep".into(), dry_run: false, subresource: None };
         self.cluster.write(call).await?;
         Ok(Known { at, count: 1 })
     }
 
-    fn remember(&self, same: (Key, String, String), known: Known) {
-        let mut all = self.lock();
+    fn remember(&self, same: Same, known: Known) {
+        let mut all = self.known();
         if all.len() >= REMEMBERED {
             all.clear();
         }
         all.insert(same, known);
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<(Key, String, String), Known>> {
+    fn known(&self) -> MutexGuard<'_, HashMap<Same, Known>> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn queue(&self) -> MutexGuard<'_, Waiting> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The event as an object.
+fn value_of(key: &Key, object: &Object, event: Event) -> Result<Object, manifest::ObjectError> {
+    // Events of cluster-scoped objects live in `default`.
+    let namespace = if key.namespace.is_empty() { "default" } else { &key.namespace };
+    let name = format!("{}.{:x}", key.name, jiff::Timestamp::now().as_nanosecond());
+    Object::new(json!({
+        "apiVersion": "v1", "kind": "Event",
+        "metadata": {"name": name, "namespace": namespace, "annotations": event.metadata},
+        "involvedObject": {
+            "apiVersion": object.api_version(), "kind": object.kind(), "name": object.name(),
+            "namespace": object.namespace(), "uid": object.uid(), "resourceVersion": object.resource_version(),
+        },
+        "reason": event.reason, "message": shortened(&event.message),
+        "type": if event.is_warning { "Warning" } else { "Normal" },
+        "source": {"component": key.kind.controller()}, "reportingComponent": key.kind.controller(),
+        "reportingInstance": "", "firstTimestamp": now(), "lastTimestamp": now(), "count": 1,
+    }))
 }
 
 fn shortened(message: &str) -> Value {

@@ -91,6 +91,8 @@ pub fn fetched(shared: &Arc<Shared>, source: &SourceName) {
 
 /// A store has become ready or has ceased to be: the ExternalSecrets of it look.
 pub fn store_judged(shared: &Arc<Shared>, key: &Key) {
+    // Who has waited since before takes nothing that was read before.
+    shared.world.resolver.forget_stores();
     let is_meant = |object: &Object| {
         let text = |field: &str| object.text(&format!("/spec/secretStoreRef/{field}"));
         text("name") == Some(&key.name) && text("kind").unwrap_or("SecretStore") == key.kind.name()

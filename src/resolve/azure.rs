@@ -146,6 +146,10 @@ struct Vault {
     url: Url,
     /// Whether the token was refused.
     refused: AtomicBool,
+    /// Held by the first request, to whose challenge the client answers for all that follow.
+    first: tokio::sync::Mutex<()>,
+    /// Whether that is over.
+    was_asked: AtomicBool,
     /// Whether keys are printed as External Secrets' new client does.
     sorted_keys: bool,
 }
@@ -171,12 +175,17 @@ impl Vault {
             others,
             url: Url::parse(url)?,
             refused: AtomicBool::new(false),
+            first: Default::default(),
+            was_asked: AtomicBool::new(false),
             sorted_keys: spec.use_azure_sdk == Some(true),
         })
     }
 
-    /// Sends one request and waits for its answer, not for ever.
+    /// Sends one request and waits for its answer, not for ever. The first one goes alone: many at once would each be
+    /// challenged.
     async fn ask<T>(&self, request: impl Future<Output = azure_core::Result<T>>) -> Result<T, Cause> {
+        let turn = if self.was_asked.load(Ordering::Relaxed) { None } else { Some(self.first.lock().await) };
+        let turn = turn.filter(|_| !self.was_asked.load(Ordering::Relaxed));
         let answer = match tokio::time::timeout(PATIENCE, request).await {
             Ok(answer) => answer.map_err(|error| failure::cause(&error)),
             Err(_) => Err(Cause::Unavailable { message: format!("no answer within {} s", PATIENCE.as_secs()) }),
@@ -184,6 +193,8 @@ impl Vault {
         if matches!(answer, Err(Cause::NoToken { .. })) {
             self.refused.store(true, Ordering::Relaxed);
         }
+        self.was_asked.store(true, Ordering::Relaxed);
+        drop(turn);
         answer
     }
 

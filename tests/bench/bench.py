@@ -8,10 +8,11 @@
   secrets-steady N CONCURRENT                                   the same with refreshInterval 1m, for 3 minutes
   steady                                                        100 Kustomizations, interval 30s, 3 minutes
   gap [same|dependson] [missing]                                does the pod template come before its secret?
+  memory N CONCURRENT                                           six of the processes that one agent replaces: N Kustomizations at work, the rest idle
   recover [elect]                                               kill -9 in the middle of a 60-object apply
 env ROUNDS: for gap and recover.
 """
-import collections, json, os, random, subprocess, sys, tarfile, threading, time
+import collections, json, os, random, shutil, subprocess, sys, tarfile, threading, time
 from testbed import *
 
 
@@ -75,6 +76,32 @@ def kustomizations(n, concurrent, wait="wait", layout="shared"):
                available=avail, spent=tb.spent(before, after), requests=verbs(by), per_kustomization=per(by, n),
                detail={a: {f"{v} {res}": c for (v, res), c in x.most_common(14)} for a, x in by.items() if a == "kustomize-controller"})
         if layout == "monorepo": one_file(tb, n)
+    finally: tb.stop()
+
+
+def memory(n, concurrent):
+    """Peak memory of three of Flux's controllers and External Secrets' three processes with n Kustomizations: those that have nothing to
+    do there count as they stand idle. The notification-controller and Reloader, which an agent replaces, too, are not started."""
+    n, concurrent = int(n), int(concurrent)
+    tb = Testbed(f"m{n}-{concurrent}", nodes=max(2, n // 300 + 1), peers=CONTROLLERS).start()
+    try:
+        files = shared_files(n, True)
+        for o in files["app/objects.yaml"]:
+            if o["kind"] == "Service": o["spec"]["clusterIP"] = "None"
+        tb.repository(files)
+        tb.peer("source-controller"); tb.peer("kustomize-controller", f"--concurrent={concurrent}"); tb.peer("helm-controller"); tb.peer("external-secrets")
+        at, env, binary = lambda k: f"127.0.0.1:{tb.port+k}", tb.peer_env(), f"{tb.data}/bin/external-secrets"
+        os.makedirs(f"{tb.data}/webhook", exist_ok=True)
+        for name, of in (("tls.crt", "kube-apiserver.crt"), ("tls.key", "kube-apiserver.key"), ("ca.crt", "ca.crt")): shutil.copy(f"{tb.data}/pki/{of}", f"{tb.data}/webhook/{name}")
+        tb.run("external-secrets-webhook", [binary, "webhook", f"--cert-dir={tb.data}/webhook", "--lookahead-interval=1m", f"--port={tb.port+47}", f"--metrics-addr={at(41)}", f"--healthz-addr={at(42)}"], **env)
+        tb.run("external-secrets-cert-controller", [binary, "certcontroller", "--enable-partial-cache", f"--metrics-addr={at(43)}", f"--healthz-addr={at(44)}"], **env)
+        tb.git_repository(); time.sleep(5)
+        r = Ready(tb, KS, n, "a-"); t0 = time.time()
+        tb.apply(kustomization("parent", "./cluster", wait=False))
+        end = r.wait(3000); time.sleep(5)
+        theirs = ("source-", "kustomize-", "helm-", "external-secrets")
+        peaks = {name: s["peak_mib"] for name, s in tb.spent({}).items() if name.startswith(theirs)}
+        report(what="memory", n=n, concurrent=concurrent, seconds=round(end - t0, 1), peaks=peaks, sum=sum(peaks.values()))
     finally: tb.stop()
 
 

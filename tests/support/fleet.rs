@@ -268,6 +268,9 @@ impl Fleet {
 
     /// Messages of the events about a Kustomization, with their reasons.
     pub async fn events(&self, unit: &str) -> Vec<(String, String)> {
+        if let Some(shared) = &self.shared {
+            shared.recorder.settle().await;
+        }
         let events = self.cluster.list(&Selection::all("v1", "Event").within(NAMESPACE)).await.expect("a list");
         let about = events.iter().filter(|event| event.text("/involvedObject/name") == Some(unit));
         let text = |event: &Object, at: &str| event.text(at).unwrap_or_default().to_owned();

@@ -50,7 +50,7 @@ pub(super) async fn finalize(mut turn: Turn<'_>) -> Result<Told, Error> {
     journal(&turn).await?.forget().await?;
     turn.shared.units.forget(&apply_unit(&turn));
     for event in events {
-        turn.shared.recorder.record(turn.key, turn.object, event).await;
+        turn.shared.recorder.record(turn.key, turn.object, event);
     }
     turn.shared.set_finalizer(turn.key, turn.object, FINALIZER, false).await?;
     Ok(Told::nothing(Next::OnEvent))

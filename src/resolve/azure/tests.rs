@@ -99,7 +99,7 @@ fn resolver(network: &Arc<Network>) -> Arc<Resolver> {
     let cluster: Arc<dyn Cluster> = Arc::new(MemoryCluster::new(Settings::default()));
     let azure = Azure::new(Arc::clone(network) as Arc<dyn HttpClient>, PodIdentity::default(), Arc::clone(&cluster));
     Arc::new(Resolver {
-        cluster,
+        objects: crate::resolve::lookup::Objects::new(cluster),
         azure,
         class: "default".into(),
         witness: Arc::new(|_| {}),
