@@ -5,6 +5,7 @@
 //! | [`folder`] | a checkout on disk: what is in it now |
 //! | [`git`] | GitRepository: references, the object database, the files of one commit |
 //! | [`helm`] | HelmRepository: index, version choice, chart download |
+//! | [`oci`] | charts of OCI registries |
 //! | [`ignore`] | what a source leaves out |
 //! | [`archive`] | the bytes that Flux would store, for the digest |
 //! | [`http`] | client, redirects, limits |
@@ -24,6 +25,7 @@ pub mod git;
 pub mod helm;
 pub mod http;
 pub mod ignore;
+pub mod oci;
 
 mod mirror;
 mod version;
@@ -136,6 +138,14 @@ pub enum Error {
     Chart {
         /// Why.
         source: helm::HelmCause,
+    },
+    /// A registry that could not be asked, or an answer that is not one.
+    #[error("chart pull error: failed to download chart from registry '{url}'")]
+    Registry {
+        /// Address as far as it may be shown.
+        url: String,
+        /// Why.
+        source: HttpError,
     },
     /// A chart whose bytes are not those of the index.
     #[error("chart pull error: chart '{name}' version '{version}' has digest {found}, but the index says {expected}")]

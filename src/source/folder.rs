@@ -51,6 +51,14 @@ impl Files for FolderFiles {
     }
 }
 
+/// The ignore files below `root`, as (folder, text), parents first.
+///
+/// # Errors
+/// As [`FolderFiles::open`].
+pub fn ignores(root: &Path) -> Result<Vec<(String, String)>, FilesError> {
+    walk(root).map(|(_, ignores)| ignores)
+}
+
 fn failed(path: &str, error: io::Error) -> FilesError {
     FilesError::Store { path: path.into(), source: Box::new(error) }
 }

@@ -17,6 +17,7 @@
 //! Flux clones a `ref.commit` anew each time, notices that the repository is gone, and insists that the commit belongs to
 //! `ref.branch` when there is one; here a commit that was fetched stays, and the branch is the way to it, no condition.
 
+mod links;
 mod origin;
 mod store;
 mod tree;
@@ -50,7 +51,7 @@ pub struct Reference {
     pub tag: String,
     /// A range of versions; the newest tag in it counts.
     pub semver: String,
-    /// A full name, such as `refs/pull/420/head`.
+    /// A full name, such as `refs/pull/420/head`, or `HEAD`.
     pub name: String,
     /// A commit's id.
     pub commit: String,

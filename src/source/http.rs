@@ -166,8 +166,22 @@ impl Credentials {
 /// # Errors
 /// Every [`HttpError`] but `TooLarge`.
 pub async fn send(request: reqwest::RequestBuilder, deadline: Instant) -> Result<reqwest::Response, HttpError> {
-    let answer = timeout_at(deadline, request.send()).await.map_err(|_| HttpError::Timeout)?;
-    let answer = answer.map_err(transport)?;
+    successful(answer(request, deadline).await?)
+}
+
+/// Sends a request and waits for the head of any answer.
+///
+/// # Errors
+/// [`HttpError::Timeout`], [`HttpError::Transport`].
+pub async fn answer(request: reqwest::RequestBuilder, deadline: Instant) -> Result<reqwest::Response, HttpError> {
+    timeout_at(deadline, request.send()).await.map_err(|_| HttpError::Timeout)?.map_err(transport)
+}
+
+/// An answer, if it is success.
+///
+/// # Errors
+/// [`HttpError::Status`]
+pub fn successful(answer: reqwest::Response) -> Result<reqwest::Response, HttpError> {
     if answer.status().is_success() {
         return Ok(answer);
     }
@@ -187,9 +201,16 @@ pub async fn chunk(answer: &mut reqwest::Response, deadline: Instant) -> Result<
 /// # Errors
 /// [`HttpError::TooLarge`] and those of [`send`].
 pub async fn get(request: reqwest::RequestBuilder, limit: u64, deadline: Instant) -> Result<Vec<u8>, HttpError> {
-    let mut answer = send(request, deadline).await?;
+    body(&mut send(request, deadline).await?, limit, deadline).await
+}
+
+/// What is left of a body, of at most `limit` bytes.
+///
+/// # Errors
+/// [`HttpError::TooLarge`] and those of [`chunk`].
+pub async fn body(answer: &mut reqwest::Response, limit: u64, deadline: Instant) -> Result<Vec<u8>, HttpError> {
     let mut body = Vec::new();
-    while let Some(chunk) = chunk(&mut answer, deadline).await? {
+    while let Some(chunk) = chunk(answer, deadline).await? {
         if body.len() as u64 + chunk.len() as u64 > limit {
             return Err(HttpError::TooLarge { limit });
         }

@@ -51,9 +51,17 @@ impl Rules {
     /// Rules from `.sourceignore` files, as (folder, text), parents before children, and `spec.ignore`, which is
     /// stronger than all of them.
     pub fn new<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>, spec: Option<&str>) -> Self {
-        let mut given: Vec<Pattern> = files.into_iter().flat_map(|(folder, text)| read(text, folder)).collect();
-        given.extend(spec.into_iter().flat_map(|text| read(text, "")));
+        let given = given(files, spec.unwrap_or_default());
         let defaults = if given.is_empty() { DEFAULTS } else { &[] };
+        Self::of(defaults, given)
+    }
+
+    /// Rules as Flux's command line has them, where the defaults count beside whatever is given.
+    pub fn beside_defaults<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>, further: &str) -> Self {
+        Self::of(DEFAULTS, given(files, further))
+    }
+
+    fn of(defaults: &[&str], given: Vec<Pattern>) -> Self {
         let builtin = VERSION_CONTROL.iter().chain(defaults).map(|line| Pattern::new(line, ""));
         Self { patterns: builtin.chain(given).collect() }
     }
@@ -64,6 +72,12 @@ impl Rules {
         let decided = self.patterns.iter().rev().find(|pattern| pattern.matches(&path, is_folder));
         decided.is_some_and(|pattern| !pattern.includes)
     }
+}
+
+/// Patterns of ignore files, and of one text that is stronger than all of them.
+fn given<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>, spec: &str) -> Vec<Pattern> {
+    let of_files = files.into_iter().flat_map(|(folder, text)| read(text, folder));
+    of_files.chain(read(spec, "")).collect()
 }
 
 fn read(text: &str, folder: &str) -> Vec<Pattern> {

@@ -49,7 +49,7 @@ pub async fn fetch(
         url: mirrored(&spec.url, &world.settings.mirrors),
         reference: reference(&spec),
         credentials: access.credentials,
-        selection: git::Selection { ignore: spec.ignore.clone(), sparse: Vec::new() },
+        selection: git::Selection { ignore: spec.ignore.clone(), ..git::Selection::default() },
         timeout: spec.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.span()),
         observed,
     };

@@ -87,6 +87,8 @@ impl Server {
     ) -> Result<(), Error> {
         let mapped = specs.iter().map(|spec| match ObjectId::from_hex(spec.as_bytes()) {
             Ok(_) => format!("+{spec}:refs/lockstep/commit"),
+            // The store's own one is no place for that of a server.
+            Err(_) if spec == "HEAD" => "+HEAD:refs/lockstep/head".to_owned(),
             Err(_) => format!("+{spec}:{spec}"),
         });
         let mapped: Vec<String> = mapped.collect();
@@ -154,8 +156,10 @@ fn local_tips(url: &str, repository: &gix::Repository, specs: &[String]) -> Resu
 }
 
 fn local_tip(mut reference: gix::Reference<'_>) -> Option<(String, ObjectId)> {
+    // Peeling goes on to what a symbolic one names.
+    let name = reference.name().as_bstr().to_string();
     let id = reference.peel_to_id().ok()?.detach();
-    Some((reference.name().as_bstr().to_string(), id))
+    Some((name, id))
 }
 
 /// Opens a repository of this machine, or says that there is none.

@@ -7,6 +7,7 @@ use gix::ObjectId;
 use gix::objs::tree::EntryKind as Mode;
 use manifest::{Content, Entry, EntryKind, Files, FilesError, Purpose};
 
+use super::links::Links;
 use super::wire::locked;
 use crate::source::Error;
 use crate::source::archive::{Item, ItemKind, Tree};
@@ -14,6 +15,9 @@ use crate::source::ignore::{IGNORE_FILE, Rules};
 
 /// Largest file that is read.
 const MAX_FILE: u64 = 64 << 20;
+
+/// Longest path that a link may hold.
+const MAX_LINK: u64 = 4096;
 
 /// Most entries of a tree, and most folders one in another: a tree object may name the same folder many times over.
 const MAX_ENTRIES: usize = 500_000;
@@ -26,11 +30,14 @@ pub struct Selection {
     pub ignore: Option<String>,
     /// `spec.sparseCheckout`: prefixes of the paths that exist; none means all.
     pub sparse: Vec<String>,
+    /// Everything as it was committed, as kustomize sees what it clones: nothing is ignored, and links are followed, as
+    /// far as they lead to something within the tree.
+    pub is_whole: bool,
 }
 
 /// The files of one commit as Flux's artifact has them.
 ///
-/// Paths that are ignored do not exist. Nor do symbolic links: Flux's archive holds files and folders alone, so no
+/// Unless the selection is whole, paths that are ignored do not exist. Nor do symbolic links: Flux's archive holds files and folders alone, so no
 /// controller of Flux ever sees a link; a tree that followed them would build what Flux does not. A submodule is an
 /// empty folder. Contents are as committed: no filters, no line-end conversion.
 pub struct GitFiles {
@@ -43,6 +50,7 @@ pub struct GitFiles {
     folders: HashMap<String, Vec<Entry>>,
     /// In the order of a walk by name, for the archive.
     items: Vec<Item>,
+    links: Links,
 }
 
 impl GitFiles {
@@ -59,13 +67,16 @@ impl GitFiles {
         walk.folder("", tree, 0)?;
         check_sparse(&sparse, &walk.items)?;
         let files = walk.ignores.iter().map(|(folder, text)| (folder.as_str(), text.as_str()));
-        let rules = Rules::new(files, selection.ignore.as_deref());
+        let rules = (!selection.is_whole).then(|| Rules::new(files, selection.ignore.as_deref()));
+        let links = if selection.is_whole { read_links(&repository, &walk.links)? } else { Links::default() };
         let (mut items, mut ids) = (walk.items, walk.ids);
-        items.retain(|item| !rules.exclude(&item.path, item.kind == ItemKind::Folder));
+        if let Some(rules) = rules {
+            items.retain(|item| !rules.exclude(&item.path, item.kind == ItemKind::Folder));
+        }
         let folders = folders(&items);
         let files = items.iter().filter(|item| item.kind != ItemKind::Folder);
         let files = files.filter_map(|item| ids.remove_entry(&item.path)).collect();
-        Ok(Self { repository: repository.into_sync(), handles: Mutex::default(), files, folders, items })
+        Ok(Self { repository: repository.into_sync(), handles: Mutex::default(), files, folders, items, links })
     }
 
     fn with_handle<R>(&self, use_it: impl FnOnce(&gix::Repository) -> R) -> R {
@@ -90,16 +101,23 @@ impl GitFiles {
 
 impl Files for GitFiles {
     fn kind(&self, path: &str) -> Result<Option<EntryKind>, FilesError> {
+        let Some(path) = self.links.resolve(path) else { return Ok(None) };
+        let path = &*path;
         let folder = || self.folders.contains_key(path).then_some(EntryKind::Folder);
         Ok(self.files.get(path).map(|_| EntryKind::File).or_else(folder))
     }
 
     fn read(&self, path: &str, _purpose: Purpose<'_>) -> Result<Content, FilesError> {
-        self.blob(path, MAX_FILE).map(Content::new)
+        self.blob(&self.real(path)?, MAX_FILE).map(Content::new)
     }
 
     fn list(&self, path: &str) -> Result<Vec<Entry>, FilesError> {
-        self.folders.get(path).cloned().ok_or_else(|| FilesError::NotFound { path: path.into() })
+        self.folders.get(&self.real(path)?).cloned().ok_or_else(|| FilesError::NotFound { path: path.into() })
+    }
+
+    fn real(&self, path: &str) -> Result<String, FilesError> {
+        let real = self.links.resolve(path).ok_or_else(|| FilesError::NotFound { path: path.into() })?;
+        Ok(real.into_owned())
     }
 
     fn content_id(&self, path: &str) -> Option<String> {
@@ -126,6 +144,8 @@ struct Walk<'a> {
     items: Vec<Item>,
     /// Blobs of the files among them.
     ids: HashMap<String, ObjectId>,
+    /// Paths and blobs of symbolic links.
+    links: Vec<(String, ObjectId)>,
     /// Folder and text of the ignore files, parents first.
     ignores: Vec<(String, String)>,
 }
@@ -138,7 +158,8 @@ struct Raw {
 
 impl<'a> Walk<'a> {
     fn new(repository: &'a gix::Repository, sparse: &'a [&'a str]) -> Self {
-        Self { repository, sparse, leaves: 0, items: Vec::new(), ids: HashMap::new(), ignores: Vec::new() }
+        let (items, ids, links, ignores) = Default::default();
+        Self { repository, sparse, leaves: 0, items, ids, links, ignores }
     }
 
     fn folder(&mut self, path: &str, id: ObjectId, depth: usize) -> Result<(), Error> {
@@ -177,7 +198,8 @@ impl<'a> Walk<'a> {
             Mode::Blob => ItemKind::File,
             Mode::BlobExecutable => ItemKind::Program,
             Mode::Commit => ItemKind::Folder,
-            Mode::Link | Mode::Tree => return,
+            Mode::Link => return self.links.push((path, id)),
+            Mode::Tree => return,
         };
         if kind != ItemKind::Folder {
             self.ids.insert(path.clone(), id);
@@ -224,6 +246,19 @@ impl<'a> Walk<'a> {
         self.ignores.push((folder.to_owned(), String::from_utf8_lossy(&data).into_owned()));
         Ok(())
     }
+}
+
+/// Links with what they hold; what is too long for a path leads nowhere.
+fn read_links(repository: &gix::Repository, found: &[(String, ObjectId)]) -> Result<Links, Error> {
+    let mut links = Links::default();
+    for (path, id) in found {
+        let broken = |error: gix::Error| tree_error(path, &error.to_string());
+        let size = repository.find_header(*id).map_err(broken)?.size();
+        let target =
+            if size > MAX_LINK { Vec::new() } else { repository.find_object(*id).map_err(broken)?.detach().data };
+        links.insert(path.clone(), String::from_utf8_lossy(&target).into_owned());
+    }
+    Ok(links)
 }
 
 fn tree_error(path: &str, problem: &str) -> Error {
