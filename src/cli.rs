@@ -7,15 +7,18 @@
 //! # Caveats
 //! What prints secrets was asked to: `sops decrypt`. Nothing else here knows any.
 
+mod build;
 mod completion;
 mod crds;
 mod demo;
 mod disk;
 mod document;
+mod envsubst;
 mod explain;
 mod folder;
 mod helm;
 mod kustomize;
+mod network;
 mod plan;
 mod run;
 mod sops;
@@ -50,6 +53,8 @@ enum Verb {
     Explain(explain::Arguments),
     Run(run::Arguments),
     Kustomize(kustomize::Arguments),
+    Build(build::Arguments),
+    Envsubst(envsubst::Arguments),
     Helm(helm::Arguments),
     Sops(sops::Arguments),
     Crds(crds::Arguments),
@@ -71,7 +76,7 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(Failure { code, error }) => {
             if let Some(error) = error {
-                tell("Error", AnsiColor::Red, &format!("{error:#}"));
+                fail(&format!("{error:#}"));
             }
             ExitCode::from(code)
         }
@@ -86,6 +91,8 @@ impl Verb {
             Verb::Explain(arguments) => arguments.run(),
             Verb::Run(arguments) => arguments.run(),
             Verb::Kustomize(arguments) => arguments.run(),
+            Verb::Build(arguments) => arguments.run(),
+            Verb::Envsubst(arguments) => arguments.run(),
             Verb::Helm(arguments) => arguments.run(),
             Verb::Sops(arguments) => arguments.run(),
             Verb::Crds(arguments) => arguments.run(),
@@ -142,6 +149,11 @@ fn print_styled(text: &str) -> Outcome {
         }
         _ => Ok(()),
     }
+}
+
+/// Says what failed.
+fn fail(message: &str) {
+    tell("Error", AnsiColor::Red, message);
 }
 
 /// Says something odd that stops nothing.

@@ -11,6 +11,18 @@
 mod cases;
 #[path = "support/corpus.rs"]
 mod corpus;
+#[path = "cli/flux.rs"]
+mod flux;
+#[path = "support/git_server.rs"]
+mod git_server;
+#[path = "cli/kustomize.rs"]
+mod kustomizations;
+#[path = "cli/remote.rs"]
+mod remote;
+#[path = "support/repository.rs"]
+mod repository;
+#[path = "support/testbed.rs"]
+mod testbed;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -148,8 +160,9 @@ fn charts_of_a_kustomization_are_rendered_when_asked_for() {
 
 #[test]
 fn what_would_have_to_be_fetched_is_refused_by_name() {
-    let remote = lockstep(&["kustomize", "build", "https://example.org/a/b?ref=main"]).fails(1);
-    assert!(remote.contains("nothing is fetched"), "{remote}");
+    let remote =
+        lockstep(&["kustomize", "build", "https://me:word@example.org/a/b?ref=main", "--no-remote-bases"]).fails(1);
+    assert!(remote.contains("'https://example.org/a/b' is remote, and remote bases are not allowed here"), "{remote}");
     let chart = lockstep(&["helm", "template", "web", "repository/web"]).fails(1);
     assert!(chart.contains("path \"repository/web\" not found; charts are not fetched"), "{chart}");
 }

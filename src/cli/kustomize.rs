@@ -1,16 +1,20 @@
 //! `lockstep kustomize`.
 
 mod charts;
+mod many;
 mod output;
+mod unused;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::ensure;
 use clap::{Args, Subcommand, ValueEnum};
 use kustomize::{Options, Order, Restriction};
+use manifest::Object;
 
 use super::disk::Disk;
-use super::{Outcome, print};
+use super::network::Network;
+use super::{Failure, Outcome};
 
 /// Build kustomizations.
 #[derive(Args)]
@@ -25,18 +29,25 @@ enum Verb {
     Build(Build),
 }
 
-/// Print what a kustomization builds, as kustomize 5.8.1 does.
+/// Print what kustomizations build, as kustomize 5.8.1 does.
 ///
-/// Nothing is fetched and no program is run: remote bases, and plugins that are programs, are refused. Flux reads files
-/// outside of a kustomization's folder and keeps their order: `--load-restrictor LoadRestrictionsNone --reorder none`.
+/// Remote files and bases are fetched, with the credentials of their addresses alone; no program is run, and plugins that
+/// are programs are refused. Flux reads files outside of a kustomization's folder and keeps their order:
+/// `--load-restrictor LoadRestrictionsNone --reorder none`.
+///
+/// Of several folders everything is one stream, with a comment where each begins, or with --output a folder of files for
+/// each. Whatever fails is told of all of them, and then nothing is printed or written.
 #[derive(Args)]
-#[command(after_help = "Example: what would be applied, and what would change\n  \
-                        lockstep kustomize build ./apps/production | kubectl diff -f -")]
+#[command(after_help = "Example: what would be applied, and what would change; what every cluster gets\n  \
+                        lockstep kustomize build ./apps/production | kubectl diff -f -\n  \
+                        lockstep kustomize build clusters/* -o rendered")]
 struct Build {
-    /// Folder with a kustomization file.
-    #[arg(default_value = ".", value_name = "DIR")]
-    folder: PathBuf,
-    /// Write to this file; to a file for each object, when it is a folder.
+    /// Folder with a kustomization file, or the address of one in a Git repository; the current folder, when none is
+    /// named.
+    #[arg(default_value = ".", hide_default_value = true, value_name = "DIR")]
+    folders: Vec<PathBuf>,
+    /// Write to this file; to a file for each object, when it is a folder. Of several folders, each writes to the folder
+    /// of its name below this one.
     #[arg(short, long, value_name = "PATH")]
     output: Option<PathBuf>,
     /// Which files a kustomization may read, beside other kustomizations.
@@ -45,15 +56,20 @@ struct Build {
     /// The order of objects, where the kustomization has no sortOptions.
     #[arg(long, value_enum, value_name = "ORDER", default_value_t = Reorder::Legacy)]
     reorder: Reorder,
-    /// Render the charts that a kustomization names under helmCharts, where they lie beside it.
+    /// Refuse what would have to be fetched.
+    #[arg(long)]
+    no_remote_bases: bool,
+    /// Render the charts that a kustomization names under helmCharts; those that do not lie beside it are fetched.
     #[arg(long)]
     enable_helm: bool,
     /// Version of Kubernetes that charts are rendered for.
-    #[arg(long, value_name = "VERSION", requires = "enable_helm")]
+    #[arg(long, value_name = "VERSION")]
     helm_kube_version: Option<String>,
     /// API version that charts see, beside Kubernetes' own; may be repeated.
-    #[arg(long, value_name = "VERSION", requires = "enable_helm")]
+    #[arg(long, value_name = "VERSION")]
     helm_api_versions: Vec<String>,
+    #[command(flatten)]
+    unused: unused::Unused,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -83,7 +99,11 @@ impl Arguments {
 
 impl Build {
     fn run(self) -> Outcome {
-        let charts = charts::Charts::new(self.helm_kube_version.clone(), self.helm_api_versions.clone());
+        self.unused.check()?;
+        let target = output::Target::new(self.output.as_deref(), &self.folders)?;
+        let network = Network::default();
+        let (kube_version, api_versions) = (self.helm_kube_version, self.helm_api_versions);
+        let charts = charts::Charts { kube_version, api_versions, network: &network };
         let options = Options {
             order: match self.reorder {
                 Reorder::Legacy => Order::Legacy,
@@ -93,33 +113,39 @@ impl Build {
                 LoadRestrictor::RootOnly => Restriction::RootOnly,
                 LoadRestrictor::None => Restriction::None,
             },
+            remote: (!self.no_remote_bases).then_some(&network),
             charts: self.enable_helm.then_some(&charts),
             ..Options::default()
         };
-        let place = place(&self.folder)?;
-        let built = kustomize::build(&Disk, &place, &options);
-        let objects = built.map_err(|errors| Disk::told(&place, &errors))?;
-        match self.output {
-            None => print(kustomize::print(&objects).as_bytes()),
-            Some(folder) if folder.is_dir() => Ok(output::write_each(&folder, &objects)?),
-            Some(file) => {
-                let written = std::fs::write(&file, kustomize::print(&objects));
-                Ok(written.with_context(|| file.display().to_string())?)
-            }
-        }
+        let built = many::each(&self.folders, |folder| build(folder, &options));
+        target.write(&all(&self.folders, built)?)
     }
+}
+
+fn build(folder: &Path, options: &Options<'_>) -> anyhow::Result<Vec<Object>> {
+    let named = folder.to_string_lossy();
+    if let Some(built) = kustomize::build_remote(&named, options) {
+        return built.map_err(anyhow::Error::from);
+    }
+    let place = place(folder)?;
+    kustomize::build(&Disk, &place, options).map_err(|errors| Disk::told(&place, &errors))
+}
+
+/// What every folder built. Of several that failed, each is told by its name.
+fn all(folders: &[PathBuf], built: Vec<anyhow::Result<Vec<Object>>>) -> Result<Vec<Vec<Object>>, Failure> {
+    if folders.len() == 1 {
+        return Ok(built.into_iter().collect::<Result<_, _>>()?);
+    }
+    let failed = folders.iter().zip(&built).filter_map(|(folder, built)| Some((folder, built.as_ref().err()?)));
+    for (folder, error) in failed {
+        super::fail(&format!("{}: {error:#}", folder.display()));
+    }
+    built.into_iter().collect::<Result<_, _>>().map_err(|_| Failure::silent(1))
 }
 
 fn place(folder: &Path) -> anyhow::Result<String> {
-    if !folder.exists() && looks_remote(&folder.to_string_lossy()) {
-        bail!("{}: nothing is fetched; clone the repository and name the folder", folder.display());
-    }
-    if folder.is_file() {
-        bail!("{}: a file; name the folder that holds the kustomization file", folder.display());
-    }
+    let named = folder.display();
+    ensure!(folder.exists(), "must build at directory: '{named}': no such file or directory");
+    ensure!(!folder.is_file(), "must build at directory: '{named}': file is not directory");
     Disk::place(folder)
-}
-
-fn looks_remote(path: &str) -> bool {
-    path.contains("://") || path.contains('@') || path.starts_with("github.com")
 }

@@ -70,6 +70,10 @@ impl Charts for Outside {
     fn render(&self, _: &Chart) -> Told<String> {
         Ok(self.0.clone())
     }
+
+    fn values(&self, _: &Chart) -> Told<serde_json::Value> {
+        Ok(yaml::from_str(&self.0).unwrap_or_default())
+    }
 }
 
 impl Remote for Outside {

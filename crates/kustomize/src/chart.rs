@@ -17,6 +17,12 @@ pub trait Charts: Send + Sync {
     /// # Errors
     /// When the chart cannot be had or rendered; the text must show no value.
     fn render(&self, chart: &Chart) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+
+    /// What `values.yaml` says of a chart that does not lie in the tree.
+    ///
+    /// # Errors
+    /// When the chart cannot be had.
+    fn values(&self, chart: &Chart) -> Result<Value, Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// A chart that a kustomization names.
@@ -69,7 +75,16 @@ pub(crate) fn inflate(
     if !["", "merge", "override", "replace"].contains(&chart.values_merge.as_str()) {
         return Err(fail("valuesMerge must be one of [merge override replace]".into()));
     }
-    let request = request(globals, chart, folder, file)?;
+    let (mut request, local) = request(globals, chart, folder, file)?;
+    request.values = values(chart, file, || match (&request.folder, chart.values_file.as_str()) {
+        (None, "") => charts.values(&request).map(Some).map_err(|error| fail(error.to_string())),
+        (Some(_), "") => {
+            let entry = format!("{local}/values.yaml");
+            let is_there = matches!(folder.kind(&entry), Ok(Some(EntryKind::File)));
+            is_there.then(|| values_file(&entry, folder)).transpose()
+        }
+        (_, told) => values_file(told, folder).map(Some),
+    })?;
     let text = charts.render(&request).map_err(|error| fail(error.to_string()))?;
     let reads = documents::objects(&text).map_err(|problems| Errors(patch::at_lines(file, problems).collect()))?;
     let made = reads.into_iter().map(|read| {
@@ -80,7 +95,13 @@ pub(crate) fn inflate(
     Ok(made.collect())
 }
 
-fn request(globals: &HelmGlobals, chart: &HelmChart, folder: &Folder<'_>, file: &str) -> Result<Chart, Errors> {
+/// What is asked for, without its values, and where the chart would lie.
+fn request(
+    globals: &HelmGlobals,
+    chart: &HelmChart,
+    folder: &Folder<'_>,
+    file: &str,
+) -> Result<(Chart, String), Errors> {
     let home = if globals.chart_home.is_empty() { "charts" } else { &globals.chart_home };
     let versioned = !chart.version.is_empty() && !chart.repo.is_empty();
     let home = if versioned { format!("{home}/{}-{}", chart.name, chart.version) } else { home.into() };
@@ -90,16 +111,14 @@ fn request(globals: &HelmGlobals, chart: &HelmChart, folder: &Folder<'_>, file: 
         let reason = format!("no repo specified for pull, no chart found at '{local}'");
         return Err(Errors::one(file, Problem::Chart { chart: chart.name.clone(), reason }));
     }
-    let values_file =
-        if chart.values_file.is_empty() { format!("{local}/values.yaml") } else { chart.values_file.clone() };
-    Ok(Chart {
+    let request = Chart {
         folder: is_local.then(|| folder.path_of(&local)),
         name: chart.name.clone(),
         version: chart.version.clone(),
         repository: chart.repo.clone(),
         release: chart.release_name.clone(),
         namespace: chart.namespace.clone(),
-        values: values(chart, &values_file, folder)?,
+        values: Value::Null,
         values_files: chart.additional_values_files.iter().map(|path| folder.path_of(path)).collect(),
         include_crds: chart.include_crds,
         skip_hooks: chart.skip_hooks,
@@ -108,29 +127,33 @@ fn request(globals: &HelmGlobals, chart: &HelmChart, folder: &Folder<'_>, file: 
         kube_version: chart.kube_version.clone(),
         name_template: chart.name_template.clone(),
         devel: chart.devel,
-    })
+    };
+    Ok((request, local))
+}
+
+fn values_file(entry: &str, folder: &Folder<'_>) -> Result<Value, Errors> {
+    let text = folder.text(entry, Purpose::Recipe)?;
+    yaml::from_str(&text).map_err(|error| Errors::one(&folder.path_of(entry), error))
 }
 
 /// The chart's values and those of the kustomization, merged as it says.
-fn values(chart: &HelmChart, file: &str, folder: &Folder<'_>) -> Result<Value, Errors> {
+fn values(
+    chart: &HelmChart,
+    file: &str,
+    of_chart: impl FnOnce() -> Result<Option<Value>, Errors>,
+) -> Result<Value, Errors> {
     let inline = chart.values_inline.as_object().filter(|values| !values.is_empty());
     if let (Some(inline), "replace") = (inline, chart.values_merge.as_str()) {
         return Ok(Value::Object(inline.clone()));
     }
-    let told = !chart.values_file.is_empty();
-    if !told && !matches!(folder.kind(file), Ok(Some(EntryKind::File))) {
-        return Ok(chart.values_inline.clone());
-    }
-    let text = folder.text(file, Purpose::Recipe)?;
-    let place = folder.path_of(file);
-    let of_chart = yaml::from_str(&text).map_err(|error| Errors::one(&place, error))?;
+    let Some(of_chart) = of_chart()? else { return Ok(chart.values_inline.clone()) };
     let Some(inline) = inline else { return Ok(of_chart) };
     let inline = documents::from_value(&Value::Object(inline.clone()), Wording::Yaml);
     let of_chart = documents::from_value(&of_chart, Wording::Yaml);
     let (base, over) = if chart.values_merge == "merge" { (inline, of_chart) } else { (of_chart, inline) };
     let base = if tree::is_empty(&base) { yaml::Node::mapping(Vec::new()) } else { base };
     let merged =
-        strategic::apply(base, over, &facts::Facts::default()).map_err(|problem| Errors::one(&place, problem))?;
-    let merged = merged.map(|node| output::value(&node)).transpose().map_err(|problem| Errors::one(&place, problem))?;
+        strategic::apply(base, over, &facts::Facts::default()).map_err(|problem| Errors::one(file, problem))?;
+    let merged = merged.map(|node| output::value(&node)).transpose().map_err(|problem| Errors::one(file, problem))?;
     Ok(merged.unwrap_or_else(|| Value::Object(Map::new())))
 }

@@ -48,6 +48,7 @@ pub fn build(files: &dyn Files, path: &str, spec: &Value, options: &Options<'_>)
     let folder =
         Folder::root(files, path, &options, &spent).map_err(|problem| Errors::one(path, not_found(path, problem)))?;
     let (name, mut kustomization) = existing_or_made(files, &folder)?;
+    leave_out(&mut kustomization, &folder);
     add(&mut kustomization, spec, &folder)?;
     let kustomization = kustomization.settled().map_err(|problems| Errors::many(&folder.path_of(name), problems))?;
     let objects = crate::finish(target::build(folder, Some((name, kustomization)))?, &options)?;
@@ -71,7 +72,7 @@ fn not_found(path: &str, problem: Problem) -> Problem {
 fn existing_or_made(files: &dyn Files, folder: &Folder<'_>) -> Result<(&'static str, Kustomization), Errors> {
     let is_file = |name: &&&str| matches!(folder.kind(name), Ok(Some(EntryKind::File)));
     if !FILE_NAMES.iter().any(|name| is_file(&name)) {
-        return make(files, &folder.path).map(|kustomization| (FILE_NAMES[0], kustomization));
+        return make(files, folder).map(|kustomization| (FILE_NAMES[0], kustomization));
     }
     let (name, text) = folder.kustomization()?;
     let place = folder.path_of(name);
@@ -86,9 +87,9 @@ fn existing_or_made(files: &dyn Files, folder: &Folder<'_>) -> Result<(&'static 
 /// How deep folders may lie in one another.
 const DEEPEST: usize = 100;
 
-fn make(files: &dyn Files, folder: &str) -> Result<Kustomization, Errors> {
-    let mut found = Found { files, base: folder, resources: Vec::new(), errors: Vec::new() };
-    found.walk(folder, 0);
+fn make(files: &dyn Files, folder: &Folder<'_>) -> Result<Kustomization, Errors> {
+    let mut found = Found { files, folder, resources: Vec::new(), errors: Vec::new() };
+    found.walk(&folder.path, 0);
     let mut kustomization = Kustomization { resources: found.resources, ..Kustomization::default() };
     if kustomization.resources.is_empty() {
         kustomization.namespace = "_placeholder".into();
@@ -96,9 +97,28 @@ fn make(files: &dyn Files, folder: &str) -> Result<Kustomization, Errors> {
     Errors::unless_any(found.errors, kustomization)
 }
 
+/// Takes entries out that whoever calls leaves out.
+fn leave_out(kustomization: &mut Kustomization, folder: &Folder<'_>) {
+    let is_left_out = |entry: &String| {
+        let kind = folder.kind(entry).ok().flatten();
+        !remote::is_remote(entry) && kind.is_some_and(|kind| is_ignored(folder, &folder.path_of(entry), kind))
+    };
+    for entries in [&mut kustomization.resources, &mut kustomization.components, &mut kustomization.crds] {
+        entries.retain(|entry| !is_left_out(entry));
+    }
+}
+
+/// Whether a path of the tree is left out. What does not lie below the folder never is.
+fn is_ignored(folder: &Folder<'_>, path: &str, kind: EntryKind) -> bool {
+    let Some(ignored) = folder.options().ignored else { return false };
+    let below = if folder.path.is_empty() { Some(path) } else { path.strip_prefix(&folder.path) };
+    let below = below.and_then(|below| below.strip_prefix('/').or(folder.path.is_empty().then_some(below)));
+    below.is_some_and(|below| ignored(below, kind))
+}
+
 struct Found<'a> {
     files: &'a dyn Files,
-    base: &'a str,
+    folder: &'a Folder<'a>,
     resources: Vec<String>,
     errors: Vec<Error>,
 }
@@ -119,7 +139,9 @@ impl Found<'_> {
             match entry.kind {
                 EntryKind::Folder if self.has_kustomization(&path) => self.add(&path),
                 EntryKind::Folder => self.walk(&path, depth + 1),
-                EntryKind::File if path.ends_with(".yaml") || path.ends_with(".yml") => self.add_file(&path),
+                EntryKind::File if is_manifest(&path) && !is_ignored(self.folder, &path, EntryKind::File) => {
+                    self.add_file(&path);
+                }
                 EntryKind::File => {}
             }
         }
@@ -144,9 +166,13 @@ impl Found<'_> {
     }
 
     fn add(&mut self, path: &str) {
-        let below = path.strip_prefix(self.base).unwrap_or(path).trim_start_matches('/');
+        let below = path.strip_prefix(&*self.folder.path).unwrap_or(path).trim_start_matches('/');
         self.resources.push(format!("./{below}"));
     }
+}
+
+fn is_manifest(path: &str) -> bool {
+    path.ends_with(".yaml") || path.ends_with(".yml")
 }
 
 /// Adds what the Flux Kustomization says.

@@ -57,7 +57,7 @@ mod transform;
 mod tree;
 mod variables;
 
-use manifest::{Files, Object};
+use manifest::{EntryKind, Files, Object};
 
 pub use chart::{Chart, Charts};
 pub use error::{Error, Errors, Problem};
@@ -90,6 +90,9 @@ pub enum Restriction {
     RootOnly,
 }
 
+/// Whether a path is left out.
+pub type Ignored<'a> = dyn Fn(&str, EntryKind) -> bool + Send + Sync + 'a;
+
 /// How a folder is built. The default is what Flux does, without remote bases.
 #[derive(Clone, Copy, Default)]
 pub struct Options<'a> {
@@ -101,6 +104,9 @@ pub struct Options<'a> {
     pub remote: Option<&'a dyn Remote>,
     /// Who renders charts; without, they are errors.
     pub charts: Option<&'a dyn Charts>,
+    /// What Flux's command line leaves out of the folder that it builds, by paths from there: entries of its own
+    /// kustomization, and files of one that is made.
+    pub ignored: Option<&'a Ignored<'a>>,
     /// Whether what kustomize knows of Kubernetes' kinds stays known beside a kustomization's own OpenAPI document: so
     /// under Flux, not on the command line.
     pub keeps_builtin_schema: bool,
@@ -115,6 +121,18 @@ pub fn build(files: &dyn Files, folder: &str, options: &Options<'_>) -> Result<V
     let spent = Spent::default();
     let root = Folder::root(files, folder, options, &spent).map_err(|problem| Errors::one(folder, problem))?;
     finish(target::build(root, None)?, options)
+}
+
+/// As [`build`], of the folder of a repository that an address names; `None` when `address` is the path of a folder.
+///
+/// # Errors
+/// As [`build`].
+pub fn build_remote(address: &str, options: &Options<'_>) -> Option<Result<Vec<Object>, Errors>> {
+    let parsed = Address::read(address)?;
+    let spent = Spent::default();
+    let root = Folder::remote_root(address, &parsed, options, &spent);
+    let root = root.map_err(|problem| Errors::one(&remote::without_query(address), problem));
+    Some(root.and_then(|root| target::build(root, None)).and_then(|built| finish(built, options)))
 }
 
 /// Orders the objects and takes off what only the build needed.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::sync::Arc;
 
-use manifest::{Content, EntryKind, Files, FilesError, Purpose, normalize};
+use manifest::{Content, EntryKind, Files, FilesError, MemoryFiles, Purpose, normalize};
 
 use crate::Options;
 use crate::Restriction;
@@ -90,6 +90,26 @@ impl<'a> Folder<'a> {
         })
     }
 
+    /// The folder of a repository that is to be built.
+    pub(crate) fn remote_root(
+        entry: &str,
+        address: &Address,
+        options: &'a Options<'a>,
+        spent: &'a Spent,
+    ) -> Result<Self, Problem> {
+        let nowhere = Self {
+            tree: Tree::Remote(Arc::new(MemoryFiles::default())),
+            visited: Vec::new(),
+            path: String::new(),
+            addresses: Vec::new(),
+            layers: 0,
+            restriction: options.restriction,
+            options,
+            spent,
+        };
+        nowhere.enter_remote(entry, address)
+    }
+
     /// The folder that an entry of this one names, or the remote tree.
     pub(crate) fn enter(&self, entry: &str) -> Result<Self, Problem> {
         self.spent.folders.set(self.spent.folders.get() + 1);
@@ -136,6 +156,7 @@ impl<'a> Folder<'a> {
         if files.kind(&path)? != Some(EntryKind::Folder) {
             return Err(Problem::NotFound { path });
         }
+        let path = files.real(&path)?;
         let mut folder = self.clone();
         folder.tree = Tree::Remote(files);
         folder.visited = vec![path.clone()];

@@ -180,7 +180,11 @@ impl<'a> Target<'a> {
         let fail = |problem: Problem| Errors::one(&self.file, problem);
         if crate::remote::is_url(entry) {
             match self.folder.text(entry, Purpose::Resource) {
-                Ok(text) => return self.add_text(accumulator, entry, &text),
+                // What is no manifest may be the page of a repository.
+                Ok(text) => match self.add_text(accumulator, entry, &text) {
+                    Err(_) if crate::remote::Address::read(entry).is_some() && is_page(&text) => {}
+                    added => return added,
+                },
                 Err(errors)
                     if crate::remote::Address::read(entry).is_none() || self.folder.options().remote.is_none() =>
                 {
@@ -540,4 +544,9 @@ fn note(errors: &mut Vec<Error>, result: Result<(), Errors>) {
     if let Err(found) = result {
         errors.extend(found.0);
     }
+}
+
+/// Whether a text is a page for browsers.
+fn is_page(text: &str) -> bool {
+    text.trim_start().starts_with('<')
 }

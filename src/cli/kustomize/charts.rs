@@ -2,35 +2,44 @@
 
 use std::error::Error;
 
-use anyhow::{anyhow, ensure};
+use anyhow::anyhow;
+use gotemplate::{Functions, Limits, Session, Templates};
 use helm::values::{self, Values};
 use kustomize::Chart;
 use manifest::{Files as _, Purpose};
 
 use crate::cli::disk::Disk;
 use crate::cli::helm::release::{self, Release};
+use crate::cli::network::{Network, told};
+use crate::system::System;
 
-/// Renders charts that lie on the disk.
-pub(super) struct Charts {
+/// What the template of a name may do.
+const LIMITS: Limits = Limits { steps: 100_000, bytes: 1 << 16, depth: 100 };
+
+/// Renders charts that lie on the disk, and others as `helm pull` finds them.
+pub(super) struct Charts<'a> {
     /// What the command line says wins.
-    kube_version: Option<String>,
-    api_versions: Vec<String>,
+    pub(super) kube_version: Option<String>,
+    pub(super) api_versions: Vec<String>,
+    /// Where charts are fetched from.
+    pub(super) network: &'a Network,
 }
 
-impl Charts {
-    pub(super) fn new(kube_version: Option<String>, api_versions: Vec<String>) -> Self {
-        Self { kube_version, api_versions }
+impl Charts<'_> {
+    fn load(&self, wanted: &Chart) -> anyhow::Result<helm::Chart> {
+        if let Some(folder) = &wanted.folder {
+            return Ok(helm::Chart::load(&Disk, folder)?);
+        }
+        let newest = if wanted.devel { ">0.0.0-0" } else { "" };
+        let version = if wanted.version.is_empty() { newest } else { &wanted.version };
+        let archive = self.network.chart(&wanted.repository, &wanted.name, version)?;
+        Ok(helm::Chart::from_archive(&archive.bytes)?)
     }
 
     fn template(&self, wanted: &Chart) -> anyhow::Result<String> {
-        let Some(folder) = &wanted.folder else {
-            return Err(anyhow!("charts are not fetched; put version '{}' of it into the chart home", wanted.version));
-        };
-        ensure!(wanted.name_template.is_empty(), "nameTemplate is not supported; set releaseName");
-        let chart = helm::Chart::load(&Disk, folder)?;
-        // What helm calls a release that nobody named.
-        let name = if wanted.release.is_empty() { "release-name" } else { &wanted.release };
-        let mut release = Release::new(name, if wanted.namespace.is_empty() { "default" } else { &wanted.namespace })?;
+        let chart = self.load(wanted)?;
+        let mut release =
+            Release::new(&name_of(wanted)?, if wanted.namespace.is_empty() { "default" } else { &wanted.namespace })?;
         release.values = values_of(wanted)?;
         release.with_crds = wanted.include_crds;
         release.without_hooks = wanted.skip_hooks;
@@ -43,6 +52,26 @@ impl Charts {
         release.options.capabilities.api_versions.extend(api_versions.iter().cloned());
         release::render(&chart, &release)
     }
+}
+
+/// The name of the release.
+fn name_of(wanted: &Chart) -> anyhow::Result<String> {
+    match (wanted.release.as_str(), wanted.name_template.as_str()) {
+        // Upstream makes one of the chart's name and the time, so that no two builds are alike.
+        ("", "") => Ok("release-name".into()),
+        ("", template) => expand(template),
+        (name, "") => Ok(name.into()),
+        _ => Err(anyhow!("cannot set --name-template and also specify a name")),
+    }
+}
+
+/// Executes the template of a name, with sprig's functions and nothing else.
+fn expand(template: &str) -> anyhow::Result<String> {
+    const NAME: &str = "name-template";
+    let mut templates = Templates::new(NAME, Functions::sprig());
+    templates.parse(NAME, template).map_err(|error| anyhow!("{error}"))?;
+    let executed = templates.execute(NAME, &gotemplate::Value::Nil, &mut Session::new(&System, LIMITS));
+    Ok(String::from_utf8_lossy(&executed.map_err(|failed| anyhow!("{}", failed.error))?).into_owned())
 }
 
 fn values_of(wanted: &Chart) -> anyhow::Result<Values> {
@@ -59,8 +88,12 @@ fn values_of(wanted: &Chart) -> anyhow::Result<Values> {
     Ok(merged)
 }
 
-impl kustomize::Charts for Charts {
+impl kustomize::Charts for Charts<'_> {
     fn render(&self, chart: &Chart) -> Result<String, Box<dyn Error + Send + Sync>> {
-        self.template(chart).map_err(Into::into)
+        self.template(chart).map_err(told)
+    }
+
+    fn values(&self, chart: &Chart) -> Result<serde_json::Value, Box<dyn Error + Send + Sync>> {
+        self.load(chart).map(|chart| serde_json::Value::Object(chart.values)).map_err(told)
     }
 }
