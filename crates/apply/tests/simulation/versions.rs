@@ -92,7 +92,8 @@ pub(crate) fn user(world: &World, version: &Object, is_undone: bool) -> Option<S
     version.annotation(VERSION_OF)?;
     let sets = if is_undone { Vec::new() } else { world.list("apps/v1", "ReplicaSet") };
     let mut users = workloads(world).into_iter().chain(sets);
-    let user = users.find(|user| reads::secrets(user).contains_key(version.name()))?;
+    let name = format!("\"{}\"", version.name());
+    let user = users.find(|user| user.value()["spec"].to_string().contains(&name))?;
     Some(format!("{} names it", user.id()))
 }
 
