@@ -163,7 +163,7 @@ impl Ledger {
     }
 
     /// What stands when the open landing is concluded now.
-    fn to_be(&self) -> Option<Standing> {
+    pub(crate) fn to_be(&self) -> Option<Standing> {
         let open = self.open_body()?;
         let wanted = open.wanted.as_ref().unwrap_or(&self.standing);
         Some(self.standing.landed(wanted, |at| open.holds(at, &self.header.undone)))

@@ -89,8 +89,10 @@ pub(crate) fn follow(world: &World, at: &Reference) {
 /// What still names a version that is about to be deleted. What undoing takes back was never rolled out for good: of that,
 /// only templates count.
 pub(crate) fn user(world: &World, version: &Object, is_undone: bool) -> Option<String> {
-    version.annotation(VERSION_OF)?;
-    let sets = if is_undone { Vec::new() } else { world.list("apps/v1", "ReplicaSet") };
+    let plain = Reference::new("v1", "Secret", NAMESPACE, version.annotation(VERSION_OF)?);
+    // The versions of a Secret that nobody declares any more go with it.
+    let is_kept = world.state().ledger.to_be().is_some_and(|standing| standing.contains(&plain));
+    let sets = if is_undone || !is_kept { Vec::new() } else { world.list("apps/v1", "ReplicaSet") };
     let mut users = workloads(world).into_iter().chain(sets);
     let name = format!("\"{}\"", version.name());
     let user = users.find(|user| user.value()["spec"].to_string().contains(&name))?;
