@@ -47,10 +47,11 @@ fn has_errors(module: &str) -> bool {
 /// Engine crates: the siblings that each may use.
 const ENGINES: &[(&str, &[&str])] = &[
     ("yaml", &[]),
+    ("regexp", &[]),
     ("manifest", &["yaml"]),
     ("sops", &["yaml"]),
-    ("gotemplate", &["yaml"]),
-    ("kustomize", &["yaml", "manifest"]),
+    ("gotemplate", &["yaml", "regexp"]),
+    ("kustomize", &["yaml", "manifest", "regexp"]),
     ("helm", &["yaml", "manifest", "gotemplate"]),
     ("apply", &["manifest"]),
 ];

@@ -8,7 +8,8 @@ pub mod json;
 pub mod number;
 pub mod path;
 pub mod quote;
-pub mod regex;
 pub mod semver;
 pub mod time;
 pub mod url;
+
+pub use regexp as regex;

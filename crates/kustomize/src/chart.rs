@@ -8,6 +8,7 @@ use crate::error::{Errors, Problem};
 use crate::kustomization::{HelmChart, HelmGlobals};
 use crate::loader::Folder;
 use crate::resource::Resource;
+use crate::strategic::Outcome;
 use crate::{facts, output, patch, strategic, tree};
 
 /// Renders charts for a build.
@@ -150,10 +151,14 @@ fn values(
     let Some(inline) = inline else { return Ok(of_chart) };
     let inline = documents::from_value(&Value::Object(inline.clone()), Wording::Yaml);
     let of_chart = documents::from_value(&of_chart, Wording::Yaml);
-    let (base, over) = if chart.values_merge == "merge" { (inline, of_chart) } else { (of_chart, inline) };
-    let base = if tree::is_empty(&base) { yaml::Node::mapping(Vec::new()) } else { base };
-    let merged =
-        strategic::apply(base, over, &facts::Facts::default()).map_err(|problem| Errors::one(file, problem))?;
-    let merged = merged.map(|node| output::value(&node)).transpose().map_err(|problem| Errors::one(file, problem))?;
+    let (base, mut over) = if chart.values_merge == "merge" { (inline, of_chart) } else { (of_chart, inline) };
+    let mut base = if tree::is_empty(&base) { yaml::Node::mapping(Vec::new()) } else { base };
+    let merged = match strategic::apply(&mut base, &mut over, &facts::Facts::default()) {
+        Ok(Outcome::Object) => output::value(&base).map(Some),
+        Ok(Outcome::Patch) => output::value(&over).map(Some),
+        Ok(Outcome::Gone) => Ok(None),
+        Err(problem) => Err(problem),
+    };
+    let merged = merged.map_err(|problem| Errors::one(file, problem))?;
     Ok(merged.unwrap_or_else(|| Value::Object(Map::new())))
 }

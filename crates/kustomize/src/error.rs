@@ -127,11 +127,11 @@ pub enum Problem {
         /// Its name.
         field: String,
     },
-    /// A field that this engine does not know to build yet.
-    #[error("the field {field:?} is not supported yet")]
-    Unsupported {
-        /// Its name.
-        field: &'static str,
+    /// A generated object that was made another kind: upstream hashes the memory of its parser then.
+    #[error("the name of a {kind} cannot be made from its content: it must be a ConfigMap or a Secret")]
+    NoHash {
+        /// The kind.
+        kind: String,
     },
     /// A value of the wrong type.
     #[error("invalid Kustomization: json: cannot unmarshal {found} into Go struct field {field} of type {expected}")]

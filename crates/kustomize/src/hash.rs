@@ -14,8 +14,8 @@ pub(crate) fn suffix(node: &Node) -> Result<String, Problem> {
     let encoded = match text("kind") {
         "ConfigMap" => to_string(&content(node, "ConfigMap", &["data"], "binaryData")?, Html::Escaped),
         "Secret" => to_string(&content(node, "Secret", &["type", "data"], "stringData")?, Html::Escaped),
-        // Go's JSON of yaml.v3's tree, positions and all; only a function could ask for it.
-        _ => return Err(Problem::Unsupported { field: "needsHashSuffix" }),
+        // Go's JSON of yaml.v3's tree, positions and all: only a patch or a function could ask for it.
+        kind => return Err(Problem::NoHash { kind: kind.into() }),
     };
     let digest = Sha256::digest(encoded.as_bytes());
     let hex = digest.iter().flat_map(|byte| [byte >> 4, byte & 15]).take(10);

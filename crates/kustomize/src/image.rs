@@ -1,6 +1,6 @@
 //! Names, tags and digests of images.
 
-use regex::Regex;
+use regexp::Regex;
 use yaml::{Kind, Node};
 
 use crate::config::FieldSpec;
@@ -20,7 +20,7 @@ impl ImageChange {
     /// Reads an entry; its name is a regular expression.
     pub(crate) fn new(image: Image) -> Result<Self, Problem> {
         let expression = format!("^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$", image.name);
-        let expression = Regex::new(&expression).map_err(|_| bad_expression(&image.name))?;
+        let expression = Regex::new(&expression).map_err(bad_expression)?;
         Ok(Self { image, expression })
     }
 

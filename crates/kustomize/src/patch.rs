@@ -14,6 +14,7 @@ use crate::loader::Folder;
 use crate::resource::Resource;
 use crate::resources::{Found, Resources};
 use crate::selector::Matcher;
+use crate::strategic::Outcome;
 use crate::{output, strategic, tree};
 
 /// A patch, ready to be applied.
@@ -299,7 +300,7 @@ impl Partial {
 }
 
 fn apply_strategic(
-    patch: Node,
+    mut patch: Node,
     options: &PatchOptions,
     resources: &mut Resources,
     at: usize,
@@ -312,8 +313,10 @@ fn apply_strategic(
         resource.remember(facts);
     }
     let drops_books = annotations_are_dropped(&patch);
-    match strategic::apply(std::mem::take(&mut resource.node), patch, facts)? {
-        Some(node) if !tree::is_empty(&node) => resource.node = node,
+    match strategic::apply(&mut resource.node, &mut patch, facts)? {
+        Outcome::Object if !tree::is_empty(&resource.node) => {}
+        // `$patch: replace` for a whole object: upstream goes on with the object as it was.
+        Outcome::Patch => return Ok(()),
         _ => {
             resource.deleted = true;
             _ = resources.list_mut();

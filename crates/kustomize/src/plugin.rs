@@ -120,7 +120,7 @@ impl Plugin<'_> {
             }
             "IAMPolicyGenerator" => self.generate_account().map(|made| vec![made]),
             kind if is_transformer(kind) => Err(self.fail(bad(format!("plugin {kind} not a generator")))),
-            kind => Err(self.fail(bad(format!("unable to load builtin {kind}")))),
+            kind => Err(self.fail(bad(format!("unable to load builtin {kind}.builtin.[noGrp]")))),
         }
     }
 
@@ -167,7 +167,7 @@ impl Plugin<'_> {
             let reason = if is_generator {
                 format!("plugin {kind} not a transformer")
             } else {
-                format!("unable to load builtin {kind}")
+                format!("unable to load builtin {kind}.builtin.[noGrp]")
             };
             return Err(self.fail(bad(reason)));
         }
@@ -191,7 +191,10 @@ impl Plugin<'_> {
                 Replacements::read(&config.replacements, self.folder, self.file()).map(Transformer::Replacements)
             }
             "ValueAddTransformer" => self.value_add().map(Transformer::ValueAdd),
-            _ => self.simple(kind).map_err(fail)?.ok_or_else(|| fail(bad(format!("unable to load builtin {kind}")))),
+            _ => self
+                .simple(kind)
+                .map_err(fail)?
+                .ok_or_else(|| fail(bad(format!("unable to load builtin {kind}.builtin.[noGrp]")))),
         }
     }
 

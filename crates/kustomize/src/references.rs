@@ -18,14 +18,15 @@ pub(crate) fn fix(resources: &mut Resources, config: &Config, facts: &Facts) -> 
     let mut errors: Vec<Error> =
         resources.list().iter().filter_map(|resource| blank_namespace(resource, facts)).collect();
     let targets = Targets::new(resources.list(), facts);
-    if targets.by_former_name.is_empty() {
-        return errors;
-    }
     let mut plans: HashMap<Gvk, Vec<(&NameReference, &FieldSpec)>> = HashMap::new();
     for resource in resources.list_mut() {
         let original = resource.original_id(facts).gvk;
         let plan = plans.entry(original).or_insert_with_key(|gvk| plan_for(gvk, config));
         if plan.is_empty() {
+            continue;
+        }
+        if let Some(problem) = written_null(&resource.node) {
+            errors.push(resource.error(facts, problem));
             continue;
         }
         let referrer = Referrer::new(resource, facts);
@@ -41,6 +42,18 @@ pub(crate) fn fix(resources: &mut Resources, config: &Config, facts: &Facts) -> 
         }
     }
     errors
+}
+
+/// The error for `~` or `null` where an object says what it is: upstream reads it as empty once, and as a text once.
+fn written_null(object: &Node) -> Option<Problem> {
+    let metadata = object.get("metadata");
+    let fields =
+        [("APIVersion", object.get("apiVersion")), ("Namespace", metadata.and_then(|map| map.get("namespace")))];
+    let written = fields.into_iter().find_map(|(what, node)| Some((what, node.filter(|node| tree::is_null(node))?)));
+    written.filter(|(_, node)| !node.value.is_empty()).map(|(what, node)| {
+        let reason = format!("node-referrerOriginal '{what}' mismatch '' != '{}'", node.value);
+        Problem::BadPath { reason }
+    })
 }
 
 /// The fields of a kind that refer to others.

@@ -1,7 +1,7 @@
 //! Copies of one field into others.
 
 use manifest::Purpose;
-use regex::Regex;
+use regexp::Regex;
 use serde_json::Value;
 use yaml::emit::{EmitOptions, node as print};
 use yaml::{Kind, Limits, Node, Tag};
@@ -83,13 +83,46 @@ fn replace(
     let Some(targets) = replacement.targets.as_ref().filter(|_| has_source) else {
         return Err(wrong("replacements must specify a source and at least one target"));
     };
-    let value = match (&replacement.source, &replacement.source_value) {
+    let mut source = match (&replacement.source, &replacement.source_value) {
         (Some(_), Some(_)) => return Err(wrong("value and resource selectors are mutually exclusive")),
-        (_, Some(value)) => tree::untagged(value),
-        (Some(source), None) => value_of(source, list, facts)?,
+        (_, Some(value)) => Source { value: tree::untagged(value), object: None },
+        (Some(source), None) => source_of(source, list, facts)?,
         (None, None) => return Ok(()),
     };
-    targets.iter().try_for_each(|target| write(target, &value, list, growth, facts))
+    let outcome = targets.iter().try_for_each(|target| write(target, &mut source, list, growth, facts));
+    let marked = source.object.and_then(|at| list.get_mut(at)).and_then(|resource| find_marked(&mut resource.node));
+    if let Some(field) = marked {
+        field.column = 0;
+    }
+    outcome
+}
+
+/// What is copied. Upstream copies from the field itself each time, so that a target which changes the field changes
+/// what later targets get.
+struct Source {
+    /// What the field holds now, or held when it was taken out of its object.
+    value: Node,
+    /// The object that has the field, which bears the [`MARK`]; nothing where a part of the field is copied, or a text
+    /// of the kustomization.
+    object: Option<usize>,
+}
+
+/// The column of the field that is copied: objects have no use for the one in their file.
+const MARK: u32 = u32::MAX;
+
+impl Source {
+    /// Looks at the field again, if it stands in this object.
+    fn refresh(&mut self, at: usize, object: &mut Node) {
+        if self.object == Some(at)
+            && let Some(field) = find_marked(object)
+        {
+            self.value = Node { column: 0, ..field.clone() };
+        }
+    }
+}
+
+fn find_marked(node: &mut Node) -> Option<&mut Node> {
+    if node.column == MARK { Some(node) } else { node.children.iter_mut().find_map(find_marked) }
 }
 
 /// All identities of an object, present and former, as replacements compare them.
@@ -99,7 +132,7 @@ fn ids(resource: &Resource, facts: &Facts) -> Vec<Id> {
     std::iter::once(current).chain(former).collect()
 }
 
-fn value_of(source: &ReplacementSource, list: &[Resource], facts: &Facts) -> Result<Node, Problem> {
+fn source_of(source: &ReplacementSource, list: &mut [Resource], facts: &Facts) -> Result<Source, Problem> {
     let gvk = Gvk { group: source.group.clone(), version: source.version.clone(), kind: source.kind.clone() };
     let wanted = Id { gvk, name: source.name.clone(), namespace: source.namespace.clone(), cluster: false };
     let is_meant = |id: &Id| {
@@ -111,18 +144,23 @@ fn value_of(source: &ReplacementSource, list: &[Resource], facts: &Facts) -> Res
         let path = if source.field_path.is_empty() { String::new() } else { format!(":{}", source.field_path) };
         format!("{wanted}{path}{}", describe(source.options.as_ref()))
     };
-    let mut meant = list.iter().filter(|resource| ids(resource, facts).iter().any(is_meant));
-    let resource = match (meant.next(), meant.next()) {
-        (Some(resource), None) => resource,
+    let mut meant = list.iter_mut().enumerate().filter(|(_, resource)| ids(resource, facts).iter().any(is_meant));
+    let (at, resource) = match (meant.next(), meant.next()) {
+        (Some(found), None) => found,
         (None, _) => return Err(wrong(format!("nothing selected by {}", name()))),
         _ => return Err(wrong(format!("multiple matches for selector {}", name()))),
     };
     let path = if source.field_path.is_empty() { DEFAULT_PATH } else { &source.field_path };
-    let found = tree::lookup(&resource.node, &split_dotted(path))
+    let found = tree::lookup_mut(&mut resource.node, &split_dotted(path))
         .map_err(|problem| wrong(format!("error looking up replacement source: {problem}")))?;
     let found = found.filter(|value| !tree::is_empty(value));
     let found = found.ok_or_else(|| wrong(format!("fieldPath `{path}` is missing for replacement source {wanted}")))?;
-    part_of(found, source.options.as_ref())
+    if let Some(options) = source.options.as_ref().filter(|options| !options.delimiter.is_empty()) {
+        return Ok(Source { value: part_of(found, options)?, object: None });
+    }
+    let value = found.clone();
+    found.column = MARK;
+    Ok(Source { value, object: Some(at) })
 }
 
 fn describe(options: Option<&FieldOptions>) -> String {
@@ -135,8 +173,7 @@ fn describe(options: Option<&FieldOptions>) -> String {
 }
 
 /// The part of a value that a delimiter and an index name.
-fn part_of(value: &Node, options: Option<&FieldOptions>) -> Result<Node, Problem> {
-    let Some(options) = options.filter(|options| !options.delimiter.is_empty()) else { return Ok(value.clone()) };
+fn part_of(value: &Node, options: &FieldOptions) -> Result<Node, Problem> {
     if value.kind != Kind::Scalar {
         return Err(wrong("delimiter option can only be used with scalar nodes"));
     }
@@ -148,7 +185,7 @@ fn part_of(value: &Node, options: Option<&FieldOptions>) -> Result<Node, Problem
 
 fn write(
     target: &ReplacementTarget,
-    value: &Node,
+    source: &mut Source,
     list: &mut [Resource],
     growth: &mut Growth,
     facts: &Facts,
@@ -156,7 +193,7 @@ fn write(
     let select = target.select.as_ref().ok_or_else(|| wrong("target must specify resources to select"))?;
     let select = Matcher::new(select)?;
     let rejects = target.reject.iter().map(Matcher::new).collect::<Result<Vec<_>, _>>()?;
-    for resource in list {
+    for (at, resource) in list.iter_mut().enumerate() {
         let rejected = |matcher: &Matcher| matcher.asks_for_metadata && matcher.matches_metadata(&resource.node);
         if !select.matches_metadata(&resource.node) || rejects.iter().any(rejected) {
             continue;
@@ -166,7 +203,7 @@ fn write(
             continue;
         }
         if ids.iter().any(|id| select.matches_id(id)) {
-            write_into(target, value, &mut resource.node, growth)?;
+            write_into(target, source, at, &mut resource.node, growth)?;
             if resource.has_shared {
                 tree::settle_shared(&mut resource.node);
             }
@@ -175,14 +212,21 @@ fn write(
     Ok(())
 }
 
-fn write_into(target: &ReplacementTarget, value: &Node, object: &mut Node, growth: &mut Growth) -> Result<(), Problem> {
+fn write_into(
+    target: &ReplacementTarget,
+    source: &mut Source,
+    at: usize,
+    object: &mut Node,
+    growth: &mut Growth,
+) -> Result<(), Problem> {
     let default = [DEFAULT_PATH.to_owned()];
     let paths = if target.field_paths.is_empty() { &default[..] } else { &target.field_paths };
-    let create = target.options.as_ref().is_some_and(|options| options.create).then_some(value.kind);
+    let create = target.options.as_ref().is_some_and(|options| options.create).then_some(source.value.kind);
     for path in paths {
         let parts = split_dotted(path);
         growth::check_depth(parts.len())?;
-        if write_into_text(object, &parts, value, create).is_ok() {
+        if write_into_text(object, &parts, &source.value, create).is_ok() {
+            source.refresh(at, object);
             continue;
         }
         let what = if create.is_some() { "find or create" } else { "find" };
@@ -190,14 +234,15 @@ fn write_into(target: &ReplacementTarget, value: &Node, object: &mut Node, growt
         let mut failure = None;
         let found = each_match(object, &parts, create, &mut |field| {
             if failure.is_none() {
-                let paid = growth.value(value, parts.len());
-                failure = paid.and_then(|()| set_field(target.options.as_ref(), field, value)).err();
+                let paid = growth.value(&source.value, parts.len());
+                failure = paid.and_then(|()| set_field(target.options.as_ref(), field, &source.value)).err();
+                source.refresh(at, field);
             }
         });
         match (found, failure) {
             (_, Some(problem)) => return Err(problem),
             (Ok(0), None) => return Err(wrong(unable())),
-            (Ok(_), None) => {}
+            (Ok(_), None) => source.refresh(at, object),
             (Err(problem), None) => return Err(wrong(format!("{}: {problem}", unable()))),
         }
     }
@@ -216,7 +261,7 @@ fn set_field(options: Option<&FieldOptions>, field: &mut Node, value: &Node) -> 
     if field.kind == Kind::Scalar {
         tree::set_text(field, &value.value);
     } else {
-        *field = value;
+        *field = Node { column: field.column, ..value };
     }
     Ok(())
 }
@@ -293,7 +338,7 @@ fn at_entries(
     found: &mut dyn FnMut(&mut Node),
 ) -> Result<usize, Problem> {
     let (name, text) = tree::entry_of(part)?;
-    let expression = Regex::new(text).map_err(|_| bad_expression(text))?;
+    let expression = Regex::new(text).map_err(bad_expression)?;
     tree::expect_kind(node, Kind::Sequence)?;
     let mut count = 0;
     for entry in &mut node.children {

@@ -1,6 +1,6 @@
 //! Which objects a `target` means: regular expressions over the identity, and Kubernetes' label selectors.
 
-use regex::Regex;
+use regexp::{Regex, RegexError};
 use yaml::Node;
 
 use crate::error::Problem;
@@ -25,7 +25,7 @@ impl Pattern {
         if text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_' || byte == b'/') {
             return Ok(Pattern::Exactly(text.into()));
         }
-        Regex::new(&format!("^(?:{text})$")).map(Pattern::Matching).map_err(|_| bad_expression(text))
+        Regex::new(&format!("^(?:{text})$")).map(Pattern::Matching).map_err(bad_expression)
     }
 
     fn matches(&self, text: &str) -> bool {
@@ -38,8 +38,8 @@ impl Pattern {
 }
 
 /// The error for a text that is no regular expression.
-pub(crate) fn bad_expression(text: &str) -> Problem {
-    Problem::BadSelector { reason: format!("error parsing regexp: `{text}`") }
+pub(crate) fn bad_expression(error: RegexError) -> Problem {
+    Problem::BadSelector { reason: error.to_string() }
 }
 
 /// A selector, ready to match.

@@ -38,14 +38,9 @@ pub(crate) enum Pair<'a> {
     Same(&'a mut Node),
 }
 
-/// Applies `patch` to `object`; `None` when the patch deletes it.
-pub(crate) fn apply(mut object: Node, mut patch: Node, facts: &Facts) -> Result<Option<Node>, Problem> {
-    let merge = Merge { facts };
-    Ok(match merge.walk(Pair::Two(Some(&mut object), Some(&mut patch)), None)? {
-        Outcome::Gone => None,
-        Outcome::Object => Some(object),
-        Outcome::Patch => Some(patch),
-    })
+/// Applies `patch` to `object`, both in place, and says which of them is the result.
+pub(crate) fn apply(object: &mut Node, patch: &mut Node, facts: &Facts) -> Result<Outcome, Problem> {
+    Merge { facts }.walk(Pair::Two(Some(object), Some(patch)), None)
 }
 
 struct Merge<'f> {

@@ -79,3 +79,28 @@ pub fn difference(expected: &str, actual: &str) -> String {
         None => format!("{} lines expected, {} found", expected.lines().count(), actual.lines().count()),
     }
 }
+
+/// What the original says around the cause, whatever the cause is.
+const FRAMES: [&str; 11] = [
+    "accumulating resources",
+    "accumulating components",
+    "accumulation err=",
+    "recursed accumulation of path",
+    "recursed merging from path",
+    "merging resources from",
+    "must build at directory",
+    "file is not directory",
+    "is a directory",
+    "couldn't make target for path",
+    "trouble configuring builtin",
+];
+
+/// Whether our failure says what the original says is the cause: some clause of it that is no frame, word for word.
+pub fn says_the_cause(original: &str, ours: &str) -> bool {
+    let (original, ours) = (original.to_lowercase(), ours.to_lowercase());
+    let clauses = original.split([':', ';', '\n', '\'', '"', '`', '{', '}', '[']);
+    let clauses =
+        clauses.map(|clause| clause.trim_end_matches(" in file").trim_end_matches(" in").trim_matches([' ', '.']));
+    let says = |clause: &str| clause.len() > 9 && clause.contains(' ') && ours.contains(clause);
+    clauses.filter(|clause| !FRAMES.iter().any(|frame| clause.starts_with(frame))).any(says)
+}

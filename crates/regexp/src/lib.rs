@@ -8,8 +8,6 @@ mod translate;
 
 use regex::Captures;
 
-use crate::limits::MAX_TEXT;
-
 /// Why a text is no expression, in Go's words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("error parsing regexp: {problem}: `{part}`")]
@@ -28,6 +26,8 @@ pub struct Regex {
     is_large: bool,
 }
 
+/// How long a text may become by replacements, in bytes.
+const MAX_TEXT: usize = 64 << 20;
 /// Memory that a compiled expression may take, in bytes.
 const SIZE_LIMIT: usize = 4 << 20;
 /// Memory that an expression takes that is fast on any text.
@@ -50,7 +50,8 @@ impl Regex {
 
     /// What a search in a text of that length costs at worst, in steps of a template: each of its bytes may touch all
     /// that is compiled.
-    pub(crate) fn steps(&self, length: usize) -> u64 {
+    #[must_use]
+    pub fn steps(&self, length: usize) -> u64 {
         let length = length as u64;
         if self.is_large { length.saturating_mul(100) } else { length / 4 }
     }

@@ -1,10 +1,10 @@
 //! Character classes and escapes.
 
-use super::RegexError;
-use super::translate::fail;
+use crate::RegexError;
+use crate::translate::fail;
 
 /// Appends a character that stands for itself.
-pub(super) fn push_literal(out: &mut String, character: char) {
+pub(crate) fn push_literal(out: &mut String, character: char) {
     if character.is_ascii_alphanumeric() || !character.is_ascii() {
         out.push(character);
     } else {
@@ -13,14 +13,14 @@ pub(super) fn push_literal(out: &mut String, character: char) {
 }
 
 /// What an escape stands for: a character, or a set in the target's words, to stand inside brackets.
-pub(super) enum Escape {
+pub(crate) enum Escape {
     Character(char),
     Set(String),
 }
 
 /// Reads an escape that means the same inside and outside of brackets; `text` begins with the backslash. Answers what
 /// follows it too.
-pub(super) fn escape(text: &str) -> Result<(Escape, &str), RegexError> {
+pub(crate) fn escape(text: &str) -> Result<(Escape, &str), RegexError> {
     let mut chars = text.chars();
     chars.next();
     let Some(character) = chars.next() else {
@@ -110,7 +110,7 @@ const POSIX: [&str; 14] = [
 ];
 
 /// Reads a class; `text` begins with the bracket. Answers what follows it too.
-pub(super) fn class<'t>(text: &'t str, out: &mut String) -> Result<&'t str, RegexError> {
+pub(crate) fn class<'t>(text: &'t str, out: &mut String) -> Result<&'t str, RegexError> {
     let mut rest = &text[1..];
     out.push('[');
     if let Some(after) = rest.strip_prefix('^') {

@@ -1,12 +1,12 @@
 //! Go's expressions into the `regex` crate's.
 
-use super::RegexError;
-use super::class::{Escape, class, escape, push_literal};
+use crate::RegexError;
+use crate::class::{Escape, class, escape, push_literal};
 
 /// The same expression for the other engine, and the names of its groups, which it need not know.
-pub(super) struct Translated {
-    pub(super) pattern: String,
-    pub(super) names: Vec<String>,
+pub(crate) struct Translated {
+    pub(crate) pattern: String,
+    pub(crate) names: Vec<String>,
 }
 
 /// The largest count of a repetition.
@@ -14,12 +14,12 @@ const MAX_REPEAT: u32 = 1000;
 /// How deep groups may nest. Go stops at 1,000.
 const MAX_DEPTH: usize = 200;
 
-pub(super) fn fail<T>(problem: &'static str, part: &str) -> Result<T, RegexError> {
+pub(crate) fn fail<T>(problem: &'static str, part: &str) -> Result<T, RegexError> {
     Err(RegexError { problem, part: part.to_owned() })
 }
 
 /// Translates an expression.
-pub(super) fn translate(expression: &str) -> Result<Translated, RegexError> {
+pub(crate) fn translate(expression: &str) -> Result<Translated, RegexError> {
     let mut translator = Translator {
         whole: expression,
         out: String::with_capacity(expression.len() + 16),
