@@ -2,15 +2,18 @@
 
 #[path = "support/corpus.rs"]
 mod corpus;
+#[path = "../crates/kustomize/tests/support/disk.rs"]
+mod disk;
 #[path = "../crates/kustomize/tests/support/tree.rs"]
 mod tree;
 
+use disk::DiskFiles;
 use kustomize::Options;
 use lockstep::substitute::template::expand;
 use lockstep::substitute::{Unset, Variables, all, value_of};
 use manifest::Files;
 use serde_json::Value;
-use tree::{DiskFiles, Suite, difference, inline_files, lines};
+use tree::{Suite, difference, inline_files, lines};
 
 fn variables(map: &Value, read: fn(&str) -> String) -> Variables {
     let entries = map.as_object().into_iter().flatten();
