@@ -1,4 +1,4 @@
-//! What must hold for any tree of files, for the fuzzer and for the replay of its seeds.
+//! What must hold for any tree of files, or for any one file of a tree, for the fuzzers and for the replay of their seeds.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -28,6 +28,45 @@ pub fn check(bytes: &[u8]) {
         read_again(build(&files, folder, &by_hand));
         read_again(flux::build(&files, folder, &spec, &by_flux));
     }
+}
+
+/// Around a single file that is not trusted.
+const AROUND: &str = "\
+resources: [resource.yaml, base]
+namePrefix: p-
+namespace: n
+labels: [{pairs: {a: b}, includeSelectors: true}]
+images: [{name: nginx, newTag: '1'}]
+replicas: [{name: web, count: 3}]
+patches: [{path: patch.yaml, target: {kind: Deployment}}, {path: patch.yaml}]
+replacements: [{source: {kind: ConfigMap, fieldPath: data.a}, targets: [{select: {kind: Deployment}, fieldPaths: [spec.template.spec.containers.*.image]}]}]
+-- base/kustomization.yaml --
+configMapGenerator: [{name: conf, literals: [a=b]}]
+-- resource.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, labels: {app: web}}
+spec:
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers: [{name: web, image: nginx, env: [{name: A, valueFrom: {configMapKeyRef: {name: conf, key: a}}}]}]
+-- patch.yaml --
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+";
+
+/// Builds as Flux does a small tree in which one file is these bytes: `kustomization.yaml`, `patch.yaml` or
+/// `resource.yaml`.
+///
+/// # Panics
+/// As [`check`].
+pub fn check_file(name: &str, bytes: &[u8]) {
+    let mut files = tree(AROUND.as_bytes());
+    files.insert(name, bytes);
+    read_again(build(&files, "", &Options::default()));
 }
 
 fn tree(bytes: &[u8]) -> MemoryFiles {

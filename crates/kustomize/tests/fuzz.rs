@@ -123,6 +123,20 @@ fn no_seed_and_no_mutation_of_one_panics() {
 }
 
 #[test]
+fn no_mutation_of_a_single_file_panics() {
+    let files = |name: &str| {
+        let named = |path: &PathBuf| path.file_name().is_some_and(|file| file.to_string_lossy().contains(name));
+        let cases = mutations::files("tests/cases")
+            .into_iter()
+            .filter(|path| path.components().any(|part| part.as_os_str() == "in"));
+        mutations::contents(&cases.filter(named).collect::<Vec<_>>())
+    };
+    mutations::replay(&files("kustomization"), &PIECES, ROUNDS, |bytes| check::check_file("kustomization.yaml", bytes));
+    mutations::replay(&files("patch"), &PIECES, ROUNDS, |bytes| check::check_file("patch.yaml", bytes));
+    mutations::replay(&files("deployment"), &PIECES, ROUNDS, |bytes| check::check_file("resource.yaml", bytes));
+}
+
+#[test]
 fn depth_is_refused_and_not_followed() {
     for open in ["[", "{a: ", "{\"a\":", "- ", "? ", "$(", "a.", "a/", "[a="] {
         for times in [100, 300, 20_000] {

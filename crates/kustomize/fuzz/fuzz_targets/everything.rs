@@ -1,5 +1,6 @@
 //! Bytes as a tree of files to build. Start with `cargo +nightly fuzz run everything crates/kustomize/fuzz/seeds`.
 #![no_main]
+#![allow(dead_code, reason = "single files have targets of their own")]
 
 #[path = "../check.rs"]
 mod check;
