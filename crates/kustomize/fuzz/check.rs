@@ -34,12 +34,11 @@ pub fn check(bytes: &[u8]) {
 const AROUND: &str = "\
 resources: [resource.yaml, base]
 namePrefix: p-
-namespace: n
+namespace: apps
 labels: [{pairs: {a: b}, includeSelectors: true}]
 images: [{name: nginx, newTag: '1'}]
-replicas: [{name: web, count: 3}]
-patches: [{path: patch.yaml, target: {kind: Deployment}}, {path: patch.yaml}]
-replacements: [{source: {kind: ConfigMap, fieldPath: data.a}, targets: [{select: {kind: Deployment}, fieldPaths: [spec.template.spec.containers.*.image]}]}]
+patches: [{path: patch.yaml, target: {kind: Deployment}}]
+replacements: [{source: {kind: ConfigMap, fieldPath: data.a}, targets: [{select: {kind: Deployment}, fieldPaths: [metadata.annotations.a], options: {create: true}}]}]
 -- base/kustomization.yaml --
 configMapGenerator: [{name: conf, literals: [a=b]}]
 -- resource.yaml --
