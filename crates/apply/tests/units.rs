@@ -10,6 +10,9 @@
 
 #![expect(clippy::unwrap_used, reason = "what fails here fails the test")]
 
+#[expect(dead_code, reason = "the simulation uses all of it")]
+#[path = "simulation/dice.rs"]
+mod dice;
 #[path = "support/stage.rs"]
 mod stage;
 
@@ -22,6 +25,7 @@ use apply::fault::{Attempt, Fault, FaultyCluster, Plan};
 use apply::memory::MemoryCluster;
 use apply::{Answer, Behaviour, Call, Candidate, Cluster as _, ClusterError, Desired, HealthScope, LandingScope};
 use apply::{Reference, Ruling};
+use dice::Dice;
 use futures::FutureExt as _;
 use futures::executor::block_on;
 use futures::future::join_all;
@@ -32,18 +36,6 @@ use stage::Stage;
 const OWNER: &str = "kustomize.toolkit.fluxcd.io/name";
 const MANAGER: &str = "kustomize-controller";
 const UNITS: [&str; 3] = ["a", "b", "c"];
-
-/// SplitMix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % sides
-    }
-}
 
 /// What is committed, unit by unit.
 #[derive(Clone, Default)]
@@ -200,7 +192,7 @@ impl Unit {
     /// Every request waits for some turns of the others; of a hundred, so many fail.
     fn plan(&self, seed: u64, percent: u64) -> Plan {
         let (memory, shared, unit) = (self.stage.memory(), self.shared.clone(), self.number);
-        let dice = Mutex::new(Dice(seed));
+        let dice = Mutex::new(Dice::new(seed));
         Box::new(move |attempt: &Attempt<'_>| {
             let wanted = shared.lock().unwrap().0.clone();
             if let Some(rule) = judge(&memory, &wanted, unit, attempt.call) {
@@ -336,7 +328,7 @@ async fn land_all(units: &mut [Unit], wanted: &mut Wanted, seed: u64, percent: u
 
 /// Plays a story; the rule that it breaks.
 fn play(seed: u64) -> Option<String> {
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let stage = Stage::new(seed);
     let shared = Shared::default();
     let journals = ["a", "b", "c"].map(|name| format!("Kustomization/flux-system/{name}"));
