@@ -15,7 +15,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use apply::parcels::edges;
 use apply::{Candidate, Desired, Reference};
-use manifest::{Gvk, Object, ObjectId};
+use manifest::{Gvk, Object, ObjectId, kinds};
 
 use crate::unit::Unit;
 
@@ -82,31 +82,10 @@ pub fn foreign(candidate: &Candidate, own: &BTreeSet<Need>) -> BTreeMap<ObjectId
     found
 }
 
-/// Groups of Kubernetes itself with a dot. Others below `k8s.io` have definitions as everybody's have: `gateway.networking`,
-/// `snapshot.storage`, `autoscaling`.
-const BUILT_IN: [&str; 18] = [
-    "admissionregistration.k8s.io",
-    "apiextensions.k8s.io",
-    "apiregistration.k8s.io",
-    "authentication.k8s.io",
-    "authorization.k8s.io",
-    "certificates.k8s.io",
-    "coordination.k8s.io",
-    "discovery.k8s.io",
-    "events.k8s.io",
-    "flowcontrol.apiserver.k8s.io",
-    "internal.apiserver.k8s.io",
-    "networking.k8s.io",
-    "node.k8s.io",
-    "rbac.authorization.k8s.io",
-    "resource.k8s.io",
-    "scheduling.k8s.io",
-    "storage.k8s.io",
-    "storagemigration.k8s.io",
-];
-
+/// Whether a group is Kubernetes' own, which nobody brings. Others below `k8s.io` have definitions as everybody's have:
+/// `gateway.networking`, `snapshot.storage`, `autoscaling`.
 fn is_built_in(group: &str) -> bool {
-    !group.contains('.') || BUILT_IN.contains(&group)
+    !group.contains('.') || kinds::has_group(group)
 }
 
 /// The APIService that may serve a kind.

@@ -25,7 +25,7 @@ pub type Candidate = Arc<dyn Fn(&ObjectId) -> Option<Object> + Send + Sync>;
 /// How long an object is kept that was read.
 const KEPT: Duration = Duration::from_secs(60);
 
-/// Objects of the cluster that were read lately.
+/// Objects of the cluster that were read lately; no Secrets.
 pub(super) struct Objects {
     cluster: Arc<dyn Cluster>,
     reads: Mutex<HashMap<Reference, Read>>,
@@ -51,6 +51,10 @@ impl Objects {
     /// An object as a read showed it that began after `since`. That there is none, or that the read failed, is no answer to
     /// others.
     async fn get(&self, at: &Reference, since: Instant) -> Result<Option<Object>, ClusterError> {
+        // Whoever needs a secret value reads it: none stays here, and none is older than its use.
+        if at.gvk.kind == "Secret" {
+            return self.cluster.get(at).await;
+        }
         let answer = self.entry(at, since);
         let read = async || self.cluster.get(at).await.map_err(Some)?.ok_or(None);
         match answer.get_or_try_init(read).await {

@@ -70,6 +70,11 @@ pub fn scope(gvk: &Gvk) -> Option<Scope> {
     table().kinds.get(gvk).map(|kind| kind.scope)
 }
 
+/// Whether Kubernetes itself has kinds of a group.
+pub fn has_group(group: &str) -> bool {
+    table().kinds.keys().any(|gvk| gvk.group == group)
+}
+
 /// The facts of one of Kubernetes' own kinds; `None` for any other, and for a kind that has none.
 pub fn schema(gvk: &Gvk) -> Option<&'static Schema> {
     table().types.get(table().kinds.get(gvk)?.schema?)
@@ -212,6 +217,8 @@ mod tests {
         assert_eq!(scope(&Gvk::new("apiextensions.k8s.io/v1", "CustomResourceDefinition")), Some(Scope::Cluster));
         assert_eq!(scope(&Gvk::new("v1", "Deployment")), None);
         assert_eq!(scope(&Gvk::new("policy/v1", "Eviction")), None);
+        assert!(["", "apps", "networking.k8s.io"].into_iter().all(has_group));
+        assert!(!has_group("gateway.networking.k8s.io"));
     }
 
     #[test]

@@ -11,13 +11,14 @@ use kustomize::{Options, Remote, flux};
 use manifest::{EntryKind, Object};
 use serde_json::{Map, Value};
 
-use super::local::{self, FLUX, Live, LocalSource};
+use super::local::{self, Live, LocalSource};
 use super::mask::mask;
 use crate::api::kustomization::{KustomizationSpec, SubstituteStrategy, ValuesKind};
 use crate::cli::disk::Disk;
 use crate::cli::network::Network;
 use crate::pipeline::compile::values_of;
 use crate::pipeline::owner_labels;
+use crate::status::kustomization::GROUP;
 use crate::substitute::{self, Unset, Variables, value_of};
 
 /// How Kustomizations are built.
@@ -84,7 +85,7 @@ impl Build {
 
     fn live(&self, namespace: &str, name: &str) -> anyhow::Result<Option<Object>> {
         let Some(live) = &self.live else { return Ok(None) };
-        live.get(&Reference::new(&format!("{FLUX}v1"), "Kustomization", namespace, name))
+        live.get(&Reference::new(&format!("{GROUP}/v1"), "Kustomization", namespace, name))
             .context("failed to get kustomization object")
     }
 

@@ -12,9 +12,7 @@ use serde_json::Value;
 use crate::cli::target::Target;
 use crate::source::folder;
 use crate::source::ignore::Rules;
-
-/// What the group of Flux's Kustomizations looks like at the beginning of `apiVersion`.
-pub(super) const FLUX: &str = "kustomize.toolkit.fluxcd.io/";
+use crate::status::kustomization::GROUP;
 
 /// A cluster that is read.
 pub(super) struct Live {
@@ -53,7 +51,7 @@ impl FromStr for LocalSource {
 
 /// Whether this is a Kustomization of Flux.
 pub(super) fn is_kustomization(object: &Object) -> bool {
-    object.api_version().starts_with(FLUX) && object.kind() == "Kustomization"
+    object.gvk().group == GROUP && object.kind() == "Kustomization"
 }
 
 /// The Kustomization of a file; one without a namespace may be of any.

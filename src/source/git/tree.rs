@@ -37,9 +37,9 @@ pub struct Selection {
 
 /// The files of one commit as Flux's artifact has them.
 ///
-/// Unless the selection is whole, paths that are ignored do not exist. Nor do symbolic links: Flux's archive holds files and folders alone, so no
-/// controller of Flux ever sees a link; a tree that followed them would build what Flux does not. A submodule is an
-/// empty folder. Contents are as committed: no filters, no line-end conversion.
+/// Unless the selection is whole, paths that are ignored do not exist. Nor do symbolic links: Flux's archive holds files
+/// and folders alone, so no controller of Flux ever sees a link; a tree that followed them would build what Flux does
+/// not. A submodule is an empty folder. Contents are as committed: no filters, no line-end conversion.
 pub struct GitFiles {
     repository: gix::ThreadSafeRepository,
     /// Handles that are not in use: making one costs more than reading a small file.
