@@ -2,7 +2,7 @@
 //!
 //! The engine does the work; this step gives its failures the form that all steps share.
 
-use kustomize::{Options, flux};
+use kustomize::{Options, Problem, Remote, flux};
 use manifest::{Files, Object, Origin};
 use serde_json::Value;
 
@@ -16,14 +16,22 @@ pub struct Error {
     pub message: String,
     /// The Kustomization's own path is not there: Flux counts that to the artifact.
     pub is_path: bool,
+    /// Something could not be fetched that may be there later.
+    pub is_transient: bool,
 }
 
-/// Builds the folder `path` for the Kustomization with this `spec`.
+/// Builds the folder `path` for the Kustomization with this `spec`. Without somebody who fetches them, remote bases are
+/// refused.
 ///
 /// # Errors
 /// All failures that could be found in one pass.
-pub fn objects(files: &dyn Files, path: &str, spec: &Value) -> Result<Vec<Object>, Vec<Error>> {
-    let built = flux::build(files, path, spec, &Options::default());
+pub fn objects(
+    files: &dyn Files,
+    path: &str,
+    spec: &Value,
+    remote: Option<&dyn Remote>,
+) -> Result<Vec<Object>, Vec<Error>> {
+    let built = flux::build(files, path, spec, &Options { remote, ..Options::default() });
     built.map_err(|errors| errors.0.into_iter().map(from_engine).collect())
 }
 
@@ -33,7 +41,8 @@ fn from_engine(error: kustomize::Error) -> Error {
         Some(object) => format!("{object}: {problem}"),
         None => problem.to_string(),
     };
-    let is_path = matches!(problem, kustomize::Problem::NoPath { .. });
+    let is_path = matches!(problem, Problem::NoPath { .. });
+    let is_transient = matches!(problem, Problem::RemoteFailed { cause, .. } if cause.transient);
     let origin = Some(origin).filter(|origin| !is_path && !origin.file.is_empty());
-    Error { origin, message, is_path }
+    Error { origin, message, is_path, is_transient }
 }

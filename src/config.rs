@@ -42,8 +42,7 @@ pub struct Config {
     /// Refuses references to objects of other namespaces.
     #[arg(long)]
     pub no_cross_namespace_refs: bool,
-    /// Taken for Flux's sake: the agent never fetches remote bases of kustomizations. What stands elsewhere is no part of
-    /// the revision that is told, landed and gone back to.
+    /// Refuses kustomizations with remote bases or files, which are no part of the source's revision.
     #[arg(long)]
     pub no_remote_bases: bool,
     /// ServiceAccount in whose name objects are applied when the spec names none.

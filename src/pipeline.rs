@@ -17,10 +17,12 @@ use crate::cluster::journal::{ClusterStore, Keys};
 use crate::redact::{Live, Redactor};
 use crate::resolve::azure::PodIdentity;
 use crate::resolve::{Resolver, Setup};
+use crate::source::base::{self, Bases};
 use crate::source::http;
 use crate::unit::{MISSING, ReadSet, digest};
 
 pub mod again;
+pub mod bases;
 pub mod compile;
 pub mod expand;
 pub mod foreign;
@@ -51,6 +53,8 @@ pub struct World {
     pub epoch: u64,
     /// What was fetched.
     pub sources: Sources,
+    /// What kustomizations name outside of their sources.
+    pub bases: Arc<Bases>,
     /// Reads stores of secrets.
     pub resolver: Arc<Resolver>,
     /// Deletions in stores that were seen once.
@@ -96,8 +100,14 @@ impl World {
             witness: Arc::new(move |value| known.remember(value)),
         };
         let resolver = Resolver::new(setup);
-        let (sources, sightings) = (Sources::default(), Sightings::default());
-        Ok(Self { cluster, journals, keys, epoch, sources, resolver, sightings, redactor, settings })
+        let bases = base::Setup {
+            client: http::client(&settings.options(http::Options::default()))?,
+            mirrors: settings.mirrors.clone(),
+            folder: settings.cache.join("bases"),
+            reads_this_machine: false,
+        };
+        let (sources, bases, sightings) = (Sources::default(), Arc::new(Bases::new(bases)), Sightings::default());
+        Ok(Self { cluster, journals, keys, epoch, sources, bases, resolver, sightings, redactor, settings })
     }
 
     /// The user of a unit's ServiceAccount, or of the default one when it names none; `None` for the agent itself.
@@ -136,6 +146,8 @@ pub struct Settings {
     pub additive_dependency_check: bool,
     /// Refuses references to objects of other namespaces.
     pub no_cross_namespace_refs: bool,
+    /// Refuses what kustomizations name outside of their sources.
+    pub no_remote_bases: bool,
     /// ServiceAccount that applies when a spec names none.
     pub default_service_account: Option<String>,
 }

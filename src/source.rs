@@ -2,6 +2,7 @@
 //!
 //! | module | knows |
 //! |---|---|
+//! | [`base`] | what kustomizations name outside of their source |
 //! | [`folder`] | a checkout on disk: what is in it now |
 //! | [`git`] | GitRepository: references, the object database, the files of one commit |
 //! | [`helm`] | HelmRepository: index, version choice, chart download |
@@ -20,6 +21,7 @@
 
 pub mod access;
 pub mod archive;
+pub mod base;
 pub mod folder;
 pub mod git;
 pub mod helm;

@@ -11,8 +11,10 @@ use apply::Reference;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+pub mod base;
 pub mod looks;
 
+use base::Base;
 use looks::Looks;
 
 /// What lands together: a Kustomization with all that it declares, or a HelmRelease or ExternalSecret that stands alone.
@@ -86,6 +88,8 @@ pub enum Thing {
         /// Where it looked.
         looks: Looks,
     },
+    /// What the unit's kustomizations name outside of their source; version: a repository's commit, a digest of a file.
+    Base(Base),
     /// A ConfigMap, Secret or other object that was read for its values; version: a digest of its content.
     Object {
         /// `v1`, …

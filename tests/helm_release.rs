@@ -18,14 +18,11 @@ use flate2::write::GzEncoder;
 use helm::record;
 use lockstep::agent::Agent;
 use lockstep::api::schema;
-use lockstep::cluster::journal::{ClusterStore, Keys};
+use lockstep::cluster::journal::Keys;
 use lockstep::cluster::local::Local;
-use lockstep::pipeline::sources::Sources;
-use lockstep::pipeline::{Settings, Sightings, World};
+use lockstep::pipeline::{Parts, Settings, World};
 use lockstep::redact::Redactor;
 use lockstep::resolve::azure::PodIdentity;
-use lockstep::resolve::{Resolver, Setup};
-use lockstep::source::http;
 use manifest::Object;
 use serde_json::{Value, json};
 use sha2::{Digest as _, Sha256};
@@ -85,25 +82,9 @@ impl Stage {
             requeue_dependency: Duration::from_secs(1),
             ..Settings::default()
         };
-        let (cluster, keys) = (self.cluster.clone(), Arc::new(Keys::generate().expect("keys")));
-        let setup = Setup {
-            cluster: cluster.clone(),
-            http: http::client(&http::Options::default()).expect("a client"),
-            pod: PodIdentity::default(),
-            class: "default".into(),
-            witness: Arc::new(|_| {}),
-        };
-        let world = World {
-            journals: Arc::new(ClusterStore::new(cluster.clone(), "system", keys.clone())),
-            cluster,
-            keys,
-            epoch: 0,
-            sources: Sources::default(),
-            resolver: Resolver::new(setup),
-            sightings: Sightings::default(),
-            redactor: Redactor::default(),
-            settings,
-        };
+        let (cluster, keys) = (self.cluster.clone(), Keys::generate().expect("keys"));
+        let (redactor, pod) = (Redactor::default(), PodIdentity::default());
+        let world = World::new(Parts { cluster, keys, epoch: 0, redactor, pod, settings }).expect("a world");
         let agent = Agent::new(world, 4);
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(async move { agent.run(async { drop(stopped.await) }).await });

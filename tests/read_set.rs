@@ -137,7 +137,7 @@ fn read_all(root: &std::path::Path, below: &str, tree: &mut Tree) {
 
 fn build(files: &dyn Files, line: &Value) -> Result<String, String> {
     let spec = &line["kustomization"]["spec"];
-    let built = lockstep::build::objects(files, spec["path"].as_str().unwrap_or_default(), spec);
+    let built = lockstep::build::objects(files, spec["path"].as_str().unwrap_or_default(), spec, None);
     let said = |errors: Vec<lockstep::build::Error>| errors.iter().map(|e| format!("{:?} {e}", e.origin)).collect();
     built.map(|objects| kustomize::print(&objects)).map_err(said)
 }

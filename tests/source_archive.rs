@@ -125,6 +125,7 @@ async fn an_artifact_has_the_digest_that_flux_gives_it() {
             credentials: Credentials::Anonymous,
             selection: Selection::default(),
             timeout: Duration::from_secs(60),
+            largest: git::LARGEST,
             observed: None,
         };
         let artifact = git::fetch(&client, request, "/nowhere".as_ref()).await.unwrap().unwrap();

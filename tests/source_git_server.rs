@@ -27,6 +27,7 @@ fn request(url: &str, reference: Reference) -> Request {
         credentials: Credentials::Anonymous,
         selection: Selection::default(),
         timeout: Duration::from_secs(60),
+        largest: git::LARGEST,
         observed: None,
     }
 }

@@ -73,6 +73,9 @@ pub(super) struct Arguments {
     /// ServiceAccount of Kustomizations that name none, as the agent was told.
     #[arg(long, value_name = "NAME")]
     default_service_account: Option<String>,
+    /// Refuse kustomizations with remote bases or files, as the agent was told.
+    #[arg(long)]
+    no_remote_bases: bool,
     #[command(flatten)]
     target: Target,
     /// Plan against a cluster in memory: an empty one, in which Kustomizations find what those before them made.
@@ -185,6 +188,7 @@ impl Arguments {
             cache: cache.into(),
             mirrors: self.mirror.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?,
             default_service_account: self.default_service_account.clone(),
+            no_remote_bases: self.no_remote_bases,
             ..Settings::default()
         };
         let (redactor, pod) = (redactor.clone(), PodIdentity::default());

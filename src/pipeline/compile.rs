@@ -6,13 +6,16 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use apply::desired::{Candidate, Desired, Policy};
 use apply::{Reference, Scope};
 use manifest::{Files, Gvk, Object};
 use serde_json::Value;
+use tokio::runtime::Handle;
 use tokio::time::Instant;
 
+use super::bases::Visit;
 use super::sources::Fetched;
 use super::{
     FLUX_SWITCH, MANAGER, Problem, Report, Stage, World, expand, foreign, object_version, owner_labels, says,
@@ -24,6 +27,9 @@ use crate::substitute::{self, Unset, Variables, value_of};
 use crate::unit::looks::Looked;
 use crate::unit::{ReadSet, Thing, digest};
 use crate::{build, decrypt};
+
+/// How long all that a build fetches may take.
+const MOST_FETCHING: Duration = Duration::from_secs(300);
 
 /// What to compile: a Kustomization and the revision of its source.
 pub struct Job<'a> {
@@ -189,6 +195,9 @@ impl Compile<'_> {
         identities: Option<decrypt::Identities>,
         variables: Option<Variables>,
     ) -> Result<Vec<Object>, Vec<Problem>> {
+        let is_allowed = !self.world.settings.no_remote_bases;
+        let visit = || Visit::new(self.world.bases.clone(), self.job.since, Handle::current()).within(MOST_FETCHING);
+        let visit = is_allowed.then(|| Arc::new(visit()));
         let recipe = Recipe {
             files: self.looked.clone(),
             spec: self.job.object.value().get("spec").cloned().unwrap_or_default(),
@@ -196,9 +205,14 @@ impl Compile<'_> {
             identities,
             enforces_mac: switch(self.job.object, "sops-mac") == Some("enforce"),
             variables,
+            visit: visit.clone(),
         };
         let redactor = self.world.redactor.clone();
         let built = tokio::task::spawn_blocking(move || recipe.build(&redactor)).await;
+        if let Some(fetched) = visit.map(|visit| visit.end()) {
+            fetched.note(&mut self.read_set);
+            self.warnings.extend(fetched.warnings);
+        }
         let ended = |_| vec![Problem::general(Stage::Build, "the build ended unexpectedly")];
         let Built { objects, warnings, secrets } = built.map_err(ended)??;
         self.warnings.extend(warnings);
@@ -269,6 +283,8 @@ struct Recipe {
     identities: Option<decrypt::Identities>,
     enforces_mac: bool,
     variables: Option<Variables>,
+    /// Fetches remote bases, where they are allowed.
+    visit: Option<Arc<Visit>>,
 }
 
 struct Built {
@@ -289,7 +305,8 @@ impl Recipe {
 
     fn steps(&self, witness: &(dyn Fn(&[u8]) + Send + Sync)) -> Result<(Vec<Object>, Vec<String>), Vec<Problem>> {
         let files = decrypt::Files::new(self.files.clone(), self.identities.as_ref(), self.enforces_mac, witness);
-        let built = build::objects(&files, &self.path, &self.spec);
+        let remote = self.visit.as_deref().map(|visit| visit as &dyn kustomize::Remote);
+        let built = build::objects(&files, &self.path, &self.spec, remote);
         let mut objects = built.map_err(|errors| errors.into_iter().map(of_build).collect::<Vec<_>>())?;
         let opened = decrypt::sealed(&mut objects, self.identities.as_ref(), witness);
         let mut problems: Vec<Problem> = opened.err().iter().flatten().map(|error| of_step(error)).collect();
@@ -312,7 +329,7 @@ impl Recipe {
 
 fn of_build(error: build::Error) -> Problem {
     let stage = if error.is_path { Stage::Source } else { Stage::Build };
-    Problem { origin: error.origin, ..Problem::general(stage, error.message) }
+    Problem { origin: error.origin, transient: error.is_transient, ..Problem::general(stage, error.message) }
 }
 
 fn of_step(error: &dyn std::error::Error) -> Problem {

@@ -124,8 +124,10 @@ impl Turn<'_> {
             }
         };
         // What has landed does not wait for others: a dependency that is at work again makes nobody unready.
-        if let Some(told) = self.at_rest(&journal, &source).await? {
+        let is_due = self.until_due().is_zero();
+        if let Some(mut told) = self.at_rest(&journal, &source).await? {
             self.is_known_with(&source);
+            told.events.extend(self.bases_unseen().filter(|_| is_due));
             return Ok(told);
         }
         if let Err(refusal) = guard::dependencies(&self, &source).await {
@@ -158,7 +160,13 @@ impl Turn<'_> {
                     self.shared.units.failed(self.unit(), report.read_set, true);
                     Ok(self.refuse(refusal))
                 }
-                None => Ok(self.failed_to_compile(source, report)),
+                None => {
+                    // A base that cannot be had holds no rotation, as no source does.
+                    let is_transient = report.is_transient();
+                    let told = self.failed_to_compile(source, report);
+                    let rotated = if is_transient { self.land_rotated(journal).await? } else { None };
+                    Ok(rotated.unwrap_or(told))
+                }
             },
         }
     }

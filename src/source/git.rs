@@ -55,7 +55,13 @@ pub struct Reference {
     pub name: String,
     /// A commit's id.
     pub commit: String,
+    /// What `git fetch` takes, weaker than all of these: `HEAD`, a commit's id, a full name, or the last part of one, of a
+    /// tag before a branch.
+    pub word: String,
 }
+
+/// The largest answer that is read for a source.
+pub const LARGEST: u64 = 2 << 30;
 
 /// What to fetch.
 pub struct Request {
@@ -69,6 +75,8 @@ pub struct Request {
     pub selection: Selection,
     /// How long all of it may take.
     pub timeout: Duration,
+    /// The largest answer that is read, in bytes: a pack beyond it is not cloned.
+    pub largest: u64,
     /// The revision that the caller already has, with the same selection: then there is nothing to do.
     pub observed: Option<String>,
 }
@@ -84,6 +92,7 @@ pub async fn fetch(client: &reqwest::Client, request: Request, folder: &Path) ->
         client: client.clone(),
         credentials: request.credentials.clone(),
         deadline: Instant::now() + request.timeout,
+        largest: request.largest,
         interrupt,
         runtime: Handle::current(),
         failure: Mutex::default(),
@@ -180,6 +189,9 @@ fn find(origin: &Origin, reference: &Reference, url: &str) -> Result<Target, Err
     if reference.tag.is_empty() && !reference.semver.is_empty() {
         return newest(origin, &reference.semver, url);
     }
+    if reference.tag.is_empty() && reference.branch.is_empty() && !reference.word.is_empty() {
+        return meant(origin, &reference.word, url);
+    }
     let branch = if reference.branch.is_empty() { "master" } else { &reference.branch };
     let name = match &*reference.tag {
         "" => format!("refs/heads/{branch}"),
@@ -209,6 +221,37 @@ fn named(origin: &Origin, name: &str, url: &str, missing: impl FnOnce() -> Error
         None if is_empty(origin)? => Err(Error::EmptyRepository { url: http::shown(url) }),
         None => Err(missing()),
     }
+}
+
+/// What a word means to `git fetch`. One request lists all that it may mean.
+fn meant(origin: &Origin, word: &str, url: &str) -> Result<Target, Error> {
+    if is_id(word) {
+        return exact(origin, &Reference { commit: word.to_ascii_lowercase(), ..Reference::default() });
+    }
+    let names = meanings(word);
+    let mut found = None;
+    if !names.is_empty() {
+        origin.exchange(&names, Depth::One, &mut |tips| {
+            found = names.iter().find_map(|name| tips.get(name)).copied();
+            Ok(found.is_some_and(|commit| !origin.has(commit)))
+        })?;
+    }
+    let missing = || Error::Clone { url: http::shown(url), source: GitCause::NoReference { name: word.into() } };
+    // Under which name it was found is nothing that a revision tells: the commit alone counts.
+    Ok(Target { commit: found.ok_or_else(missing)?, name: String::new() })
+}
+
+/// Whether a word is the whole id of a commit.
+pub fn is_id(word: &str) -> bool {
+    word.len() == 40 && word.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+/// The full names that a word may stand for, the strongest first.
+fn meanings(word: &str) -> Vec<String> {
+    let itself = (word == "HEAD" || word.starts_with("refs/")).then(|| word.to_owned());
+    let below = ["refs/", "refs/tags/", "refs/heads/"].into_iter().map(|prefix| format!("{prefix}{word}"));
+    let is_name = |name: &String| gix::refs::FullName::try_from(name.as_str()).is_ok();
+    itself.into_iter().chain(below).filter(is_name).collect()
 }
 
 /// Whether there is no branch at all.
@@ -293,4 +336,18 @@ fn subject(repository: &gix::Repository, commit: ObjectId) -> Option<String> {
     let line = message.lines().next().unwrap_or_default();
     let short: String = line.chars().take(50).collect();
     Some(if short.len() < line.len() { short + "..." } else { short })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_word_means_a_full_name_a_tag_or_a_branch() {
+        assert_eq!(meanings("v1"), ["refs/v1", "refs/tags/v1", "refs/heads/v1"]);
+        assert_eq!(meanings("HEAD")[0], "HEAD");
+        assert_eq!(meanings("refs/pull/1/head")[0], "refs/pull/1/head");
+        assert_eq!(meanings("a b"), [""; 0]);
+        assert!(is_id("0123456789abcdef0123456789ABCDEF01234567") && !is_id("0123456"));
+    }
 }

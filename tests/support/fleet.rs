@@ -89,6 +89,10 @@ impl Cluster for Logged {
 pub struct Fleet {
     pub cluster: Arc<dyn Cluster>,
     pub git: Repository,
+    /// What kustomizations may name as `https://git.example.com/base`.
+    pub base: Repository,
+    /// How the agent is started.
+    pub no_remote_bases: bool,
     files: Mutex<BTreeMap<String, String>>,
     log: Arc<Mutex<Vec<Request>>>,
     gap: watch::Sender<bool>,
@@ -104,9 +108,21 @@ impl Fleet {
         let cluster: Arc<dyn Cluster> = Arc::new(local.clone());
         let time = tokio::spawn(async move { drop(local.run().await) });
         let folder = tempfile::tempdir().expect("a folder");
-        let (git, files, log) = (Repository::new(), Mutex::default(), Arc::default());
+        let (git, base, files, log) = (Repository::new(), Repository::new(), Mutex::default(), Arc::default());
         let gap = watch::Sender::new(false);
-        let mut fleet = Self { cluster, git, files, log, gap, folder, shared: None, running: None, time };
+        let mut fleet = Self {
+            cluster,
+            git,
+            base,
+            no_remote_bases: false,
+            files,
+            log,
+            gap,
+            folder,
+            shared: None,
+            running: None,
+            time,
+        };
         for schema in schema::ALL {
             fleet.apply(yaml::from_str(schema.text).expect("a schema")).await;
         }
@@ -120,11 +136,13 @@ impl Fleet {
     }
 
     pub async fn start(&mut self) {
-        let git = format!("https://git.example.com/app={}", self.git.url());
+        let rules = [("app", &self.git), ("base", &self.base)];
+        let rules = rules.map(|(name, git)| format!("https://git.example.com/{name}={}", git.url()));
         let settings = Settings {
             namespace: "system".into(),
             cache: self.folder.path().join("cache"),
-            mirrors: vec![git.parse().expect("a rule")],
+            mirrors: rules.iter().map(|rule| rule.parse().expect("a rule")).collect(),
+            no_remote_bases: self.no_remote_bases,
             requeue_dependency: Duration::from_secs(1),
             ..Settings::default()
         };
@@ -189,6 +207,11 @@ impl Fleet {
     pub fn write(&self, unit: &str, objects: &[Value]) {
         let text: String = objects.iter().map(|object| format!("---\n{}", yaml::emit::to_yaml(object))).collect();
         self.files.lock().expect("files").insert(format!("{unit}/all.yaml"), text);
+    }
+
+    /// Writes a file, to be committed.
+    pub fn put(&self, path: &str, text: &str) {
+        self.files.lock().expect("files").insert(path.into(), text.into());
     }
 
     /// Takes a unit's objects out, to be committed.

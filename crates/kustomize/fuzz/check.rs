@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kustomize::{Address, Chart, Charts, Errors, Options, Order, Remote, Restriction, build, flux, print};
+use kustomize::{Address, Chart, Charts, Errors, Options, Order, Remote, RemoteError, Restriction, build, flux, print};
 use manifest::{Files, MemoryFiles, Object};
 
 /// Folders of one tree that are built on their own, beside the root.
@@ -115,11 +115,11 @@ impl Charts for Outside {
 }
 
 impl Remote for Outside {
-    fn file(&self, _: &str) -> Told<Vec<u8>> {
+    fn file(&self, _: &str) -> Result<Vec<u8>, RemoteError> {
         Ok(self.0.clone().into_bytes())
     }
 
-    fn tree(&self, _: &Address) -> Told<Arc<dyn Files>> {
+    fn tree(&self, _: &Address) -> Result<Arc<dyn Files>, RemoteError> {
         Ok(Arc::new(tree(self.0.as_bytes())))
     }
 }

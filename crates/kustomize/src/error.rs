@@ -4,6 +4,8 @@ use std::fmt;
 
 use manifest::{FilesError, Origin};
 
+use crate::remote::RemoteError;
+
 /// One failure: where it is, and what it is. Never shows a value.
 #[derive(Debug)]
 pub struct Error {
@@ -220,12 +222,12 @@ pub enum Problem {
         address: String,
     },
     /// A remote file or base that could not be fetched.
-    #[error("'{address}' cannot be fetched: {reason}")]
+    #[error("'{address}' cannot be fetched: {cause}")]
     RemoteFailed {
         /// The address, without its query.
         address: String,
         /// What the fetcher says.
-        reason: String,
+        cause: RemoteError,
     },
     /// A document separator with something behind it.
     #[error("invalid document separator")]

@@ -61,7 +61,7 @@ use manifest::{EntryKind, Files, Object};
 
 pub use chart::{Chart, Charts};
 pub use error::{Error, Errors, Problem};
-pub use remote::{Address, Remote};
+pub use remote::{Address, Remote, RemoteError};
 
 use config::FieldSpec;
 use id::Gvk;

@@ -150,8 +150,8 @@ impl<'a> Folder<'a> {
         let Some(remote) = self.options.remote else {
             return Err(Problem::RemoteForbidden { address: remote::without_query(entry) });
         };
-        let failed = |reason: String| Problem::RemoteFailed { address: remote::without_query(entry), reason };
-        let files = remote.tree(address).map_err(|error| failed(error.to_string()))?;
+        let failed = |cause| Problem::RemoteFailed { address: remote::without_query(entry), cause };
+        let files = remote.tree(address).map_err(failed)?;
         let path = normalize("", &address.path)?;
         if files.kind(&path)? != Some(EntryKind::Folder) {
             return Err(Problem::NotFound { path });
@@ -186,8 +186,7 @@ impl<'a> Folder<'a> {
         if remote::is_url(entry) {
             let address = remote::without_query(entry);
             let Some(remote) = self.options.remote else { return Err(Problem::RemoteForbidden { address }) };
-            let content =
-                remote.file(entry).map_err(|error| Problem::RemoteFailed { address, reason: error.to_string() })?;
+            let content = remote.file(entry).map_err(|cause| Problem::RemoteFailed { address, cause })?;
             return self.spent.read(Content::new(content));
         }
         let path = normalize(&self.path, entry)?;

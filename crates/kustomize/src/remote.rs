@@ -9,14 +9,24 @@ pub trait Remote: Send + Sync {
     /// The content behind an `http` or `https` address.
     ///
     /// # Errors
-    /// When it cannot be had; the text must name neither credentials nor the query.
-    fn file(&self, url: &str) -> Result<Vec<u8>, Box<dyn std::error::Error + Send + Sync>>;
+    /// When it cannot be had.
+    fn file(&self, url: &str) -> Result<Vec<u8>, RemoteError>;
 
     /// The files of a repository.
     ///
     /// # Errors
     /// As [`Remote::file`].
-    fn tree(&self, address: &Address) -> Result<Arc<dyn Files>, Box<dyn std::error::Error + Send + Sync>>;
+    fn tree(&self, address: &Address) -> Result<Arc<dyn Files>, RemoteError>;
+}
+
+/// Why something cannot be fetched.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{reason}")]
+pub struct RemoteError {
+    /// The cause, without credentials and without the query of an address.
+    pub reason: String,
+    /// Whether it may be there when it is asked for again.
+    pub transient: bool,
 }
 
 /// A folder of a repository.
@@ -48,10 +58,9 @@ pub(crate) fn is_remote(path: &str) -> bool {
 /// An address without what may be secret in it.
 pub(crate) fn without_query(address: &str) -> String {
     let address = address.split('?').next().unwrap_or_default();
-    match (address.find("://"), address.find('@')) {
-        (Some(scheme), Some(at)) if at > scheme => format!("{}{}", &address[..scheme + 3], &address[at + 1..]),
-        _ => address.into(),
-    }
+    let Some((scheme, rest)) = address.split_once("://") else { return address.into() };
+    let (host, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+    format!("{scheme}://{}{path}", host.rsplit_once('@').map_or(host, |(_, host)| host))
 }
 
 fn starts_with_ignoring_case(text: &str, prefix: &str) -> bool {
@@ -62,7 +71,7 @@ const SCHEMES: [&str; 4] = ["ssh://", "https://", "http://", "file://"];
 
 impl Address {
     /// Reads an entry of `resources` or `components`; `None` when it is no address but a path.
-    pub(crate) fn read(entry: &str) -> Option<Self> {
+    pub fn read(entry: &str) -> Option<Self> {
         if entry.starts_with('/') {
             return None;
         }

@@ -51,6 +51,7 @@ pub async fn fetch(
         credentials: access.credentials,
         selection: git::Selection { ignore: spec.ignore.clone(), ..git::Selection::default() },
         timeout: spec.timeout.as_ref().map_or(TIMEOUT, |timeout| timeout.span()),
+        largest: git::LARGEST,
         observed,
     };
     let folder = world.settings.cache.join(format!("git/{}_{}", name.1, name.2));
@@ -89,6 +90,7 @@ fn reference(spec: &GitRepositorySpec) -> git::Reference {
         semver: reference.semver.unwrap_or_default(),
         name: reference.name.unwrap_or_default(),
         commit: reference.commit.unwrap_or_default(),
+        word: String::new(),
     }
 }
 

@@ -4,13 +4,16 @@ use std::sync::Arc;
 
 use apply::{ClusterError, Journal, Landing, Reference};
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::Turn;
+use crate::api::condition::reason;
 use crate::landing::Superseded;
 use crate::pipeline::sources::{Fetched, SourceName, artifact};
-use crate::pipeline::{object_version, spec_version};
+use crate::pipeline::{bases, object_version, spec_version};
 use crate::reconcile::Shared;
 use crate::reconcile::units::Ended;
+use crate::status::Event;
 use crate::unit::{ReadSet, Thing};
 
 /// What the last attempt read.
@@ -48,16 +51,37 @@ pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Know
     if !is_asked || !is_built_from(source, known) {
         return Ok(false);
     }
+    if turn.shared.world.settings.no_remote_bases && known.read_set.iter().any(|(thing, _)| is_base(thing)) {
+        return Ok(false);
+    }
+    // A look that was made for another unit since the middle of the interval counts.
+    let middle = Instant::now().checked_sub(turn.interval() / 2);
+    let looks_since = middle.filter(|_| turn.until_due().is_zero());
     let is_gathering = turn.shared.units.is_gathering(&turn.unit()).is_some();
     let waits = |thing: &Thing| is_gathering && is_secret(thing);
     let is_own = |thing: &Thing| *thing == source.thing() || matches!(thing, Thing::Paths { .. });
     for (thing, version) in known.read_set.iter().filter(|(thing, _)| !waits(thing) && !is_own(thing)) {
-        if !is_at(thing, version, turn.shared).await? {
+        if !is_at(thing, version, looks_since, turn.shared).await? {
             tracing::debug!(unit = %turn.unit(), ?thing, "an input has changed");
             return Ok(false);
         }
     }
     Ok(true)
+}
+
+impl Turn<'_> {
+    /// Tells of what a landing has read outside of its source, and cannot be looked at now.
+    pub(super) fn bases_unseen(&self) -> Option<Event> {
+        let world = &self.shared.world;
+        let bases =
+            self.good.iter().filter_map(|(thing, _)| if let Thing::Base(base) = thing { Some(base) } else { None });
+        let unseen = bases.filter_map(|base| {
+            let trouble = world.bases.last(base)?.map_or_else(Some, |look| look.trouble)?;
+            Some(bases::unseen(base, &trouble))
+        });
+        let unseen: Vec<String> = unseen.collect();
+        (!unseen.is_empty()).then(|| Event::warning(reason::ARTIFACT_FAILED, unseen.join("; ")))
+    }
 }
 
 /// Whether a source's files are those that were read. What failed is tried again with every artifact.
@@ -99,14 +123,25 @@ pub(super) async fn has_changed(
     is_meant: fn(&Thing) -> bool,
 ) -> Result<bool, ClusterError> {
     for (thing, version) in read_set.iter().filter(|(thing, _)| is_meant(thing)) {
-        if !is_at(thing, version, shared).await? {
+        if !is_at(thing, version, None, shared).await? {
             return Ok(true);
         }
     }
     Ok(false)
 }
 
-async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, ClusterError> {
+/// Whether a thing is something that a kustomization names outside of its source.
+fn is_base(thing: &Thing) -> bool {
+    matches!(thing, Thing::Base(_))
+}
+
+/// Whether a thing has this version. At bases nobody looks who has no moment since which they are to be known.
+async fn is_at(
+    thing: &Thing,
+    version: &str,
+    looks_since: Option<Instant>,
+    shared: &Shared,
+) -> Result<bool, ClusterError> {
     Ok(match thing {
         Thing::Spec | Thing::Declared { .. } => true,
         Thing::Artifact { kind, namespace, name } => {
@@ -116,6 +151,15 @@ async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, Cl
         Thing::Object { api_version, kind, namespace, name } => {
             let at = Reference::new(api_version, kind, namespace, name);
             object_version(shared.world.cluster.get(&at).await?.as_ref()) == version
+        }
+        Thing::Base(base) => {
+            let looked = match looks_since {
+                Some(since) => Some(shared.world.bases.look(base, since).await),
+                None => shared.world.bases.last(base),
+            };
+            looked.is_none_or(|looked| {
+                matches!(&looked, Err(trouble) if trouble.is_transient) || bases::version(&looked) == version
+            })
         }
         // Whoever looks after ExternalSecrets and HelmReleases tells; nobody asks a store or repository for this.
         Thing::Remote { .. } | Thing::Chart { .. } => shared.units.seen(thing).is_none_or(|now| now == version),

@@ -16,14 +16,13 @@ use tokio::time::Instant;
 
 use crate::source::http::{self, Credentials, HttpError};
 
-/// The largest answer that is read: a pack beyond it is not cloned.
-const MAX_ANSWER: u64 = 2 << 30;
-
 /// What all requests of one fetch share.
 pub(super) struct Line {
     pub(super) client: reqwest::Client,
     pub(super) credentials: Credentials,
     pub(super) deadline: Instant,
+    /// The largest answer that is read.
+    pub(super) largest: u64,
     pub(super) interrupt: Arc<AtomicBool>,
     pub(super) runtime: Handle,
     /// The first thing that went wrong: gix's errors do not tell it apart.
@@ -197,8 +196,8 @@ impl Exchange {
             return Ok(bytes::Bytes::new());
         };
         *read += chunk.len() as u64;
-        if *read > MAX_ANSWER {
-            return Err(self.line.failed(HttpError::TooLarge { limit: MAX_ANSWER }));
+        if *read > self.line.largest {
+            return Err(self.line.failed(HttpError::TooLarge { limit: self.line.largest }));
         }
         Ok(chunk)
     }

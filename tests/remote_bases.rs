@@ -1,0 +1,242 @@
+//! Remote bases and files of kustomizations, as the agent has them: when they are looked at, and what counts meanwhile.
+
+#![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
+
+#[path = "support/fleet.rs"]
+mod fleet;
+#[path = "support/git_server.rs"]
+mod git_server;
+#[path = "support/repository.rs"]
+mod repository;
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use axum::http::{HeaderMap, StatusCode};
+use fleet::{Fleet, NAMESPACE, condition};
+use manifest::Object;
+use repository::Repository;
+use serde_json::{Value, json};
+
+const BASE: &str = "https://git.example.com/base//web?ref=main";
+
+fn map(value: &str) -> String {
+    format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: map\n  namespace: {NAMESPACE}\ndata:\n  a: \"{value}\"\n"
+    )
+}
+
+/// Commits a base with this value.
+fn commit_base(repository: &Repository, value: &str) -> String {
+    let files = [("web/kustomization.yaml", "resources: [map.yaml]\n"), ("web/map.yaml", &map(value))];
+    repository.commit("main", value, &files)
+}
+
+/// A unit that is nothing but what it names, with a prefix to its names.
+async fn declare(fleet: &Fleet, resource: &str, prefix: &str) -> String {
+    fleet.put("web/kustomization.yaml", &format!("resources: ['{resource}']\nnamePrefix: {prefix}-\n"));
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({"interval": "1s"})).await;
+    commit
+}
+
+async fn becomes(fleet: &Fleet, name: &str, value: &str) {
+    let is_so = |found: Option<&Object>| found.is_some_and(|found| found.text("/data/a") == Some(value));
+    fleet.until(("v1", "ConfigMap", name), value, is_so).await;
+}
+
+/// Waits until the unit says that it is ready, or why not.
+async fn says(fleet: &Fleet, status: &str, words: &str) -> Value {
+    let at = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web");
+    let is_so = |found: Option<&Object>| {
+        let ready = found.map(|found| condition(found, "Ready")).unwrap_or_default();
+        ready["status"] == status && ready["message"].as_str().is_some_and(|message| message.contains(words))
+    };
+    condition(&fleet.until(at, words, is_so).await.expect("it is there"), "Ready")
+}
+
+/// Dry runs and writes of the unit's objects since this was asked last.
+fn applied(fleet: &Fleet) -> usize {
+    fleet.requests("ConfigMap").into_iter().filter(|(verb, ..)| *verb == "apply").count()
+}
+
+async fn some_intervals() {
+    tokio::time::sleep(Duration::from_millis(2500)).await;
+}
+
+#[tokio::test]
+async fn a_branch_is_looked_at_once_in_an_interval_and_nothing_is_built_before_it_moves() {
+    let mut fleet = Fleet::new().await;
+    commit_base(&fleet.base, "1");
+    let commit = declare(&fleet, BASE, "my").await;
+    fleet.answered("web", &commit, "True").await;
+    becomes(&fleet, "my-map", "1").await;
+    fleet.requests("");
+    some_intervals().await;
+    assert_eq!(applied(&fleet), 0, "nothing has changed");
+    commit_base(&fleet.base, "2");
+    becomes(&fleet, "my-map", "2").await;
+    says(&fleet, "True", "").await;
+    fleet.stop().await;
+    fleet.requests("");
+    fleet.start().await;
+    some_intervals().await;
+    assert_eq!(applied(&fleet), 0, "what was read is in the journal");
+    commit_base(&fleet.base, "3");
+    becomes(&fleet, "my-map", "3").await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_commit_that_is_named_by_its_id_is_looked_at_once() {
+    let fleet = Fleet::new().await;
+    let id = commit_base(&fleet.base, "1");
+    let resource = format!("https://git.example.com/base//web?ref={id}");
+    let commit = declare(&fleet, &resource, "my").await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.base.hide();
+    let commit = declare(&fleet, &resource, "other").await;
+    fleet.answered("web", &commit, "True").await;
+    becomes(&fleet, "other-map", "1").await;
+    some_intervals().await;
+    says(&fleet, "True", "").await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn what_a_server_denies_holds_the_unit_where_it_stands_until_it_is_there() {
+    let fleet = Fleet::new().await;
+    let commit = declare(&fleet, BASE, "my").await;
+    fleet.answered("web", &commit, "False").await;
+    let ready = says(&fleet, "False", "couldn't find remote ref main").await;
+    assert_eq!(ready["reason"], "BuildFailed", "{ready}");
+    commit_base(&fleet.base, "1");
+    becomes(&fleet, "my-map", "1").await;
+    says(&fleet, "True", "").await;
+    fleet.base.hide();
+    says(&fleet, "False", "repository not found").await;
+    becomes(&fleet, "my-map", "1").await;
+    fleet.base.unhide();
+    says(&fleet, "True", "").await;
+    fleet.end().await;
+}
+
+/// Answers to every request as it is told, and counts what it had to send.
+#[derive(Clone, Default)]
+struct Files(Arc<Mutex<(Option<String>, usize)>>);
+
+impl Files {
+    async fn start(&self) -> String {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let address = format!("http://{}/map.yaml", listener.local_addr().expect("an address"));
+        let files = self.clone();
+        let answer = move |headers: HeaderMap| async move { files.answer(&headers) };
+        tokio::spawn(async move { axum::serve(listener, axum::Router::new().fallback(answer)).await });
+        address
+    }
+
+    fn answer(&self, headers: &HeaderMap) -> (StatusCode, [(&'static str, String); 1], String) {
+        let mut state = self.0.lock().expect("nobody panicked");
+        let Some(text) = state.0.clone() else {
+            return (StatusCode::SERVICE_UNAVAILABLE, [("x-none", String::new())], String::new());
+        };
+        let tag = format!("\"{}\"", lockstep::unit::digest(text.as_bytes()));
+        if headers.get("if-none-match").is_some_and(|known| known == tag.as_str()) {
+            return (StatusCode::NOT_MODIFIED, [("etag", tag)], String::new());
+        }
+        state.1 += 1;
+        (StatusCode::OK, [("etag", tag)], text)
+    }
+
+    fn serve(&self, text: Option<String>) {
+        self.0.lock().expect("nobody panicked").0 = text;
+    }
+
+    fn sent(&self) -> usize {
+        self.0.lock().expect("nobody panicked").1
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_answer_leaves_what_was_seen_last() {
+    let (fleet, files) = (Fleet::new().await, Files::default());
+    let url = files.start().await;
+    let commit = declare(&fleet, &format!("{url}?token=canary"), "my").await;
+    fleet.answered("web", &commit, "False").await;
+    let ready = says(&fleet, "False", "unexpected status code: 503").await;
+    assert!(ready["message"].as_str().is_some_and(|message| message.contains(&url)), "{ready}");
+    files.serve(Some(map("1")));
+    becomes(&fleet, "my-map", "1").await;
+    says(&fleet, "True", "").await;
+    some_intervals().await;
+    assert_eq!(files.sent(), 1, "a server that names its content is not asked for it again");
+    files.serve(None);
+    some_intervals().await;
+    says(&fleet, "True", "").await;
+    let told = |events: &[(String, String)]| {
+        events
+            .iter()
+            .any(|(reason, message)| reason == "ArtifactFailed" && message.contains("counts as it was seen last"))
+    };
+    assert!(told(&fleet.events("web").await), "{:?}", fleet.events("web").await);
+    let commit = declare(&fleet, &format!("{url}?token=canary"), "other").await;
+    fleet.answered("web", &commit, "True").await;
+    becomes(&fleet, "other-map", "1").await;
+    files.serve(Some(map("2")));
+    becomes(&fleet, "other-map", "2").await;
+    let events = fleet.events("web").await;
+    assert!(!format!("{events:?}").contains("canary"), "{events:?}");
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn no_remote_bases_refuses_them_and_what_has_landed_stays() {
+    let mut fleet = Fleet::new().await;
+    commit_base(&fleet.base, "1");
+    let commit = declare(&fleet, BASE, "my").await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.stop().await;
+    fleet.no_remote_bases = true;
+    fleet.start().await;
+    says(&fleet, "False", "remote bases are not allowed here").await;
+    becomes(&fleet, "my-map", "1").await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_repository_of_the_agents_machine_is_not_read() {
+    let fleet = Fleet::new().await;
+    commit_base(&fleet.base, "1");
+    let commit = declare(&fleet, &format!("{}//web", fleet.base.url()), "my").await;
+    fleet.answered("web", &commit, "False").await;
+    says(&fleet, "False", "a repository of this machine is not read").await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn a_base_of_a_real_server_lands_with_the_credentials_of_its_address_alone() {
+    let fleet = Fleet::new().await;
+    commit_base(&fleet.base, "1");
+    let root = fleet.base.path().parent().expect("a folder").to_owned();
+    let name = fleet.base.path().file_name().and_then(|name| name.to_str()).expect("a name").to_owned();
+    // me:canary
+    let server = git_server::Server::start(&root, Some("Basic bWU6Y2FuYXJ5")).await;
+    let address = |user: &str| server.url(&format!("{name}//web?ref=main")).replacen("://", &format!("://{user}"), 1);
+    let commit = declare(&fleet, &address(""), "my").await;
+    fleet.answered("web", &commit, "False").await;
+    says(&fleet, "False", "authentication required").await;
+    let commit = declare(&fleet, &address("me:canary@"), "my").await;
+    fleet.answered("web", &commit, "True").await;
+    becomes(&fleet, "my-map", "1").await;
+    server.seen();
+    some_intervals().await;
+    let seen = server.seen();
+    assert!(!seen.is_empty() && seen.len() < 20, "references alone, once in an interval: {seen:?}");
+    commit_base(&fleet.base, "2");
+    becomes(&fleet, "my-map", "2").await;
+    let found = fleet.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web").await.expect("it is there");
+    assert!(!found.value().to_string().contains("canary"));
+    assert!(!format!("{:?}", fleet.events("web").await).contains("canary"));
+    fleet.end().await;
+}
