@@ -7,22 +7,34 @@
     reason = "what fails here stops the test"
 )]
 
+#[path = "cli/beside.rs"]
+mod beside;
 #[path = "cli/corpus.rs"]
 mod cases;
 #[path = "support/corpus.rs"]
 mod corpus;
+#[path = "support/dice.rs"]
+mod dice;
+#[path = "../crates/kustomize/tests/support/disk.rs"]
+mod disk;
 #[path = "cli/flux.rs"]
 mod flux;
 #[path = "support/git_server.rs"]
 mod git_server;
 #[path = "cli/kustomize.rs"]
 mod kustomizations;
+#[path = "cli/live.rs"]
+mod live;
+#[path = "../crates/kustomize/tests/beside/patch.rs"]
+mod patch;
 #[path = "cli/remote.rs"]
 mod remote;
 #[path = "support/repository.rs"]
 mod repository;
 #[path = "support/testbed.rs"]
 mod testbed;
+#[path = "../crates/kustomize/tests/support/tree.rs"]
+mod tree;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};

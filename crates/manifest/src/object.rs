@@ -41,7 +41,8 @@ impl Object {
     /// Takes a value that is an object of Kubernetes.
     ///
     /// # Errors
-    /// When it is not a map, or `apiVersion`, `kind` or `metadata.name` is missing or no string.
+    /// When it is not a map, when `apiVersion`, `kind` or `metadata.name` is missing or no string, or when `apiVersion` is no
+    /// group and version.
     pub fn new(value: Value) -> Result<Self, ObjectError> {
         let object = Self::unchecked(value);
         object.check()?;
@@ -63,6 +64,10 @@ impl Object {
             if map.get(field).and_then(Value::as_str).is_none_or(str::is_empty) {
                 return Err(ObjectError::Missing { field });
             }
+        }
+        // Go's clients find no kind where there is more than a group and a version.
+        if self.api_version().matches('/').count() > 1 {
+            return Err(ObjectError::Version);
         }
         if self.name().is_empty() && self.text("/metadata/generateName").is_none() {
             return Err(ObjectError::Missing { field: "metadata.name" });
@@ -256,6 +261,9 @@ pub enum ObjectError {
     /// A list, a scalar or nothing.
     #[error("not a map")]
     NotAMap,
+    /// An `apiVersion` of more parts than two.
+    #[error("apiVersion is no group and version")]
+    Version,
     /// A field that every object has.
     #[error("{field} is missing or not a string")]
     Missing {

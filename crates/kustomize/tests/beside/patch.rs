@@ -1,4 +1,6 @@
-//! Random patches of an object, and random values.
+//! Random patches of an object, and random values. Included by path, too.
+
+#![allow(dead_code, reason = "each test binary uses a part of it")]
 
 use serde_json::{Map, Value, json};
 
