@@ -78,6 +78,35 @@ fn flags_that_are_about_containers_change_nothing_and_those_that_allow_programs_
 }
 
 #[test]
+fn a_chart_has_values_and_further_ones_lie_where_a_kustomization_may_read() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |path: &str, text: &str| {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write("outer.yaml", "a: outer\n");
+    write("app/inner.yaml", "a: inner\n");
+    write("app/charts/web/Chart.yaml", "apiVersion: v2\nname: web\nversion: 1.0.0\n");
+    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: map}\ndata: {a: '{{ .Values.a }}'}\n";
+    write("app/charts/web/templates/map.yaml", template);
+    let build = |chart: &str| {
+        write("app/kustomization.yaml", &format!("helmCharts:\n- name: web\n  releaseName: r\n{chart}"));
+        Lockstep::new(folder.path()).run(&["kustomize", "build", "app", "--enable-helm"])
+    };
+    for chart in ["", "  valuesInline: {a: b}\n", "  valuesFile: nope.yaml\n"] {
+        let error = build(chart).fails(1);
+        assert!(error.contains("no such file or directory"), "{chart}: {error}");
+    }
+    assert!(build("  valuesInline: {a: b}\n  valuesMerge: replace\n").succeeds().contains("a: b"));
+    assert!(build("  valuesFile: inner.yaml\n").succeeds().contains("a: inner"));
+    write("app/charts/web/values.yaml", "a: chart\n");
+    assert!(build("  additionalValuesFiles: [inner.yaml]\n").succeeds().contains("a: inner"));
+    let error = build("  additionalValuesFiles: [../outer.yaml]\n").fails(1);
+    assert!(error.contains("security; file 'outer.yaml' is not in or below 'app'"), "{error}");
+}
+
+#[test]
 #[ignore = "needs the testbed: make test"]
 fn the_original_prints_and_writes_the_same() {
     let out = tempfile::tempdir().unwrap();

@@ -134,9 +134,12 @@ fn archive(version: &str) -> Vec<u8> {
     let chart = format!("apiVersion: v2\nname: web\nversion: {version}\n");
     let template = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\n\
                     data: {{ .Values | toYaml | nindent 2 }}\n  version: {{ .Chart.Version }}\n";
-    for (name, text) in
-        [("web/Chart.yaml", &*chart), ("web/values.yaml", "a: chart\nb: chart\n"), ("web/templates/map.yaml", template)]
-    {
+    for (name, text) in [
+        ("web/Chart.yaml", &*chart),
+        ("web/values.yaml", "a: chart\nb: chart\n"),
+        ("web/more/other.yaml", "a: other\n"),
+        ("web/templates/map.yaml", template),
+    ] {
         let mut header = tar::Header::new_gnu();
         header.set_size(text.len() as u64);
         header.set_mode(0o644);
@@ -200,12 +203,21 @@ fn charted(folder: &Path, repository: &str, chart: &str) {
     std::fs::write(folder.join("kustomization.yaml"), text).unwrap();
 }
 
-const CHARTS: [(&str, &[&str]); 4] = [
+const CHARTS: [(&str, &[&str]); 6] = [
     ("  releaseName: shop\n", &["name: shop", "version: 1.1.0", "a: chart"]),
     ("  releaseName: shop\n  version: 1.0.0\n  valuesInline: {a: mine}\n", &["version: 1.0.0", "a: mine", "b: chart"]),
     (
         "  releaseName: shop\n  version: 1.0.0\n  valuesMerge: merge\n  valuesInline: {a: mine, c: mine}\n",
         &["a: chart", "c: mine"],
+    ),
+    // Where `helm pull` would have put it.
+    (
+        "  releaseName: shop\n  version: 1.0.0\n  valuesFile: charts/web-1.0.0/web/more/other.yaml\n",
+        &["a: other", "b: chart"],
+    ),
+    (
+        "  releaseName: shop\n  valuesFile: ./charts/web/more/other.yaml\n  valuesInline: {b: mine}\n",
+        &["a: other", "b: mine"],
     ),
     ("  releaseName: shop\n  version: ^1.0.0\n  valuesMerge: replace\n  valuesInline: {a: mine}\n", &["a: mine"]),
 ];
@@ -225,6 +237,8 @@ fn a_chart_that_does_not_lie_beside_its_kustomization_is_fetched() {
         }
         let named = build("  nameTemplate: '{{ \"SHOP\" | lower }}-{{ add 1 2 }}'\n").succeeds();
         assert!(named.contains("name: shop-3"), "{named}");
+        let missing = build("  valuesFile: charts/web/none.yaml\n").fails(1);
+        assert!(missing.contains("charts/web/none.yaml") && missing.contains("no such file"), "{missing}");
         let missing = build("  version: '>9'\n").fails(1);
         assert!(missing.contains("version matching"), "{missing}");
         let missing = build("  version: 9.9.9\n").fails(1);

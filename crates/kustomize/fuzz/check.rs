@@ -105,12 +105,12 @@ struct Outside(String);
 type Told<T> = Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 impl Charts for Outside {
-    fn render(&self, _: &Chart) -> Told<String> {
+    fn render(&self, _: &Chart, _: &dyn Files) -> Told<String> {
         Ok(self.0.clone())
     }
 
-    fn values(&self, _: &Chart) -> Told<serde_json::Value> {
-        Ok(yaml::from_str(&self.0).unwrap_or_default())
+    fn file(&self, _: &Chart, _: &str) -> Told<Option<Vec<u8>>> {
+        Ok(Some(self.0.clone().into_bytes()))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Helm charts, rendered by whoever the caller names.
 
-use manifest::{EntryKind, Purpose};
+use manifest::{EntryKind, Files, FilesError, Purpose};
 use serde_json::{Map, Value};
 
 use crate::documents::{self, Wording};
@@ -13,17 +13,17 @@ use crate::{facts, output, patch, strategic, tree};
 
 /// Renders charts for a build.
 pub trait Charts: Send + Sync {
-    /// The text that `helm template` prints.
+    /// The text that `helm template` prints. A chart with a folder lies in `files`.
     ///
     /// # Errors
     /// When the chart cannot be had or rendered; the text must show no value.
-    fn render(&self, chart: &Chart) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
+    fn render(&self, chart: &Chart, files: &dyn Files) -> Result<String, Box<dyn std::error::Error + Send + Sync>>;
 
-    /// What `values.yaml` says of a chart that does not lie in the tree.
+    /// A file of a chart that does not lie in the tree, by its path below the chart's folder; `None` where it has none.
     ///
     /// # Errors
     /// When the chart cannot be had.
-    fn values(&self, chart: &Chart) -> Result<Value, Box<dyn std::error::Error + Send + Sync>>;
+    fn file(&self, chart: &Chart, path: &str) -> Result<Option<Vec<u8>>, Box<dyn std::error::Error + Send + Sync>>;
 }
 
 /// A chart that a kustomization names.
@@ -43,8 +43,8 @@ pub struct Chart {
     pub namespace: String,
     /// Values, merged as the kustomization says.
     pub values: Value,
-    /// Paths of further values files, in order.
-    pub values_files: Vec<String>,
+    /// Paths and texts of further values files, in order.
+    pub values_files: Vec<(String, String)>,
     /// `--include-crds`
     pub include_crds: bool,
     /// `--no-hooks`
@@ -77,16 +77,23 @@ pub(crate) fn inflate(
         return Err(fail("valuesMerge must be one of [merge override replace]".into()));
     }
     let (mut request, local) = request(globals, chart, folder, file)?;
-    request.values = values(chart, file, || match (&request.folder, chart.values_file.as_str()) {
-        (None, "") => charts.values(&request).map(Some).map_err(|error| fail(error.to_string())),
-        (Some(_), "") => {
-            let entry = format!("{local}/values.yaml");
-            let is_there = matches!(folder.kind(&entry), Ok(Some(EntryKind::File)));
-            is_there.then(|| values_file(&entry, folder)).transpose()
-        }
-        (_, told) => values_file(told, folder).map(Some),
+    request.values = values(chart, file, || {
+        let entry = match chart.values_file.as_str() {
+            "" => format!("{local}/values.yaml"),
+            told => told.to_owned(),
+        };
+        let text = match (&request.folder, below(&local, &entry, folder)) {
+            (None, Some(path)) => {
+                let bytes = charts.file(&request, &path).map_err(|error| fail(error.to_string()))?;
+                let missing = || FilesError::NotFound { path: folder.path_of(&entry) };
+                let bytes = bytes.ok_or_else(|| Errors::one(file, missing()))?;
+                String::from_utf8(bytes).map_err(|_| Errors::one(&entry, Problem::NotText))?
+            }
+            _ => folder.text(&entry, Purpose::Recipe)?,
+        };
+        yaml::from_str(&text).map_err(|error| Errors::one(&folder.path_of(&entry), error))
     })?;
-    let text = charts.render(&request).map_err(|error| fail(error.to_string()))?;
+    let text = charts.render(&request, folder.files()).map_err(|error| fail(error.to_string()))?;
     let reads = documents::objects(&text).map_err(|problems| Errors(patch::at_lines(file, problems).collect()))?;
     let made = reads.into_iter().map(|read| {
         let mut resource = Resource::new(read.node, manifest::Origin { file: file.into(), line: 0 });
@@ -112,6 +119,10 @@ fn request(
         let reason = format!("no repo specified for pull, no chart found at '{local}'");
         return Err(Errors::one(file, Problem::Chart { chart: chart.name.clone(), reason }));
     }
+    let mut values_files = Vec::new();
+    for entry in &chart.additional_values_files {
+        values_files.push((folder.path_of(entry), folder.text(entry, Purpose::Recipe)?));
+    }
     let request = Chart {
         folder: is_local.then(|| folder.path_of(&local)),
         name: chart.name.clone(),
@@ -120,7 +131,7 @@ fn request(
         release: chart.release_name.clone(),
         namespace: chart.namespace.clone(),
         values: Value::Null,
-        values_files: chart.additional_values_files.iter().map(|path| folder.path_of(path)).collect(),
+        values_files,
         include_crds: chart.include_crds,
         skip_hooks: chart.skip_hooks,
         skip_tests: chart.skip_tests,
@@ -132,22 +143,20 @@ fn request(
     Ok((request, local))
 }
 
-fn values_file(entry: &str, folder: &Folder<'_>) -> Result<Value, Errors> {
-    let text = folder.text(entry, Purpose::Recipe)?;
-    yaml::from_str(&text).map_err(|error| Errors::one(&folder.path_of(entry), error))
+/// The path of an entry below where a chart lies, or would lie once it is fetched.
+fn below(local: &str, entry: &str, folder: &Folder<'_>) -> Option<String> {
+    let path = |entry: &str| manifest::normalize(&folder.path, entry).ok();
+    let (chart, path) = (path(local)?, path(entry)?);
+    path.strip_prefix(&chart)?.strip_prefix('/').map(str::to_owned)
 }
 
 /// The chart's values and those of the kustomization, merged as it says.
-fn values(
-    chart: &HelmChart,
-    file: &str,
-    of_chart: impl FnOnce() -> Result<Option<Value>, Errors>,
-) -> Result<Value, Errors> {
+fn values(chart: &HelmChart, file: &str, of_chart: impl FnOnce() -> Result<Value, Errors>) -> Result<Value, Errors> {
     let inline = chart.values_inline.as_object().filter(|values| !values.is_empty());
     if let (Some(inline), "replace") = (inline, chart.values_merge.as_str()) {
         return Ok(Value::Object(inline.clone()));
     }
-    let Some(of_chart) = of_chart()? else { return Ok(chart.values_inline.clone()) };
+    let of_chart = of_chart()?;
     let Some(inline) = inline else { return Ok(of_chart) };
     let inline = documents::from_value(&Value::Object(inline.clone()), Wording::Yaml);
     let of_chart = documents::from_value(&of_chart, Wording::Yaml);

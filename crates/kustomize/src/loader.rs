@@ -168,6 +168,11 @@ impl<'a> Folder<'a> {
         Ok(folder)
     }
 
+    /// The tree that it lies in.
+    pub(crate) fn files(&self) -> &dyn Files {
+        self.tree.files()
+    }
+
     /// What an entry of this folder names.
     pub(crate) fn kind(&self, entry: &str) -> Result<Option<EntryKind>, FilesError> {
         self.tree.files().kind(&normalize(&self.path, entry)?)

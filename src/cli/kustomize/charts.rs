@@ -1,16 +1,17 @@
 //! Charts that a kustomization renders.
 
 use std::error::Error;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use gotemplate::{Functions, Limits, Session, Templates};
 use helm::values::{self, Values};
 use kustomize::Chart;
-use manifest::{Files as _, Purpose};
+use manifest::Files;
 
-use crate::cli::disk::Disk;
 use crate::cli::helm::release::{self, Release};
 use crate::cli::network::{Network, told};
+use crate::source::helm::ChartArchive;
 use crate::system::System;
 
 /// What the template of a name may do.
@@ -26,18 +27,17 @@ pub(super) struct Charts<'a> {
 }
 
 impl Charts<'_> {
-    fn load(&self, wanted: &Chart) -> anyhow::Result<helm::Chart> {
-        if let Some(folder) = &wanted.folder {
-            return Ok(helm::Chart::load(&Disk, folder)?);
-        }
+    fn archive(&self, wanted: &Chart) -> anyhow::Result<Arc<ChartArchive>> {
         let newest = if wanted.devel { ">0.0.0-0" } else { "" };
         let version = if wanted.version.is_empty() { newest } else { &wanted.version };
-        let archive = self.network.chart(&wanted.repository, &wanted.name, version)?;
-        Ok(helm::Chart::from_archive(&archive.bytes)?)
+        self.network.chart(&wanted.repository, &wanted.name, version)
     }
 
-    fn template(&self, wanted: &Chart) -> anyhow::Result<String> {
-        let chart = self.load(wanted)?;
+    fn template(&self, wanted: &Chart, files: &dyn Files) -> anyhow::Result<String> {
+        let chart = match &wanted.folder {
+            Some(folder) => helm::Chart::load(files, folder)?,
+            None => helm::Chart::from_archive(&self.archive(wanted)?.bytes)?,
+        };
         let mut release =
             Release::new(&name_of(wanted)?, if wanted.namespace.is_empty() { "default" } else { &wanted.namespace })?;
         release.values = values_of(wanted)?;
@@ -79,9 +79,7 @@ fn values_of(wanted: &Chart) -> anyhow::Result<Values> {
         serde_json::Value::Object(map) => values::from_json(map.clone()),
         _ => Values::new(),
     };
-    for file in &wanted.values_files {
-        let content = Disk.read(file, Purpose::Recipe)?;
-        let text = content.text().ok_or_else(|| anyhow!("{file}: not valid UTF-8"))?;
+    for (file, text) in &wanted.values_files {
         let given = values::from_yaml(text).map_err(|error| anyhow!("failed to parse {file}: {error}"))?;
         merged = values::merge_maps(merged, given);
     }
@@ -89,11 +87,13 @@ fn values_of(wanted: &Chart) -> anyhow::Result<Values> {
 }
 
 impl kustomize::Charts for Charts<'_> {
-    fn render(&self, chart: &Chart) -> Result<String, Box<dyn Error + Send + Sync>> {
-        self.template(chart).map_err(told)
+    fn render(&self, chart: &Chart, files: &dyn Files) -> Result<String, Box<dyn Error + Send + Sync>> {
+        self.template(chart, files).map_err(told)
     }
 
-    fn values(&self, chart: &Chart) -> Result<serde_json::Value, Box<dyn Error + Send + Sync>> {
-        self.load(chart).map(|chart| serde_json::Value::Object(chart.values)).map_err(told)
+    fn file(&self, chart: &Chart, path: &str) -> Result<Option<Vec<u8>>, Box<dyn Error + Send + Sync>> {
+        let archive = self.archive(chart).map_err(told)?;
+        let mut files = helm::Chart::unpack(&archive.bytes)?.into_iter();
+        Ok(files.find(|file| file.name == path).map(|file| file.data.to_vec()))
     }
 }
