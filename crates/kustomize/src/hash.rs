@@ -5,11 +5,27 @@ use sha2::{Digest as _, Sha256};
 use yaml::json::{Html, to_string};
 use yaml::{Kind, Node};
 
-use crate::error::Problem;
+use crate::error::{Error, Problem};
+use crate::facts::Facts;
 use crate::output;
+use crate::resources::Resources;
+use crate::transform::each;
+
+/// Adds its suffix to the name of every object that is to have one.
+pub(crate) fn add(resources: &mut Resources, facts: &Facts) -> Vec<Error> {
+    each(resources, facts, |resource, _| {
+        if !resource.needs_hash {
+            return Ok(());
+        }
+        let suffix = suffix(&resource.node)?;
+        let name = format!("{}-{suffix}", resource.id(facts).name);
+        resource.remember(facts);
+        resource.set_name(&name)
+    })
+}
 
 /// Ten letters for the content of an object.
-pub(crate) fn suffix(node: &Node) -> Result<String, Problem> {
+fn suffix(node: &Node) -> Result<String, Problem> {
     let text = |name: &str| node.get(name).map(|value| value.value.as_str()).unwrap_or_default();
     let encoded = match text("kind") {
         "ConfigMap" => to_string(&content(node, "ConfigMap", &["data"], "binaryData")?, Html::Escaped),

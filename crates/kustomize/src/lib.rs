@@ -6,6 +6,9 @@
 //!       -> name suffixes -> references -> variables -> order -> Objects
 //! ```
 //!
+//! The algorithm stands in `target.rs`: `build` is all of it, `accumulate` one layer. What a layer makes and what changes it are the
+//! two modules below; each transformer has a file of its own; which fields it is about is data (`defaults.rs`), and may be added to.
+//!
 //! # Guarantees
 //! - Reads through [`manifest::Files`] alone, each file for its purpose: what a `configMapGenerator` reads stays sealed.
 //! - Remote bases and charts are fetched and rendered by the caller, or refused; plugins that are programs are refused.
@@ -37,8 +40,10 @@ mod id;
 mod image;
 mod json_patch;
 mod kustomization;
+mod labels;
 mod lists;
 mod loader;
+mod names;
 mod namespace;
 mod order;
 mod output;
@@ -48,6 +53,7 @@ mod provenance;
 mod references;
 mod remote;
 mod replacement;
+mod replicas;
 mod resource;
 mod resources;
 mod selector;

@@ -1,30 +1,27 @@
-//! Building a folder: load, accumulate, generate, transform; then, once, fix references.
+//! Building a folder: load, accumulate, generate, transform; then, once, fix references. [`build`] is the whole of it, and
+//! [`Target::accumulate`] a layer.
+
+mod generators;
+mod transformers;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use manifest::{EntryKind, Origin, Purpose};
+use manifest::{EntryKind, Purpose};
 
-use crate::config::{self, Config, DEFAULTS, FieldSpec};
+use crate::config::{self, Config, DEFAULTS};
 use crate::documents;
 use crate::error::{Error, Errors, Problem};
 use crate::facts::{self, Facts};
-use crate::generate::{Generator, Makes};
-use crate::id::Gvk;
-use crate::image::ImageChange;
-use crate::kustomization::{Kustomization, Label, Role};
+use crate::kustomization::{Kustomization, Role};
 use crate::loader::Folder;
-use crate::namespace::{NamespaceChange, Subjects};
 use crate::patch;
-use crate::plugin::Plugin;
 use crate::provenance::Provenance;
-use crate::replacement::Replacements;
 use crate::resource::Resource;
 use crate::resources::Resources;
 use crate::transform::Transformer;
 use crate::variables::Variables;
-use crate::{chart, crds, references};
+use crate::{crds, references};
 
 /// What all layers of a build share.
 pub(crate) struct Build {
@@ -86,6 +83,30 @@ pub(crate) fn build(folder: Folder<'_>, kustomization: Option<(&'static str, Kus
     Errors::unless_any(errors, Built { resources, kustomization, facts, file })
 }
 
+impl Target<'_> {
+    /// The layer: its resources, then its configuration, generators, components, transformers, validators, variables.
+    fn accumulate(&self, mut accumulator: Accumulator) -> Result<Accumulator, Errors> {
+        let mut errors = Vec::new();
+        self.add_resources(&mut accumulator, &self.kustomization.resources, &mut errors);
+        note(&mut errors, self.add_config(&mut accumulator));
+        self.run_generators(&mut accumulator, &mut errors);
+        if !errors.is_empty() {
+            return Err(Errors(errors));
+        }
+        for entry in &self.kustomization.components {
+            self.add_component(&mut accumulator, entry)?;
+        }
+        note(&mut errors, self.run_transformers(&mut accumulator));
+        if errors.is_empty() {
+            note(&mut errors, self.run_validators(&mut accumulator));
+            let facts = self.build.facts();
+            let Accumulator { resources, variables, .. } = &mut accumulator;
+            errors.extend(variables.declare(&self.kustomization.vars, resources, &facts, &self.file));
+        }
+        Errors::unless_any(errors, accumulator)
+    }
+}
+
 /// Removes objects that are for kustomize alone, after a last look at what every object must have: its own identity too,
 /// for a lack of which upstream panics here.
 fn drop_local(resources: &mut Resources, facts: &Facts) -> Vec<Error> {
@@ -145,28 +166,6 @@ impl<'a> Target<'a> {
         let file = folder.path_of(name);
         let (provenance, chart_namespace) = (None, String::new());
         Self { build, folder, file, file_name: name, kustomization, provenance, chart_namespace }
-    }
-
-    /// The layer: its resources, then its configuration, generators, components, transformers, validators, variables.
-    fn accumulate(&self, mut accumulator: Accumulator) -> Result<Accumulator, Errors> {
-        let mut errors = Vec::new();
-        self.add_resources(&mut accumulator, &self.kustomization.resources, &mut errors);
-        note(&mut errors, self.add_config(&mut accumulator));
-        self.run_generators(&mut accumulator, &mut errors);
-        if !errors.is_empty() {
-            return Err(Errors(errors));
-        }
-        for entry in &self.kustomization.components {
-            self.add_component(&mut accumulator, entry)?;
-        }
-        note(&mut errors, self.run_transformers(&mut accumulator));
-        if errors.is_empty() {
-            note(&mut errors, self.run_validators(&mut accumulator));
-            let facts = self.build.facts();
-            let Accumulator { resources, variables, .. } = &mut accumulator;
-            errors.extend(variables.declare(&self.kustomization.vars, resources, &facts, &self.file));
-        }
-        Errors::unless_any(errors, accumulator)
     }
 
     fn add_resources(&self, accumulator: &mut Accumulator, entries: &[String], errors: &mut Vec<Error>) {
@@ -298,245 +297,6 @@ impl<'a> Target<'a> {
         }
         Ok(())
     }
-
-    fn run_generators(&self, accumulator: &mut Accumulator, errors: &mut Vec<Error>) {
-        let options = self.kustomization.generator_options.as_ref();
-        for (makes, all) in [
-            (Makes::ConfigMap, &self.kustomization.config_map_generator),
-            (Makes::Secret, &self.kustomization.secret_generator),
-        ] {
-            let by = format!("{makes:?}Generator");
-            for args in all {
-                let made = Generator::new(makes, args, options).run(&self.folder, &self.file);
-                note(errors, made.and_then(|made| self.absorb(accumulator, vec![made], self.builtin(&by))));
-            }
-        }
-        note(errors, self.run_charts(accumulator));
-        note(errors, self.run_plugins(accumulator));
-    }
-
-    fn run_charts(&self, accumulator: &mut Accumulator) -> Result<(), Errors> {
-        let globals = self.kustomization.helm_globals.clone().unwrap_or_default();
-        for one in &self.kustomization.helm_charts {
-            let mut one = one.clone();
-            for namespace in [&self.kustomization.namespace, &self.chart_namespace] {
-                if one.namespace.is_empty() {
-                    one.namespace.clone_from(namespace);
-                }
-            }
-            let made = chart::inflate(&globals, &one, &self.folder, &self.file)?;
-            self.absorb(accumulator, made, self.builtin("HelmChartInflationGenerator"))?;
-        }
-        Ok(())
-    }
-
-    fn run_plugins(&self, accumulator: &mut Accumulator) -> Result<(), Errors> {
-        for resource in self.plugins(&self.kustomization.generators)? {
-            let made = Plugin { resource: &resource, folder: &self.folder }.generate()?;
-            let origin = self.provenance.as_ref().and_then(|_| Provenance::of_plugin(&resource));
-            self.absorb(accumulator, made, origin)?;
-        }
-        Ok(())
-    }
-
-    /// The objects that configure plugins: each entry is one, inline, or a file or folder with such.
-    fn plugins(&self, entries: &[String]) -> Result<Vec<Resource>, Errors> {
-        let mut accumulator = Accumulator::empty();
-        let facts = self.build.facts();
-        let mut errors = Vec::new();
-        let mut paths = Vec::new();
-        for entry in entries {
-            let Ok(reads) = documents::objects(entry) else {
-                paths.push(entry.clone());
-                continue;
-            };
-            for read in reads {
-                let mut resource = Resource::new(read.node, Origin { file: self.file.clone(), line: 0 });
-                if let Some(provenance) = &self.provenance {
-                    let origin = provenance.append(self.file_name).to_string();
-                    note(
-                        &mut errors,
-                        resource
-                            .set_annotation(crate::resource::ORIGIN, &origin)
-                            .map_err(|problem| Errors::one(&self.file, problem)),
-                    );
-                }
-                errors.extend(accumulator.resources.append(resource, &facts).err());
-            }
-        }
-        self.add_resources(&mut accumulator, &paths, &mut errors);
-        Errors::unless_any(errors, accumulator.resources.into_list())
-    }
-
-    fn absorb(
-        &self,
-        accumulator: &mut Accumulator,
-        made: Vec<Resource>,
-        origin: Option<Provenance>,
-    ) -> Result<(), Errors> {
-        let facts = self.build.facts();
-        let mut errors = Vec::new();
-        for mut resource in made {
-            if let Some(origin) = origin.as_ref().filter(|_| resource.annotation(crate::resource::ORIGIN).is_none()) {
-                let result = resource.set_annotation(crate::resource::ORIGIN, &origin.to_string());
-                errors.extend(result.err().map(|problem| resource.error(&facts, problem)));
-            }
-            errors.extend(accumulator.resources.absorb(resource, &facts).err());
-        }
-        Errors::unless_any(errors, ())
-    }
-
-    /// Where what a builtin plugin makes or changes comes from.
-    fn builtin(&self, kind: &str) -> Option<Provenance> {
-        self.provenance.as_ref().map(|provenance| provenance.builtin(self.file_name, kind))
-    }
-
-    fn run_transformers(&self, accumulator: &mut Accumulator) -> Result<(), Errors> {
-        let mut errors = Vec::new();
-        let mut transformers = Vec::new();
-        for (kind, configured) in self.transformers(&accumulator.config) {
-            match configured {
-                Ok(transformer) => transformers.push((transformer, self.builtin(kind))),
-                Err(found) => errors.extend(found.0),
-            }
-        }
-        match self.external(&self.kustomization.transformers) {
-            Ok(external) => transformers.extend(external),
-            Err(found) => errors.extend(found.0),
-        }
-        if errors.is_empty() {
-            for (transformer, origin) in transformers {
-                self.run(&transformer, origin.as_ref(), accumulator, &mut errors);
-            }
-        }
-        Errors::unless_any(errors, ())
-    }
-
-    fn run(
-        &self,
-        transformer: &Transformer,
-        origin: Option<&Provenance>,
-        accumulator: &mut Accumulator,
-        errors: &mut Vec<Error>,
-    ) {
-        let facts = self.build.facts();
-        errors.extend(transformer.run(&mut accumulator.resources, &facts, &self.file).err().unwrap_or_default());
-        if let Some(origin) = origin {
-            for resource in accumulator.resources.list_mut().iter_mut().filter(|resource| !resource.deleted) {
-                errors.extend(origin.note(resource).err().map(|problem| resource.error(&facts, problem)));
-            }
-        }
-        accumulator.resources.drop_deleted();
-    }
-
-    fn external(&self, entries: &[String]) -> Result<Vec<(Transformer, Option<Provenance>)>, Errors> {
-        let plugins = self.plugins(entries)?;
-        let ready = |resource: &Resource| {
-            let origin = self.provenance.as_ref().and_then(|_| Provenance::of_plugin(resource));
-            Plugin { resource, folder: &self.folder }.transformer().map(|transformer| (transformer, origin))
-        };
-        plugins.iter().map(ready).collect()
-    }
-
-    /// A validator may add the label `validated-by`, and nothing else.
-    fn run_validators(&self, accumulator: &mut Accumulator) -> Result<(), Errors> {
-        let facts = self.build.facts();
-        for (validator, _) in self.external(&self.kustomization.validators)? {
-            let before = accumulator.resources.clone();
-            validator.run(&mut accumulator.resources, &facts, &self.file).map_err(Errors)?;
-            let same = before.list().len() == accumulator.resources.list().len()
-                && before.list().iter().zip(accumulator.resources.list()).all(|(old, new)| is_same_but_label(old, new));
-            if !same {
-                return Err(Errors::one(&self.file, Problem::ValidatorChanged));
-            }
-        }
-        Ok(())
-    }
-
-    /// The transformers of the file, in the order in which they run.
-    fn transformers(&self, config: &Config) -> Vec<(&'static str, Result<Transformer, Errors>)> {
-        let k = &self.kustomization;
-        let (folder, file) = (&self.folder, self.file.as_str());
-        let mut all: Vec<(&'static str, Result<Transformer, Errors>)> = Vec::new();
-        if !k.patches_strategic_merge.is_empty() {
-            let parts = patch::read_strategic(&k.patches_strategic_merge, "", folder, file);
-            all.push(("PatchStrategicMergeTransformer", parts.map(Transformer::StrategicMerge)));
-        }
-        for entry in &k.patches {
-            let ready = patch::read(entry, folder, file);
-            all.push(("PatchTransformer", ready.map(|ready| ready.map_or(Transformer::Nothing, Transformer::Patch))));
-        }
-        if !k.namespace.is_empty() {
-            let (namespace, specs) = (k.namespace.clone(), config.namespace.clone());
-            let change = NamespaceChange { namespace, specs, unset_only: false, subjects: Subjects::NamedDefault };
-            all.push(("NamespaceTransformer", Ok(Transformer::Namespace(change))));
-        }
-        if !k.name_prefix.is_empty() {
-            all.push(("PrefixTransformer", Ok(Transformer::Prefix(k.name_prefix.clone(), config.name_prefix.clone()))));
-        }
-        if !k.name_suffix.is_empty() {
-            all.push(("SuffixTransformer", Ok(Transformer::Suffix(k.name_suffix.clone(), config.name_suffix.clone()))));
-        }
-        all.extend(self.labels(config).into_iter().map(|labels| ("LabelTransformer", labels)));
-        if !k.common_annotations.is_empty() {
-            let pairs = Transformer::Pairs(k.common_annotations.clone(), config.common_annotations.clone());
-            all.push(("AnnotationsTransformer", Ok(pairs)));
-        }
-        for entry in &k.patches_json6902 {
-            all.push(("PatchJson6902Transformer", patch::read_json(entry, folder, file).map(Transformer::Patch)));
-        }
-        for replica in &k.replicas {
-            all.push(("ReplicaCountTransformer", Ok(Transformer::Replicas(replica.clone(), config.replicas.clone()))));
-        }
-        for image in &k.images {
-            let change = ImageChange::new(image.clone()).map_err(|problem| Errors::one(file, problem));
-            all.push(("ImageTagTransformer", change.map(|change| Transformer::Image(change, config.images.clone()))));
-        }
-        if !k.replacements.is_empty() {
-            let replacements = Replacements::read(&k.replacements, folder, file);
-            all.push(("ReplacementTransformer", replacements.map(Transformer::Replacements)));
-        }
-        all
-    }
-
-    fn labels(&self, config: &Config) -> Vec<Result<Transformer, Errors>> {
-        let k = &self.kustomization;
-        let common = k.common_labels.clone().unwrap_or_default();
-        if k.labels.is_empty() && common.is_empty() {
-            return Vec::new();
-        }
-        let of_label = |label: &Label| {
-            let specs = label_specs(label, config).map_err(|problem| Errors::one(&self.file, problem))?;
-            Ok(Transformer::Pairs(label.pairs.clone(), specs))
-        };
-        let mut all: Vec<_> = k.labels.iter().map(of_label).collect();
-        all.push(Ok(Transformer::Pairs(common, config.common_labels.clone())));
-        all
-    }
-}
-
-/// Where an entry of `labels` is written.
-fn label_specs(label: &Label, config: &Config) -> Result<Vec<FieldSpec>, Problem> {
-    let mut specs = label.fields.clone();
-    config::merge_all(&mut specs, &config.labels)?;
-    if label.include_selectors {
-        config::merge_all(&mut specs, &config.common_labels)?;
-        return Ok(specs);
-    }
-    if label.include_templates {
-        config::merge_all(&mut specs, &config.template_labels)?;
-    }
-    config::merge_one(&mut specs, &FieldSpec::new(Gvk::default(), "metadata/labels", true))?;
-    Ok(specs)
-}
-
-fn is_same_but_label(old: &Resource, new: &Resource) -> bool {
-    let mut new = new.clone();
-    let mut labels: BTreeMap<String, String> = new.pairs("labels");
-    if labels.remove("validated-by").is_some() && new.set_pairs("labels", &labels).is_err() {
-        return false;
-    }
-    new.previous == old.previous && new.node == old.node
 }
 
 /// Keeps the errors of a result.
