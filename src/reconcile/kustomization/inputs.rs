@@ -13,6 +13,7 @@ use crate::pipeline::sources::{Fetched, SourceName, artifact};
 use crate::pipeline::{bases, object_version, spec_version};
 use crate::reconcile::Shared;
 use crate::reconcile::units::Ended;
+use crate::source::base::{Look, Trouble};
 use crate::status::Event;
 use crate::unit::{ReadSet, Thing};
 
@@ -54,14 +55,14 @@ pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Know
     if turn.shared.world.settings.no_remote_bases && known.read_set.iter().any(|(thing, _)| is_base(thing)) {
         return Ok(false);
     }
-    // A look that was made for another unit since the middle of the interval counts.
-    let middle = Instant::now().checked_sub(turn.interval() / 2);
-    let looks_since = middle.filter(|_| turn.until_due().is_zero());
+    if turn.until_due().is_zero() {
+        look_outside(turn, &known.read_set);
+    }
     let is_gathering = turn.shared.units.is_gathering(&turn.unit()).is_some();
     let waits = |thing: &Thing| is_gathering && is_secret(thing);
     let is_own = |thing: &Thing| *thing == source.thing() || matches!(thing, Thing::Paths { .. });
     for (thing, version) in known.read_set.iter().filter(|(thing, _)| !waits(thing) && !is_own(thing)) {
-        if !is_at(thing, version, looks_since, turn.shared).await? {
+        if !is_at(thing, version, turn.shared).await? {
             tracing::debug!(unit = %turn.unit(), ?thing, "an input has changed");
             return Ok(false);
         }
@@ -123,7 +124,7 @@ pub(super) async fn has_changed(
     is_meant: fn(&Thing) -> bool,
 ) -> Result<bool, ClusterError> {
     for (thing, version) in read_set.iter().filter(|(thing, _)| is_meant(thing)) {
-        if !is_at(thing, version, None, shared).await? {
+        if !is_at(thing, version, shared).await? {
             return Ok(true);
         }
     }
@@ -135,13 +136,28 @@ fn is_base(thing: &Thing) -> bool {
     matches!(thing, Thing::Base(_))
 }
 
-/// Whether a thing has this version. At bases nobody looks who has no moment since which they are to be known.
-async fn is_at(
-    thing: &Thing,
-    version: &str,
-    looks_since: Option<Instant>,
-    shared: &Shared,
-) -> Result<bool, ClusterError> {
+/// Looks, beside the work, at what a unit has read outside of its source: it comes back when something has moved. A look that
+/// was made for another unit since the middle of the interval counts.
+fn look_outside(turn: &Turn<'_>, read_set: &ReadSet) {
+    let Some(since) = Instant::now().checked_sub(turn.interval() / 2) else { return };
+    for (thing, version) in read_set.iter() {
+        let Thing::Base(base) = thing else { continue };
+        let (shared, key, base, version) = (turn.shared.clone(), turn.key.clone(), base.clone(), version.to_owned());
+        tokio::spawn(async move {
+            if has_moved(&shared.world.bases.look(&base, since).await, &version) {
+                shared.queue.add(key);
+            }
+        });
+    }
+}
+
+/// Whether a look saw another version. A server that does not answer tells nothing.
+fn has_moved(looked: &Result<Look, Trouble>, version: &str) -> bool {
+    let is_unknown = matches!(looked, Err(trouble) if trouble.is_transient);
+    !is_unknown && bases::version(looked) != version
+}
+
+async fn is_at(thing: &Thing, version: &str, shared: &Shared) -> Result<bool, ClusterError> {
     Ok(match thing {
         Thing::Spec | Thing::Declared { .. } => true,
         Thing::Artifact { kind, namespace, name } => {
@@ -152,15 +168,7 @@ async fn is_at(
             let at = Reference::new(api_version, kind, namespace, name);
             object_version(shared.world.cluster.get(&at).await?.as_ref()) == version
         }
-        Thing::Base(base) => {
-            let looked = match looks_since {
-                Some(since) => Some(shared.world.bases.look(base, since).await),
-                None => shared.world.bases.last(base),
-            };
-            looked.is_none_or(|looked| {
-                matches!(&looked, Err(trouble) if trouble.is_transient) || bases::version(&looked) == version
-            })
-        }
+        Thing::Base(base) => shared.world.bases.last(base).is_none_or(|looked| !has_moved(&looked, version)),
         // Whoever looks after ExternalSecrets and HelmReleases tells; nobody asks a store or repository for this.
         Thing::Remote { .. } | Thing::Chart { .. } => shared.units.seen(thing).is_none_or(|now| now == version),
         Thing::Capabilities | Thing::Built | Thing::Paths { .. } => true,
