@@ -19,6 +19,7 @@ use crate::resolve::azure::PodIdentity;
 use crate::resolve::{Resolver, Setup};
 use crate::source::base::{self, Bases};
 use crate::source::http;
+use crate::source::netrc::Netrc;
 use crate::unit::{MISSING, ReadSet, digest};
 
 pub mod again;
@@ -104,6 +105,7 @@ impl World {
             client: http::client(&settings.options(http::Options::default()))?,
             mirrors: settings.mirrors.clone(),
             folder: settings.cache.join("bases"),
+            accounts: Netrc::default(),
             reads_this_machine: false,
         };
         let (sources, bases, sightings) = (Sources::default(), Arc::new(Bases::new(bases)), Sightings::default());

@@ -10,6 +10,7 @@
 //! | [`ignore`] | what a source leaves out |
 //! | [`archive`] | the bytes that Flux would store, for the digest |
 //! | [`http`] | client, redirects, limits |
+//! | [`netrc`] | accounts that a user keeps in a file |
 //! | [`access`] | what Flux's Secrets say about credentials and certificates |
 //!
 //! # Guarantees
@@ -27,6 +28,7 @@ pub mod git;
 pub mod helm;
 pub mod http;
 pub mod ignore;
+pub mod netrc;
 pub mod oci;
 
 mod mirror;

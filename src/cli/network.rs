@@ -2,12 +2,13 @@
 //!
 //! # Guarantees
 //! - Nothing is kept: what was fetched goes with the process. No program is run, and no configuration of Git or Helm is
-//!   read, so that credentials are those of addresses alone.
+//!   read: credentials are those of addresses, and for Git those of the user's `~/.netrc`.
 //! - Every request has a limit on time and size.
 //! - No error names a user, password or query of an address.
 
 use std::collections::HashMap;
 use std::error::Error as StdError;
+use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use kustomize::{Address, Remote, RemoteError};
 use manifest::Files;
 use tokio::runtime::Runtime;
 use tokio::time::Instant;
+use zeroize::Zeroizing;
 
 use super::folder::Folder;
 use crate::pipeline::bases::Visit;
@@ -23,6 +25,7 @@ use crate::source::access::Access;
 use crate::source::base::{Bases, Setup};
 use crate::source::helm::{self, ChartArchive, Repository};
 use crate::source::http;
+use crate::source::netrc::Netrc;
 use crate::source::oci;
 
 /// How long a chart may take.
@@ -54,6 +57,7 @@ impl Line {
             client: client.clone(),
             mirrors: Vec::new(),
             folder: folder.path().into(),
+            accounts: accounts(),
             reads_this_machine: true,
         };
         let visit = Visit::new(Arc::new(Bases::new(setup)), Instant::now(), runtime.handle().clone());
@@ -73,6 +77,13 @@ impl Line {
         let chosen = index.choose(chart, version)?;
         Ok(helm::chart(&self.client, &repository, chosen).await?)
     }
+}
+
+/// Those of the user's `~/.netrc`, which curl reads for Git.
+fn accounts() -> Netrc {
+    let file = std::env::var_os("HOME").map(|home| Path::new(&home).join(".netrc"));
+    let text = file.and_then(|file| std::fs::read_to_string(file).ok()).map(Zeroizing::new);
+    text.map(|text| Netrc::read(&text)).unwrap_or_default()
 }
 
 impl Network {

@@ -9,8 +9,8 @@
 //!   (no such repository, reference or file; not for this user) is an error.
 //! - A look that failed is repeated after a pause that grows; until then its error stands for it.
 //! - Each look has a limit on time and bytes, and only [`MOST`] bases are kept.
-//! - No error names a user, a password or a query of an address. No program is run, and no configuration of Git is read, so
-//!   that credentials are those of addresses alone.
+//! - No error names a user, a password or a query of an address. No program is run, and no configuration of Git is read:
+//!   credentials are those of addresses, and of the accounts that a caller gives.
 //!
 //! # Caveats
 //! kustomize clones with submodules; here a submodule is an empty folder.
@@ -29,6 +29,7 @@ use tokio::time::Instant;
 use super::access::Access;
 use super::git::{self, Reference, Selection};
 use super::http::{self, HttpError};
+use super::netrc::Netrc;
 use super::{Error, GitCause, Mirror, local_path, mirrored};
 use crate::unit::base::Base;
 use crate::unit::digest;
@@ -53,6 +54,8 @@ pub struct Setup {
     pub mirrors: Vec<Mirror>,
     /// Where they are kept; it can be lost at any time.
     pub folder: PathBuf,
+    /// Who asks where an address does not say.
+    pub accounts: Netrc,
     /// Whether an address may name a repository of this machine.
     pub reads_this_machine: bool,
 }
@@ -185,7 +188,8 @@ impl Bases {
     }
 
     async fn fetch_tree(&self, url: String, word: &str, seen: &Seen, folder: &Path) -> Result<Look, Trouble> {
-        let credentials = Access::git(&url, None).map_err(|error| denied(error.to_string()))?.credentials;
+        let told = Access::git(&url, None).map_err(|error| denied(error.to_string()))?.credentials;
+        let credentials = self.setup.accounts.account(&url, told);
         let word = if word.is_empty() { "HEAD" } else { word };
         let last = seen.look();
         let request = git::Request {

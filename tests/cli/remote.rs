@@ -102,6 +102,11 @@ fn a_server_gets_the_credentials_of_an_address_and_nobody_sees_them() {
     let server = runtime.block_on(Server::start(&root, Some("Basic bWU6cC93b3Jk")));
     let address = |user: &str| server.url(&format!("{name}//base")).replacen("://", &format!("://{user}"), 1);
     assert!(built(folder.path(), &address("me:p%2Fword@")).succeeds().contains("name: of-main"));
+    let home = tempfile::tempdir().unwrap();
+    std::fs::write(home.path().join(".netrc"), "machine 127.0.0.1 login me password p/word\n").unwrap();
+    kustomization(folder.path(), &address(""));
+    let at_home = || Lockstep::new(folder.path()).env("HOME", home.path());
+    assert!(at_home().run(&["kustomize", "build"]).succeeds().contains("name: of-main"));
     let refused = built(folder.path(), &address("me:other@")).fails(1);
     assert!(refused.contains("authentication required") && !refused.contains("other"), "{refused}");
 }
