@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
-use fleet::{Fleet, NAMESPACE, condition};
+use fleet::{Fleet, NAMESPACE, condition, object};
 use manifest::Object;
 use repository::Repository;
 use serde_json::{Value, json};
@@ -186,6 +186,44 @@ async fn a_server_that_does_not_answer_leaves_what_was_seen_last() {
     becomes(&fleet, "other-map", "2").await;
     let events = fleet.events("web").await;
     assert!(!format!("{events:?}").contains("canary"), "{events:?}");
+    fleet.end().await;
+}
+
+/// A store with this value, which the unit reads by an ExternalSecret beside its base.
+async fn store(fleet: &Fleet, value: &str) {
+    let provider = json!({"fake": {"data": [{"key": "a", "value": value}]}});
+    let version = "external-secrets.io/v1";
+    fleet.apply(object(version, "SecretStore", "store", json!({"spec": {"provider": provider}}))).await;
+}
+
+#[tokio::test]
+async fn a_secret_rotates_although_a_base_cannot_be_had_for_a_new_commit() {
+    let (mut fleet, files) = (Fleet::new().await, Files::default());
+    let url = files.start().await;
+    files.serve(Some(map("1")));
+    store(&fleet, "first").await;
+    let data = json!([{"secretKey": "value", "remoteRef": {"key": "a"}}]);
+    let spec = json!({"refreshInterval": "1s", "secretStoreRef": {"name": "store"}, "data": data});
+    fleet.write("web", &[object("external-secrets.io/v1", "ExternalSecret", "db", json!({ "spec": spec }))]);
+    let resources = format!("resources: [all.yaml, '{url}']\n");
+    fleet.put("web/kustomization.yaml", &resources);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({"interval": "1s"})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.stop().await;
+    files.serve(None);
+    fleet.put("web/kustomization.yaml", &(resources + "commonAnnotations: {note: second}\n"));
+    fleet.commit();
+    fleet.start().await;
+    says(&fleet, "False", "503").await;
+    store(&fleet, "second").await;
+    // base64 of "second"
+    let is_new = |found: Option<&Object>| found.is_some_and(|found| found.text("/data/value") == Some("c2Vjb25k"));
+    fleet.until(("v1", "Secret", "db"), "rotated", is_new).await;
+    becomes(&fleet, "map", "1").await;
+    files.serve(Some(map("2")));
+    becomes(&fleet, "map", "2").await;
+    says(&fleet, "True", "").await;
     fleet.end().await;
 }
 
