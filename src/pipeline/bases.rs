@@ -87,8 +87,16 @@ pub fn version(looked: &Result<Look, Trouble>) -> String {
 
 /// What is told of a base that could not be seen anew.
 pub fn unseen(base: &Base, trouble: &Trouble) -> String {
-    let shown = http::shown(base.address());
-    format!("'{shown}' cannot be looked at, and counts as it was seen last: {trouble}")
+    format!("{} cannot be looked at, and counts as it was seen last: {trouble}", shown(base))
+}
+
+/// A base as it may be told of.
+pub fn shown(base: &Base) -> String {
+    let address = http::shown(base.address());
+    match base {
+        Base::Tree { reference, .. } if !reference.is_empty() => format!("{reference} of {address}"),
+        Base::Tree { .. } | Base::File { .. } => address,
+    }
 }
 
 impl Remote for Visit {

@@ -12,9 +12,8 @@ use serde_json::Value;
 use super::advice;
 use super::journal::{self, Kept};
 use crate::api::condition::{READY, STALLED};
-use crate::pipeline::{object_version, spec_version};
+use crate::pipeline::{bases, object_version, spec_version};
 use crate::redact::{Live, Redactor};
-use crate::source::http;
 use crate::unit::{MISSING, ReadSet, Thing, Unit};
 
 /// Everything that is told.
@@ -306,7 +305,7 @@ async fn input(cluster: &Arc<dyn Cluster>, object: &Object, thing: &Thing, versi
             (format!("{kind} {namespace}/{name}"), now)
         }
         Thing::Artifact { kind, namespace, name } => (format!("{kind} {namespace}/{name}"), "not asked".into()),
-        Thing::Base(base) => (http::shown(base.address()), "not asked".into()),
+        Thing::Base(base) => (bases::shown(base), "not asked".into()),
         Thing::Remote { store, request } => (format!("{request} of {store}"), "not asked".into()),
         Thing::Chart { release } => (format!("the chart of {release}"), "not asked".into()),
         Thing::Capabilities => ("what the API server can do".into(), "not asked".into()),

@@ -8,7 +8,7 @@ use crate::api::schema;
 use crate::cluster::journal::{ClusterStore, Keys};
 use crate::cluster::local::Local;
 use crate::landing;
-use crate::unit::{ReadSet, Thing, Unit};
+use crate::unit::{self, ReadSet, Thing, Unit};
 
 const CANARY: &str = "canary-of-explain";
 
@@ -58,6 +58,8 @@ async fn land(cluster: &Arc<dyn Cluster>) {
         json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "t", "namespace": "flux-system"}});
     let mut read_set = ReadSet::default();
     read_set.note(Thing::object(&Reference::new("v1", "ConfigMap", "flux-system", "vars")), "another version");
+    let repository = "https://me:word-of-an-address@git.example.org/base?token=word-of-an-address".into();
+    read_set.note(Thing::Base(unit::base::Base::Tree { repository, reference: "main".into() }), "0123456789abcdef");
     let candidate = Candidate {
         revision: "main@sha1:1".into(),
         read_set: read_set.to_value(),
@@ -99,6 +101,7 @@ async fn a_unit_is_explained_with_its_inputs_objects_and_what_to_do_and_without_
         "  last attempted: main@sha1:2\n",
         "  depends on:\n    flux-system/infra, ready: False: it is not there\n",
         "  landed: main@sha1:1\n",
+        "    main of https://git.example.org/base at 0123456789ab: not asked\n",
         "    ConfigMap flux-system/vars at another vers: changed\n",
         "  parcels:\n    ConfigMap/flux-system/t\n    Secret/flux-system/s\n",
         "    Secret/flux-system/s created (proof: server)\n",
@@ -108,12 +111,12 @@ async fn a_unit_is_explained_with_its_inputs_objects_and_what_to_do_and_without_
     ] {
         assert!(text.contains(part), "{part} is not in\n{text}");
     }
-    assert!(!text.contains(CANARY), "{text}");
+    assert!(!text.contains(CANARY) && !text.contains("word-of-an-address"), "{text}");
     let json = explain(&cluster, &app, "lockstep-system", Some(Document::Json)).await.unwrap();
     let value: Value = serde_json::from_str(&json).unwrap();
     assert_eq!(value["journal"]["objects"][0]["proof"], "server");
     assert_eq!(value["journal"]["parcels"][1]["members"][0], "Secret/flux-system/s");
-    assert_eq!(value["journal"]["inputs"][0]["now"], "changed");
+    assert_eq!(value["journal"]["inputs"][1]["now"], "changed");
     assert!(!json.contains(CANARY), "{json}");
     let yaml = explain(&cluster, &app, "lockstep-system", Some(Document::Yaml)).await.unwrap();
     assert!(yaml.contains("lastAttempted: main@sha1:2"), "{yaml}");
