@@ -155,6 +155,8 @@ pub struct Landing {
     pub stale: Vec<Stale>,
     /// Old versions of Secrets that somebody may go back to: looked at after health, and by the landings that follow.
     pub retired: Vec<Stale>,
+    /// What earlier landings should have deleted and could not, as it landed: it tells the parcel of what is stale still.
+    pub undeleted: Vec<Desired>,
     /// What is known of the workloads' secrets.
     pub stamps: Stamps,
     /// What was known of them before: where that differs, and all of it where the unit has parcels.

@@ -177,10 +177,12 @@ impl Failed {
         self.failures.iter().filter_map(|failure| failure.clone().try_into().ok()).collect()
     }
 
-    /// Those of a landing. What was refused before it was written is tried anew, which writes nothing.
+    /// Those of a landing. What was refused before it was written is tried anew, which writes nothing; and a parcel of which
+    /// only something stale could not be deleted has landed.
     fn of(landing: &Landing, failures: &[Failure]) -> Vec<Self> {
         let mut failed: BTreeMap<usize, Vec<StoredFailure>> = BTreeMap::new();
-        let is_final = |failure: &&Failure| !failure.transient && failure.step >= Step::Commit;
+        let is_outside = |failure: &Failure| failure.step < Step::Commit || failure.step == Step::Prune;
+        let is_final = |failure: &&Failure| !failure.transient && !is_outside(failure);
         for failure in failures.iter().filter(is_final) {
             if let Some(number) = failure.id.as_ref().and_then(|id| landing.parcels.number_of(id)) {
                 failed.entry(number).or_default().push(failure.into());

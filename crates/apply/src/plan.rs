@@ -19,6 +19,10 @@ use crate::share::{self, Claims};
 use crate::stamp::{self, Seal, Secrets, Stamps};
 use crate::versions::{self, Old};
 
+mod gone;
+
+use gone::Gone;
+
 pub use crate::change::{Action, Change, Landing, Prior, Proof, Stale, Step};
 
 /// How many reads and dry runs are under way at once.
@@ -107,7 +111,8 @@ pub(crate) async fn attempt(
     let mut planner = Planner::new(candidate, cluster);
     planner.settle_scopes().await;
     planner.failures.extend(versions::split(&mut planner.candidate, &behaviour, seal));
-    let parcels = planner.parcels(base, behaviour.scope);
+    let undeleted = gone::undeleted(base);
+    let parcels = planner.parcels(base, &undeleted, behaviour.scope);
     planner.find_twins();
     if look == Look::AtKnown {
         planner.presume(base);
@@ -121,24 +126,9 @@ pub(crate) async fn attempt(
     let stamps = planner.stamp(base, seal, behaviour.rollout);
     let wanted = planner.all().map(|desired| desired.object.id()).collect();
     let old = Old::of(base, &behaviour.owner_labels, &wanted, cluster).await;
-    let stale = planner.stale(base, behaviour.prune, wanted, &old);
-    let gone = Gone { stale: stale.into_iter().chain(old.free).collect(), retired: old.used };
+    let stale = gone::stale(&planner.candidate, base, behaviour.prune, wanted, &old);
+    let gone = Gone { stale: stale.into_iter().chain(old.free).collect(), retired: old.used, undeleted };
     Ok(planner.finish(base, behaviour, stamps, gone, parcels))
-}
-
-/// What is not wanted any more.
-struct Gone {
-    stale: Vec<Stale>,
-    /// Old versions of Secrets that are in use.
-    retired: Vec<Stale>,
-}
-
-/// A version whose Secret is not declared any more is an object like any other.
-fn of_unit(declarer: &Declarer) -> Declarer {
-    match declarer {
-        Declarer::Version(_) => Declarer::Unit,
-        other => other.clone(),
-    }
 }
 
 struct Planner<'a> {
@@ -180,10 +170,10 @@ impl<'a> Planner<'a> {
     }
 
     /// What lands together. Records and hooks go with their release.
-    fn parcels(&self, base: &Base, scope: LandingScope) -> Parcels {
+    fn parcels(&self, base: &Base, undeleted: &[Desired], scope: LandingScope) -> Parcels {
         let landed = base.landed.iter().flat_map(Landing::changes).map(|change| &change.desired);
         let begun = base.superseded.iter().flat_map(Landing::begun).map(|change| &change.desired);
-        let mut parcels = Parcels::of(self.all(), landed.chain(begun), scope);
+        let mut parcels = Parcels::of(self.all(), landed.chain(begun).chain(undeleted), scope);
         for release in &self.candidate.releases {
             let puts = release.begin.iter().chain(&release.finish).map(|put| put.object.id());
             let hooks = release.before.iter().chain(&release.after).map(|hook| hook.object.id());
@@ -370,61 +360,6 @@ impl<'a> Planner<'a> {
         stamps
     }
 
-    /// What was declared before and is not now, in the reverse of the commit's order.
-    ///
-    /// Objects of a release or an ExternalSecret are stale only while their declarer stays: with it they go by
-    /// uninstall or by garbage collection. Removals are asked for by name and do not depend on `prune`.
-    fn stale(&self, base: &Base, prune: bool, mut wanted: BTreeSet<ObjectId>, old: &Old) -> Vec<Stale> {
-        // Versions go when nobody refers to them; without their Secret like all else.
-        wanted.extend(old.ids());
-        let releases: BTreeSet<&ObjectId> = self.candidate.releases.iter().map(|release| &release.id).collect();
-        let mut stale: BTreeMap<ObjectId, Stale> = BTreeMap::new();
-        let landed: BTreeMap<ObjectId, &Desired> =
-            base.landed.iter().flat_map(Landing::changes).map(|c| (c.desired.object.id(), &c.desired)).collect();
-        let mut note = |reference: Reference, declarer: Declarer| {
-            let id = reference.id();
-            let landed = landed.get(&id).copied();
-            let is_left = base.others.hold(&id) && declarer == Declarer::Unit && landed.is_none_or(|l| !l.shared);
-            if !wanted.contains(&id) && !is_left {
-                let landed = landed.map(|desired| Box::new(desired.clone()));
-                stale.insert(id, Stale { reference, declarer, landed });
-            }
-        };
-        // What others had made before a landing that did not land is given back to them.
-        let is_theirs = |change: &&Change| {
-            matches!(change.prior, Prior::Adopted(_)) && !landed.contains_key(&change.desired.object.id())
-        };
-        let begun = base.superseded.iter().flat_map(Landing::begun).filter(|change| !is_theirs(change));
-        let landings: [Vec<&Change>; 2] = [base.landed.iter().flat_map(Landing::changes).collect(), begun.collect()];
-        for changes in landings {
-            let known = changes.into_iter().map(|c| &c.desired).filter(|d| !d.keep && d.policy != Policy::Ignore);
-            let may_go = |declarer: &Declarer| match declarer {
-                Declarer::Unit | Declarer::Version(_) => prune,
-                Declarer::Release(id) => releases.contains(id),
-                Declarer::ExternalSecret(id) => wanted.contains(id),
-            };
-            for desired in known.filter(|d| may_go(&d.declarer)) {
-                note(desired.reference(), of_unit(&desired.declarer));
-            }
-        }
-        if prune {
-            base.inventory.iter().for_each(|reference| note(reference.clone(), Declarer::Unit));
-        }
-        for removal in &self.candidate.removals {
-            note(removal.reference.clone(), removal.declarer.clone());
-        }
-        let mut stale: Vec<Stale> = stale.into_values().collect();
-        stale.sort_by_key(|s| (order::place(&s.reference.gvk), s.reference.clone()));
-        stale.reverse();
-        // Without its API nobody could delete an object.
-        let is_api = |stale: &&Stale| stale.reference.gvk.kind == "APIService";
-        let apis: BTreeSet<String> = stale.iter().filter(is_api).map(|stale| stale.reference.name.clone()).collect();
-        if !apis.is_empty() {
-            stale.sort_by_key(|stale| !apis.contains(&edges::api_of(&stale.reference.gvk)));
-        }
-        stale
-    }
-
     fn finish(self, base: &Base, mut behaviour: Behaviour, stamps: Stamps, gone: Gone, parcels: Parcels) -> Plan {
         // What a superseded landing may have deleted, undoing this one brings back.
         if base.superseded.as_ref().is_some_and(|landing| landing.behaviour.order == Order::Flux) {
@@ -446,6 +381,7 @@ impl<'a> Planner<'a> {
             past: base.superseded.as_ref().map(Landing::to_supersede).unwrap_or_default(),
             stale: gone.stale,
             retired: gone.retired,
+            undeleted: gone.undeleted,
             guests: guest::inherited(base.superseded.as_ref()),
             stamps_before: stamps_before.map(|(id, stamp)| (id.clone(), stamp.clone())).collect(),
             stamps,

@@ -9,7 +9,10 @@ use std::collections::BTreeSet;
 
 use apply::fault::{self, Fault};
 use apply::report::Step;
-use apply::{Behaviour, Candidate, Declarer, Desired, Failure, HealthScope, LandingScope, Parcels, Verdict};
+use apply::{
+    Behaviour, Call, Candidate, ClusterError, Declarer, Desired, Failure, HealthScope, LandingScope, Parcels,
+    Reference, Verdict,
+};
 use futures::executor::block_on;
 use manifest::Object;
 use serde_json::{Value, json};
@@ -366,6 +369,29 @@ fn a_parcel_that_failed_is_not_tried_again_as_it_was_when_others_have_news() {
     assert!(second.failures[0].to_string().contains("crash loop"), "{:?}", second.failures);
     let third = block_on(stage.land_this(candidate(App::at(3), App::at(3)), behaviour())).expect("lands");
     assert_eq!(third.verdict, Verdict::Landed);
+}
+
+#[test]
+fn what_could_not_be_deleted_goes_with_a_later_landing_although_another_parcel_is_held() {
+    let mut stage = landed(App::at(1), App::at(1));
+    let refused = App { is_invalid: true, ..App::at(2) };
+    stage.cluster.restart(Box::new(|attempt| match attempt.call {
+        Call::Delete { at, .. } if at.name == "a-1" => {
+            Some(Fault::Before(ClusterError::Forbidden { id: Some(at.id()), message: "no role allows it".into() }))
+        }
+        _ => None,
+    }));
+    let first = block_on(stage.land_this(candidate(App::at(2), refused), behaviour())).expect("lands in part");
+    assert_eq!(first.verdict, Verdict::Partly);
+    assert_eq!(standing(&stage), ["a 2 with 1+2", "b 1 with 1"]);
+    // Which parcel it is of is known for as long as it is listed.
+    stage.inventory = vec![Reference::new("v1", "ConfigMap", "app", "a-1")];
+    block_on(stage.land_this(candidate(App::at(3), refused), behaviour())).expect("lands in part");
+    assert_eq!(standing(&stage), ["a 3 with 1+3", "b 1 with 1"]);
+    stage.cluster.restart(fault::none());
+    let last = block_on(stage.land_this(candidate(App::at(4), refused), behaviour())).expect("lands in part");
+    assert_eq!(last.verdict, Verdict::Partly);
+    assert_eq!(standing(&stage), ["a 4 with 4", "b 1 with 1"]);
 }
 
 #[test]

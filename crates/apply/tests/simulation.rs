@@ -153,6 +153,10 @@ const FOUND: &[(u64, &str)] = &[
         scenario::PARCELS + 31_259,
         "a journal that could not be cleared up kept the next commit from being tried once more",
     ),
+    (
+        scenario::PARCELS + 41_104,
+        "what could not be deleted once stayed for as long as anything else was held: nobody knew its parcel any more",
+    ),
     (scenario::PARCELS + 32_230, "a workload that others had deleted was brought back before its Secret"),
     (
         scenario::MODES + 312,

@@ -131,7 +131,8 @@ impl Followed {
                 if watch.is_passed_over(&event, state.is_trusting) {
                     continue;
                 }
-                for (at, now) in news(watch, event, &state.seen) {
+                let known = state.seen.iter().chain(&state.good).filter(|(_, now)| now.1.is_some()).map(|(at, _)| at);
+                for (at, now) in news(watch, event, known.cloned().collect()) {
                     let good = state.good.get(&at);
                     let is_old = good.is_some_and(|good| now.1.is_some() && now.0 < good.0);
                     let is_ours = good.is_some() || now.1.as_ref().is_some_and(is_labelled);
@@ -209,15 +210,15 @@ fn told(object: &Object) -> Told {
 /// What is known of an object: version and content; no content where it is gone.
 type Told = (u64, Option<Value>);
 
-/// What an event tells, object by object.
-fn news(watch: &Watch, event: WatchEvent, seen: &BTreeMap<Reference, Told>) -> Vec<(Reference, Told)> {
+/// What an event tells, object by object. In a list, what is missing of all that was `known` is gone, also what was
+/// written and never told of.
+fn news(watch: &Watch, event: WatchEvent, known: BTreeSet<Reference>) -> Vec<(Reference, Told)> {
     let one = |object: &Object| (Reference::of(object), told(object));
     match event {
         WatchEvent::Reset(all) => {
             let there: BTreeMap<_, _> = all.iter().map(one).collect();
-            let known = seen.iter().filter(|(at, now)| watch.is_of_kind(at) && now.1.is_some());
-            let gone = known.filter(|(at, _)| !there.contains_key(*at)).map(|(at, _)| (at.clone(), (0, None)));
-            let gone: Vec<_> = gone.collect();
+            let gone = known.into_iter().filter(|at| watch.is_of_kind(at) && !there.contains_key(at));
+            let gone: Vec<_> = gone.map(|at| (at, (0, None))).collect();
             gone.into_iter().chain(there).collect()
         }
         WatchEvent::Applied(object) => vec![one(&object)],

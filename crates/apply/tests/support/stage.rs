@@ -143,6 +143,8 @@ pub struct Stage {
     unit: String,
     /// What other units hold, and what is said of what is about to be deleted.
     pub others: (Claims, Rulings),
+    /// What the unit's status lists besides what landed.
+    pub inventory: Vec<Reference>,
     /// Generation of each object with which it was found healthy, by name.
     pub healthy: Healthy,
 }
@@ -176,6 +178,7 @@ impl Stage {
             seen,
             unit: "Kustomization/flux-system/app".into(),
             others: Default::default(),
+            inventory: Vec::new(),
             healthy: Arc::default(),
         }
     }
@@ -183,7 +186,8 @@ impl Stage {
     /// Another unit on the same cluster.
     pub fn beside(&self, unit: &str) -> Self {
         let (cluster, memory, seen) = (self.cluster.clone(), self.memory.clone(), self.seen.clone());
-        Self { cluster, memory, seen, unit: unit.into(), others: Default::default(), healthy: self.healthy.clone() }
+        let (others, inventory, healthy) = (Default::default(), Vec::new(), self.healthy.clone());
+        Self { cluster, memory, seen, unit: unit.into(), others, inventory, healthy }
     }
 
     /// The cluster without faults.
@@ -235,7 +239,8 @@ impl Stage {
         let journal = self.journal().await?;
         let landed = journal.landed().map(|landed| landed.as_ref().clone());
         let failed = journal.attempt().map(|attempt| attempt.failed.clone()).unwrap_or_default();
-        let base = Base { landed, failed, others: self.others.0.clone(), ..Base::default() };
+        let (others, inventory) = (self.others.0.clone(), self.inventory.clone());
+        let base = Base { landed, failed, others, inventory, ..Base::default() };
         let seal =
             |bytes: &[u8]| format!("{:x}", bytes.iter().fold(7_u64, |sum, b| sum.wrapping_mul(31) + u64::from(*b)));
         let told =
