@@ -224,7 +224,7 @@ pub(crate) fn after(
             _ => state.ledger.judge_other(),
         }
     };
-    let rule = rule.or_else(|| judge_names(world, call, &at));
+    let rule = rule.or_else(|| judge_names(world, call, &at, before));
     if let Some(rule) = rule {
         world.break_rule(format!("agent {epoch}, {} {}: {rule}", call.verb(), at.id()));
     }
@@ -312,15 +312,19 @@ impl Ledger {
     }
 }
 
-/// What is deleted must not be wanted: neither by what is to stand, nor, where it is taken back, by what stood.
-fn judge_names(world: &World, call: &Call, at: &Reference) -> Option<String> {
+/// What is deleted must not be wanted: neither by what is to stand, nor, where it is taken back, by what stood; unless what
+/// stands there cannot become that, and the unit may make it anew.
+fn judge_names(world: &World, call: &Call, at: &Reference, before: Option<&Object>) -> Option<String> {
     if !matches!(call, Call::Delete { .. }) {
         return None;
     }
     let ledger = &world.state().ledger;
+    let selector = |value: &Value| value.pointer("/spec/selector").cloned();
+    let is_recast =
+        |stood: &Value| world.terms.force && before.is_some_and(|it| selector(it.value()) != selector(stood));
     let is_wanted = match ledger.phase()? {
         _ if ledger.is_made_anew(at) => false,
-        _ if ledger.is_undone(at) => ledger.standing.contains(at),
+        _ if ledger.is_undone(at) => ledger.standing.0.get(at).is_some_and(|stood| !is_recast(&stood.value)),
         "prune" => ledger.to_be()?.contains(at),
         _ => false,
     };
