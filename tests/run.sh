@@ -25,6 +25,7 @@ built() { wait "$components" || { tail -n 40 "$work/components.log"; return 1; }
 dependencies() {
   local checks=(bans licenses sources)
   if ls -d "${CARGO_HOME:-$HOME/.cargo}"/advisory-dbs/*/ >/dev/null 2>&1; then checks+=(advisories); else echo "advisories are NOT checked: no database on this machine (cargo deny fetch)"; fi
+  cargo fetch --quiet --locked # also what other systems need, which no build has downloaded
   PATH=$work/tools:$PATH cargo deny --offline --workspace --log-level error check --hide-inclusion-graph "${checks[@]}"
 }
 
