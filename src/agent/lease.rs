@@ -80,8 +80,23 @@ impl Lease {
 
     /// Gives the lease away, so that a successor need not wait for its end.
     pub async fn release(mut self) {
-        if let Err(error) = self.write("").await {
+        let mut released = self.write("").await;
+        if matches!(released, Err(ClusterError::Conflict { .. })) {
+            released = self.release_as_it_stands().await;
+        }
+        if let Err(error) = released {
             tracing::warn!(%error, "the leader lease cannot be released");
+        }
+    }
+
+    /// Who is asked to stop while it renews does not hear the answer: the lease may be ours at a newer version.
+    async fn release_as_it_stands(&mut self) -> Result<(), ClusterError> {
+        match self.cluster.get(&self.at).await? {
+            Some(live) if holder_of(&live) == Some(self.identity.as_str()) => {
+                self.held = live;
+                self.write("").await
+            }
+            _ => Ok(()),
         }
     }
 
@@ -178,6 +193,26 @@ mod tests {
             json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": "default"}});
         let (object, manager) = (Object::new(value).unwrap(), "tester".to_owned());
         Call::Apply { object, manager, force: true, dry_run: false, subresource: None }
+    }
+
+    #[tokio::test]
+    async fn a_lease_is_released_although_the_answer_to_its_renewal_was_not_heard() {
+        let memory: Arc<dyn Cluster> = Arc::new(MemoryCluster::new(Settings::default()));
+        let mut lease = Lease::acquire(memory.clone(), "default", "first").await;
+        let (at, before) = (lease.at.clone(), lease.held.clone());
+        lease.write("first").await.expect("it is renewed");
+        lease.held = before;
+        lease.release().await;
+        let live = memory.get(&at).await.expect("it can be read").expect("it is there");
+        assert_eq!(holder_of(&live), Some(""), "a successor need not wait");
+        // What another one holds by now is left to it.
+        let mut first = Lease::acquire(memory.clone(), "default", "first").await;
+        let before = first.held.clone();
+        first.write("second").await.expect("somebody takes it");
+        first.held = before;
+        first.release().await;
+        let live = memory.get(&at).await.expect("it can be read").expect("it is there");
+        assert_eq!(holder_of(&live), Some("second"));
     }
 
     #[tokio::test(start_paused = true)]
