@@ -17,6 +17,8 @@ mod random;
 mod scripts;
 #[path = "support/testbed.rs"]
 mod testbed;
+#[path = "conformance/watches.rs"]
+mod watches;
 
 use std::time::Duration;
 
@@ -134,4 +136,23 @@ async fn memory_merges_random_writes_as_the_real_server_does() {
     }
     println!("conformance/random: {seeds} sequences, {steps} writes, {} sequences differ", failed.len());
     assert!(failed.is_empty(), "{} sequences differ, the first step of each:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn memory_tells_watches_what_the_real_server_does() {
+    let testbed = Testbed::shared();
+    let cluster = real(testbed).await;
+    let seeds = std::env::var("SEQUENCES").ok().and_then(|text| text.parse().ok()).unwrap_or(30);
+    let (mut events, mut failed) = (0, Vec::new());
+    for seed in 0..seeds {
+        let namespace = testbed.namespace("conformance");
+        let story = watches::story(&namespace, seed);
+        let expected = watches::told(&cluster, &namespace, &story).await;
+        let found = watches::told(&memory(&namespace).await, &namespace, &story).await;
+        events += expected.iter().map(Vec::len).sum::<usize>();
+        failed.extend(watches::compare(found, expected).into_iter().next().map(|line| format!("seed {seed}: {line}")));
+    }
+    println!("conformance/watches: {seeds} stories, {events} events, {} stories differ", failed.len());
+    assert!(failed.is_empty(), "{} stories differ, the first difference of each:\n{}", failed.len(), failed.join("\n"));
 }

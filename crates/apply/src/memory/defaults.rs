@@ -44,6 +44,12 @@ pub(super) fn fill(kind: &Kind, object: &mut Value) {
         ("", "PersistentVolumeClaim") => set(object, "spec", &[("volumeMode", json!("Filesystem"))]),
         _ => {}
     }
+    for pointer in ["/spec/jobTemplate", "/spec/template", "/template", "/spec/jobTemplate/spec/template"] {
+        // What makes objects has metadata, be it none at all.
+        if let Some(template) = object.pointer_mut(pointer).filter(|template| template["spec"].is_object()) {
+            absent(template, &[("metadata", json!({}))]);
+        }
+    }
     for pointer in ["/spec/template/spec", "/template/spec", "/spec/jobTemplate/spec/template/spec"] {
         if let Some(spec) = object.pointer_mut(pointer).filter(|spec| spec.is_object()) {
             pod(spec);
