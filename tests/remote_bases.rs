@@ -14,9 +14,15 @@ use std::time::Duration;
 
 use axum::http::{HeaderMap, StatusCode};
 use fleet::{Fleet, NAMESPACE, condition, object};
+use futures::future::join_all;
+use lockstep::source::base::{Bases, Setup};
+use lockstep::source::http;
+use lockstep::source::netrc::Netrc;
+use lockstep::unit::base::Base;
 use manifest::Object;
 use repository::Repository;
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 const BASE: &str = "https://git.example.com/base//web?ref=main";
 
@@ -123,7 +129,14 @@ async fn what_a_server_denies_holds_the_unit_where_it_stands_until_it_is_there()
 
 /// Answers to every request as it is told, and counts what it had to send.
 #[derive(Clone, Default)]
-struct Files(Arc<Mutex<(Option<String>, usize)>>);
+struct Files(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    text: Option<String>,
+    asked: usize,
+    sent: usize,
+}
 
 impl Files {
     async fn start(&self) -> String {
@@ -137,24 +150,55 @@ impl Files {
 
     fn answer(&self, headers: &HeaderMap) -> (StatusCode, [(&'static str, String); 1], String) {
         let mut state = self.0.lock().expect("nobody panicked");
-        let Some(text) = state.0.clone() else {
+        state.asked += 1;
+        let Some(text) = state.text.clone() else {
             return (StatusCode::SERVICE_UNAVAILABLE, [("x-none", String::new())], String::new());
         };
         let tag = format!("\"{}\"", lockstep::unit::digest(text.as_bytes()));
         if headers.get("if-none-match").is_some_and(|known| known == tag.as_str()) {
             return (StatusCode::NOT_MODIFIED, [("etag", tag)], String::new());
         }
-        state.1 += 1;
+        state.sent += 1;
         (StatusCode::OK, [("etag", tag)], text)
     }
 
     fn serve(&self, text: Option<String>) {
-        self.0.lock().expect("nobody panicked").0 = text;
+        self.0.lock().expect("nobody panicked").text = text;
     }
 
     fn sent(&self) -> usize {
-        self.0.lock().expect("nobody panicked").1
+        self.0.lock().expect("nobody panicked").sent
     }
+
+    fn asked(&self) -> usize {
+        self.0.lock().expect("nobody panicked").asked
+    }
+}
+
+#[tokio::test]
+async fn those_who_ask_at_the_same_time_share_a_look_and_after_a_failure_there_is_a_pause() {
+    let (files, folder) = (Files::default(), tempfile::tempdir().expect("a folder"));
+    let base = Base::File { url: files.start().await };
+    let client = http::client(&http::Options::default()).expect("a client");
+    let (mirrors, accounts, folder) = (Vec::new(), Netrc::default(), folder.path().into());
+    let bases = Bases::new(Setup { client, mirrors, accounts, folder, reads_this_machine: false });
+    let looks = |since: Instant| join_all((0..5).map(|_| bases.look(&base, since)).collect::<Vec<_>>());
+    let failed = looks(Instant::now()).await;
+    assert!(failed.iter().all(|looked| looked.as_ref().is_err_and(|trouble| trouble.is_transient)));
+    assert_eq!(files.asked(), 1, "one look for all of them");
+    looks(Instant::now()).await;
+    assert_eq!(files.asked(), 1, "the pause is not over");
+    files.serve(Some("text".into()));
+    tokio::time::sleep(Duration::from_millis(1100)).await;
+    let since = Instant::now();
+    let version = lockstep::unit::digest(b"text");
+    for _ in 0..2 {
+        let seen = looks(since).await;
+        assert!(seen.into_iter().all(|looked| looked.is_ok_and(|look| look.version == version)));
+    }
+    assert_eq!((files.asked(), files.sent()), (2, 1));
+    looks(Instant::now()).await;
+    assert_eq!((files.asked(), files.sent()), (3, 1), "asked anew, and nothing is sent");
 }
 
 #[tokio::test]
