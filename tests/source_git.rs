@@ -140,11 +140,13 @@ async fn what_is_missing_is_named_as_flux_names_it() {
         said(&nowhere.err().unwrap()),
         "failed to checkout and determine revision: unable to clone 'file:///nowhere': repository not found"
     );
-    let ssh = fetch(request("ssh://git@host/x", Reference::default())).await;
-    assert_eq!(
-        said(&ssh.err().unwrap()),
-        "failed to checkout and determine revision: unable to clone 'ssh://host/x': unsupported scheme \"ssh\""
-    );
+    for (url, shown) in [("ssh://git@host/x", "ssh://host/x"), ("git@host:x", "git@host:x")] {
+        let ssh = fetch(request(url, Reference::default())).await;
+        assert_eq!(
+            said(&ssh.err().unwrap()),
+            format!("failed to checkout and determine revision: unable to clone '{shown}': unsupported scheme \"ssh\"")
+        );
+    }
 }
 
 #[tokio::test]

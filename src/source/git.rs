@@ -121,7 +121,8 @@ fn fetch_blocking(line: &Arc<Line>, request: &Request, folder: &Path) -> Result<
     if let Some(path) = local_path(&request.url) {
         return artifact(origin::open_local(&request.url, &path)?, request);
     }
-    let scheme = request.url.split("://").next().unwrap_or_default();
+    // `user@host:path` is what Git takes for ssh.
+    let scheme = request.url.split_once("://").map_or("ssh", |(scheme, _)| scheme);
     if !["http", "https"].contains(&scheme) {
         let source = GitCause::Scheme { scheme: scheme.to_owned() };
         return Err(Error::Clone { url: http::shown(&request.url), source });
