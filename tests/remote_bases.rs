@@ -180,8 +180,8 @@ async fn those_who_ask_at_the_same_time_share_a_look_and_after_a_failure_there_i
     let (files, folder) = (Files::default(), tempfile::tempdir().expect("a folder"));
     let base = Base::File { url: files.start().await };
     let client = http::client(&http::Options::default()).expect("a client");
-    let (mirrors, accounts, folder) = (Vec::new(), Netrc::default(), folder.path().into());
-    let bases = Bases::new(Setup { client, mirrors, accounts, folder, reads_this_machine: false });
+    let (mirrors, accounts, kept) = (Vec::new(), Netrc::default(), folder.path().join("kept"));
+    let bases = Bases::new(Setup { client, mirrors, accounts, folder: kept.clone(), reads_this_machine: false });
     let looks = |since: Instant| join_all((0..5).map(|_| bases.look(&base, since)).collect::<Vec<_>>());
     let failed = looks(Instant::now()).await;
     assert!(failed.iter().all(|looked| looked.as_ref().is_err_and(|trouble| trouble.is_transient)));
@@ -199,6 +199,9 @@ async fn those_who_ask_at_the_same_time_share_a_look_and_after_a_failure_there_i
     assert_eq!((files.asked(), files.sent()), (2, 1));
     looks(Instant::now()).await;
     assert_eq!((files.asked(), files.sent()), (3, 1), "asked anew, and nothing is sent");
+    std::fs::remove_dir_all(kept).expect("it is there");
+    looks(Instant::now()).await;
+    assert_eq!((files.asked(), files.sent()), (4, 2), "what was kept is gone");
 }
 
 #[tokio::test]

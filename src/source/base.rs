@@ -81,6 +81,16 @@ pub struct Look {
     pub trouble: Option<Trouble>,
 }
 
+impl Look {
+    /// Whether nobody has removed the content since.
+    fn is_kept(&self) -> bool {
+        match &self.content {
+            Content::Tree(_) => true,
+            Content::File(path) => path.is_file(),
+        }
+    }
+}
+
 /// What is there.
 #[derive(Clone)]
 pub enum Content {
@@ -215,7 +225,7 @@ impl Bases {
         }
         let deadline = Instant::now() + FILE_TIMEOUT;
         let mut request = self.setup.client.get(url);
-        if let (Some(_), Some(tag)) = (&seen.last, &seen.tag) {
+        if let (Some(tag), true) = (&seen.tag, seen.look().is_some_and(Look::is_kept)) {
             request = request.header(IF_NONE_MATCH, tag);
         }
         let answer = http::answer(request, deadline).await.map_err(|error| of_http(&error))?;
