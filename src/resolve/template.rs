@@ -1,6 +1,5 @@
 //! `target.template`: the second engine of External Secrets' templates, over texts that are plaintext.
 
-mod der;
 mod function;
 mod jwk;
 mod pbe;

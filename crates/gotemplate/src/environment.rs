@@ -7,6 +7,13 @@ pub trait Environment: Send + Sync {
 
     /// Fills `bytes` with random ones, good enough for keys.
     fn fill(&self, bytes: &mut [u8]);
+
+    /// A new RSA key of so many bits as PKCS#8: the search for its primes is the host's. `None` makes templates fail
+    /// that want one.
+    fn rsa_key(&self, bits: usize) -> Option<Vec<u8>> {
+        let _ = bits;
+        None
+    }
 }
 
 /// A world without movement: the clock stands, and the dice say no. For hosts that refuse templates whose result

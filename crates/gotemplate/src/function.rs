@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::exec::Item;
-use crate::value::{ANY_LIST, ANY_MAP, BYTE, FLOAT64, INT, INT64, List, Map, Text};
+use crate::value::{ANY_LIST, ANY_MAP, BYTE, FLOAT64, INT, INT64, List, Map, Text, Uint};
 use crate::{Call, Failure, Type, Value};
 
 /// What a function does. Its arguments have the types of the signature already.
@@ -116,6 +116,7 @@ fn parse_type(name: &'static str) -> Type {
         "bool" => Type::Bool,
         "int" => INT,
         "int64" => INT64,
+        "uint32" => Type::Uint(Uint::Uint32),
         "float64" => FLOAT64,
         "string" => Type::String,
         "[]byte" => Type::List(&BYTE),

@@ -113,3 +113,9 @@ fn widths_and_precisions_go_as_far_as_in_go() -> Result<(), String> {
     }
     Ok(())
 }
+
+#[test]
+fn work_that_is_slow_on_purpose_is_paid_for() {
+    is_refused("{{ range until 100 }}{{ bcrypt \"x\" }}{{ end }}", "step");
+    is_refused("{{ genPrivateKey \"rsa\" }}", "step");
+}

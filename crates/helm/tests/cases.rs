@@ -8,6 +8,8 @@ mod command;
 #[path = "support/disk.rs"]
 #[expect(dead_code, reason = "other tests read lines")]
 mod disk;
+#[path = "support/world.rs"]
+mod world;
 
 use std::path::{Path, PathBuf};
 

@@ -106,7 +106,7 @@ fn rsa_decrypt(call: &mut Call<'_, '_, '_>) -> Result<Value, Failure> {
         _ => return Err(format!("decryption scheme {scheme} is not supported").into()),
     }
     let text = call.str(3);
-    let (block, _) = pem::next(&text).ok_or_else(|| Failure::new("failed to decode PEM block"))?;
+    let (block, _) = gotemplate::go::pem::next(&text).ok_or_else(|| Failure::new("failed to decode PEM block"))?;
     let key = pkcs12::private_key(&block.bytes).map_err(|error| error.wrap("could not parse private key"))?;
     let no_key = |_| Failure::new("could not parse RSA private key");
     let key = OaepPrivateDecryptingKey::new(PrivateDecryptingKey::from_pkcs8(&key).map_err(no_key)?);

@@ -2,23 +2,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use gotemplate::go::der::{OCTET_STRING, OID, SEQUENCE, bit_string, context, element, members, unsigned};
+use gotemplate::go::pem::Block;
+use gotemplate::go::x509::{CURVES, EC, ED25519, X25519, pkcs8, rsa_algorithm};
 use gotemplate::{Call, Failure, Value};
 use serde_json::Value as Json;
 use zeroize::Zeroizing;
-
-use super::der::{BIT_STRING, NULL, OCTET_STRING, OID, SEQUENCE, context, element, members, unsigned};
-use super::pem::Block;
-
-pub(super) const RSA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01];
-pub(super) const EC: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01];
-const ED25519: &[u8] = &[0x2b, 0x65, 0x70];
-const X25519: &[u8] = &[0x2b, 0x65, 0x6e];
-/// Name, identifier, bytes of a coordinate.
-const CURVES: [(&str, &[u8], usize); 3] = [
-    ("P-256", &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07], 32),
-    ("P-384", &[0x2b, 0x81, 0x04, 0x00, 0x22], 48),
-    ("P-521", &[0x2b, 0x81, 0x04, 0x00, 0x23], 66),
-];
 
 /// `jwkPublicKeyPem`.
 pub(super) fn public(call: &mut Call<'_, '_, '_>) -> Result<Value, Failure> {
@@ -36,20 +25,6 @@ pub(super) fn private(call: &mut Call<'_, '_, '_>) -> Result<Value, Failure> {
     let key = Key::read(call)?;
     let (algorithm, secret) = key.private()?;
     Ok(Value::String(Block::new("PRIVATE KEY", pkcs8(&algorithm, &secret)).encode().into()))
-}
-
-/// A private key with the name of its algorithm around it.
-pub(super) fn pkcs8(algorithm: &[u8], key: &[u8]) -> Vec<u8> {
-    members(SEQUENCE, &[&unsigned(&[0]), algorithm, &element(OCTET_STRING, key)])
-}
-
-/// The algorithm of RSA keys.
-pub(super) fn rsa_algorithm() -> Vec<u8> {
-    members(SEQUENCE, &[&element(OID, RSA), &element(NULL, &[])])
-}
-
-fn bit_string(bytes: &[u8]) -> Vec<u8> {
-    element(BIT_STRING, &[&[0], bytes].concat())
 }
 
 struct Key(Json);
@@ -97,8 +72,8 @@ impl Key {
     }
 
     fn curve(&self) -> Result<(&'static [u8], usize), Failure> {
-        let known = CURVES.iter().find(|(name, _, _)| *name == self.text("crv"));
-        known.map(|(_, id, size)| (*id, *size)).ok_or_else(|| "the key's curve is not known".into())
+        let known = CURVES.iter().find(|curve| curve.name == self.text("crv"));
+        known.map(|curve| (curve.id, curve.size)).ok_or_else(|| "the key's curve is not known".into())
     }
 
     /// A coordinate in the curve's size.

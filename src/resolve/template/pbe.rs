@@ -11,7 +11,9 @@ use sha2::digest::Digest;
 use sha2::{Sha256, Sha512};
 use zeroize::Zeroizing;
 
-use super::der::{Element, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, element, members, sequence, unsigned};
+use gotemplate::go::der::{
+    Element, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, element, members, sequence, unsigned,
+};
 
 /// A file that asks for more rounds wants to keep us busy.
 const MAX_ROUNDS: u32 = 1_000_000;

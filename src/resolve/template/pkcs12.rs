@@ -2,16 +2,17 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use gotemplate::go::der::{
+    self, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, SET, context, element, members, sequence, unsigned,
+};
+use gotemplate::go::pem::{Block, next};
+use gotemplate::go::x509::{Certificate, EC, pkcs8, rsa_algorithm};
 use gotemplate::{Call, Failure, Value};
 use sha1::{Digest as _, Sha1};
 use zeroize::Zeroizing;
 
-use super::der::{
-    self, INTEGER, OCTET_STRING, OID, Reader, SEQUENCE, SET, context, element, members, sequence, unsigned,
-};
-use super::jwk::{EC, pkcs8, rsa_algorithm};
 use super::pbe::{self, Password, Salts};
-use super::pem::{self, Block, Certificate};
+use super::pem;
 
 const DATA: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x01];
 const ENCRYPTED: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x07, 0x06];
@@ -50,8 +51,8 @@ pub(super) fn certificates_by_password(call: &mut Call<'_, '_, '_>) -> Outcome {
 /// `pemToPkcs12`, and with a third argument `pemToPkcs12Pass`: one certificate and its key.
 pub(super) fn one(call: &mut Call<'_, '_, '_>) -> Outcome {
     let text = call.str(0);
-    let (block, _) = pem::next(&text).ok_or_else(no_block)?;
-    let certificate = Certificate::parse(&block.bytes)?;
+    let (block, _) = next(&text).ok_or_else(no_block)?;
+    let certificate = pem::certificate(&block.bytes)?;
     store(vec![certificate], &call.str(1), &call.str(2))
 }
 
@@ -201,7 +202,7 @@ impl Found {
                     return Err("pkcs12: only X509 certificates are supported in cert bags".into());
                 }
                 let bytes = certificate.enter(context(0)).and_then(|mut bytes| bytes.expect(OCTET_STRING));
-                self.certificates.push(Certificate::parse(bytes.ok_or_else(broken)?.body)?);
+                self.certificates.push(pem::certificate(bytes.ok_or_else(broken)?.body)?);
             }
             _ => {}
         }
@@ -242,7 +243,7 @@ fn without_curve(bytes: &[u8]) -> Option<Vec<u8>> {
 /// A file with certificates, the first of which is the key's.
 fn store(certificates: Vec<Certificate>, key: &str, password: &str) -> Outcome {
     let password = Password::new(password)?;
-    let (block, _) = pem::next(key).ok_or_else(no_block)?;
+    let (block, _) = next(key).ok_or_else(no_block)?;
     let key = private_key(&block.bytes)?;
     let own = certificates.first().ok_or_else(no_block)?;
     let id = attribute(LOCAL_KEY, &element(OCTET_STRING, &Sha1::digest(&own.raw)));

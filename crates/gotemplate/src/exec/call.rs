@@ -40,6 +40,11 @@ impl Call<'_, '_, '_> {
         Ok(self.run.session.spend_bytes(bytes as u64)?)
     }
 
+    /// Pays for work that is far more than its arguments show.
+    pub(crate) fn spend(&mut self, steps: u64) -> Result<(), Failure> {
+        Ok(self.run.session.spend_steps(steps)?)
+    }
+
     /// Pays for a walk over all that an argument holds, before it is made. A function that makes a text of arguments of
     /// any type has paid already.
     ///

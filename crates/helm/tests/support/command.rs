@@ -2,25 +2,11 @@
 
 use std::sync::Arc;
 
-use gotemplate::Environment;
 use helm::values::{self, Values, strvals};
 use helm::{Action, Chart, Event, KubeVersion, NoCluster, RenderOptions, Rendered, render};
 use manifest::{Files, Purpose};
 
-/// A clock that stands, and dice that roll in a row.
-struct World;
-
-impl Environment for World {
-    fn now(&self) -> i128 {
-        1_795_253_640_000_000_000
-    }
-
-    fn fill(&self, bytes: &mut [u8]) {
-        for (index, byte) in bytes.iter_mut().enumerate() {
-            *byte = u8::try_from(index * 37 % 251).unwrap();
-        }
-    }
-}
+use crate::world::World;
 
 /// What a command line asks for.
 pub(crate) struct Command {
