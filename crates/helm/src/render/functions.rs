@@ -23,7 +23,7 @@ const TABLE: &[gotemplate::Entry] = &[
         Ok(array(go::json::parse(call.bytes(0)), List::nil(&Type::Any), ""))
     }),
     gotemplate::Entry("fromToml", "func(string) map[string]any", |call| {
-        Ok(toml::parse(&call.str(0)).unwrap_or_else(|problem| error_map(&problem)))
+        Ok(toml::parse(call.bytes(0)).unwrap_or_else(|problem| error_map(&problem)))
     }),
     gotemplate::Entry("fromYaml", "func(string) map[string]any", |call| Ok(from_yaml(call))),
     gotemplate::Entry("fromYamlArray", "func(string) []any", |call| {

@@ -1,6 +1,20 @@
-//! TOML as the `BurntSushi/toml` package prints it.
+//! TOML as the `BurntSushi/toml` package prints and reads it.
 
+mod literal;
+mod parse;
+mod scan;
+
+use gotemplate::go::time::Zone;
 use gotemplate::{Float, Host, MAX_DEPTH, Map, Value, go};
+
+pub(super) use parse::parse;
+
+/// How times without an offset print, by the name that their zone has.
+const LOCAL_TIMES: [(&str, &str); 3] = [
+    ("datetime-local", "2006-01-02T15:04:05.999999999"),
+    ("date-local", "2006-01-02"),
+    ("time-local", "15:04:05.999999999"),
+];
 
 /// Prints a map.
 ///
@@ -13,14 +27,6 @@ pub(super) fn print(value: &Value) -> Result<String, String> {
         value => printer.entry(&[], value)?,
     }
     Ok(printer.out)
-}
-
-/// Reads a text.
-///
-/// # Errors
-/// Always, until it is written.
-pub(super) fn parse(_: &str) -> Result<Value, String> {
-    Err("fromToml is not supported yet".into())
 }
 
 struct Printer {
@@ -129,7 +135,7 @@ impl Printer {
             Value::String(text) => self.out.push_str(&quoted(&text.to_str())),
             Value::Number(text) => self.out.push_str(&text.to_str()),
             Value::Duration(duration) => self.out.push_str(&quoted(&go::duration::to_string(*duration))),
-            Value::Time(time) => self.out.push_str(&time.format("2006-01-02T15:04:05.999999999Z07:00")),
+            Value::Time(time) => self.out.push_str(&time.format(layout(time.zone()))),
             Value::List(list) => self.inline_list(list.items(), depth)?,
             Value::Map(map) => self.inline_table(map, depth)?,
             Value::Bytes(bytes) => {
@@ -174,6 +180,14 @@ impl Printer {
         self.out.push('}');
         Ok(())
     }
+}
+
+fn layout(zone: &Zone) -> &'static str {
+    let local = match zone {
+        Zone::Fixed(0, name) => LOCAL_TIMES.iter().find(|(zone, _)| zone == name),
+        _ => None,
+    };
+    local.map_or("2006-01-02T15:04:05.999999999Z07:00", |(_, layout)| layout)
 }
 
 fn indent(key: &[String]) -> String {
