@@ -11,6 +11,8 @@
 mod beside;
 #[path = "cli/corpus.rs"]
 mod cases;
+#[path = "cli/helm.rs"]
+mod charts;
 #[path = "support/corpus.rs"]
 mod corpus;
 #[path = "support/dice.rs"]

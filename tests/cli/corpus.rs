@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value as Json;
 
 use super::Lockstep;
-use super::corpus::{corpus, report};
+use super::corpus::{corpus, report, report_besides};
 
 fn text<'a>(case: &'a Json, field: &str) -> &'a str {
     case[field].as_str().unwrap_or_default()
@@ -15,7 +15,7 @@ fn words<'a>(case: &'a Json, field: &str) -> Vec<&'a str> {
     case[field].as_array().into_iter().flatten().filter_map(Json::as_str).collect()
 }
 
-fn lines(path: &Path) -> Vec<Json> {
+pub(super) fn lines(path: &Path) -> Vec<Json> {
     let text = std::fs::read_to_string(path).expect("the corpus can be read");
     text.split('\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
@@ -60,29 +60,73 @@ fn kustomizations_build_as_with_the_original_command() {
 /// What the engines do not have yet: PGP.
 const NOT_YET: [&str; 1] = ["pgp-good"];
 
+/// Runs of `helm template` that end otherwise, and why.
+const OTHERWISE: [(&str, &str); 5] = [
+    ("release-names#4", "a flag that nobody knows is told in the words of our own command line"),
+    ("schema-invalid#0", "a malformed schema is refused in our words"),
+    ("schema-remote-ref#0", "schemas are not fetched"),
+    ("error-bad-yaml#1", "--debug, which prints what is no YAML"),
+    ("error-fail#1", "--debug, which prints an empty line"),
+];
+
+/// What the original said, without what it logs and its advice.
+fn complaint(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().filter(|line| !line.starts_with("level=")).collect();
+    let said = lines.join("\n").trim_start_matches("Error: ").trim_end().to_owned();
+    said.split("\n\nUse --debug").next().unwrap_or_default().to_owned()
+}
+
+/// The words in order: the violations of a schema have none in Go.
+fn sorted(text: &str) -> Vec<String> {
+    let mut words: Vec<String> = text.split_whitespace().map(|word| word.trim_matches(',').to_owned()).collect();
+    words.sort_unstable();
+    words
+}
+
+fn template_run(folder: &Path, case: &Json) -> Result<(), String> {
+    let arguments = ["helm", "template", text(case, "release"), "./c", "-n", text(case, "namespace")];
+    let got = Lockstep::new(folder).run(&[&arguments, &words(case, "args")[..]].concat());
+    if text(case, "status") == "ok" {
+        return same(text(case, "stdout"), &got.out()).map_err(|why| format!("{why} {}", got.err()));
+    }
+    let (wanted, said) = (complaint(text(case, "error")), complaint(&got.err()));
+    let is_same = wanted == said || (wanted.starts_with("values don't meet") && sorted(&wanted) == sorted(&said));
+    match (got.code(), got.out().as_str(), is_same) {
+        (1, "", true) => Ok(()),
+        (code, out, _) => Err(format!("exit {code}, wanted {wanted:?}, got {said:?} {out:?}")),
+    }
+}
+
 #[test]
 fn charts_render_as_with_the_original_command() {
     let Some(path) = corpus("helm/made.jsonl") else { return };
     let (mut ran, mut failed) = (0, Vec::new());
     for made in lines(&path) {
-        let folder = tempfile::tempdir().expect("a folder");
-        for (name, content) in made["files"].as_object().into_iter().flatten() {
-            write(folder.path(), &format!("c/{name}"), &bytes(content));
-        }
+        let folder = self::made(&made);
         for (index, case) in made["runs"].as_array().into_iter().flatten().enumerate() {
             let id = format!("{}#{index}", text(&made, "id"));
-            let is_random = !case["masks"].is_null();
-            if is_random || text(case, "status") != "ok" {
+            if !case["masks"].is_null() {
                 continue;
             }
             ran += 1;
-            let arguments = ["helm", "template", text(case, "release"), "./c", "-n", text(case, "namespace")];
-            let got = Lockstep::new(folder.path()).run(&[&arguments, &words(case, "args")[..]].concat());
-            let outcome = same(text(case, "stdout"), &got.out()).map_err(|why| format!("{why} {}", got.err()));
-            failed.extend(outcome.err().map(|why| format!("{id}: {why}")));
+            let is_known = OTHERWISE.iter().any(|(known, _)| *known == id);
+            match (template_run(folder.path(), case), is_known) {
+                (Err(why), false) => failed.push(format!("{id}: {why}")),
+                (Ok(()), true) => failed.push(format!("{id}: is no difference any more")),
+                _ => {}
+            }
         }
     }
-    report("cli/helm", ran, &failed);
+    report_besides("cli/helm", ran, &failed, OTHERWISE.len());
+}
+
+/// A folder with the chart `c` of a case in it.
+pub(super) fn made(case: &Json) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (name, content) in case["files"].as_object().into_iter().flatten() {
+        write(folder.path(), &format!("c/{name}"), &bytes(content));
+    }
+    folder
 }
 
 fn bytes(content: &Json) -> Vec<u8> {

@@ -210,7 +210,9 @@ impl Call<'_, '_, '_> {
 
     /// A `string` as UTF-8; other bytes become U+FFFD.
     pub fn str(&self, index: usize) -> std::borrow::Cow<'_, str> {
-        String::from_utf8_lossy(self.bytes(index))
+        let bytes = self.bytes(index);
+        // Nearly all is UTF-8, which is found out faster than what is not.
+        std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Into::into)
     }
 
     /// An `int` or `int64`.

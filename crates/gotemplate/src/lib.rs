@@ -38,5 +38,5 @@ pub use function::{Body, Entry, Function, Functions};
 pub use limits::Limits;
 pub use session::Session;
 pub use sprig::SemanticVersion;
-pub use template::{Failed, MissingKey, Templates};
+pub use template::{Failed, Known, MissingKey, Templates};
 pub use value::{Entries, Float, Host, Int, List, MAX_DEPTH, Map, Member, Text, Type, Uint, Value};

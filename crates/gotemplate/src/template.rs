@@ -1,7 +1,7 @@
 //! A set of templates that know each other's names.
 
 use std::collections::HashMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::exec::{self, Run, Scope};
 use crate::parse::{Source, Tree, parse};
@@ -30,6 +30,68 @@ pub struct Templates {
     missing_key: MissingKey,
     delimiters: (String, String),
     trees: Trees,
+}
+
+/// Templates that were parsed before, for sets that have the same names of functions and the same delimiters. When it
+/// has more than it may, it forgets what has not been asked for since it was half full.
+#[derive(Debug)]
+pub struct Known {
+    /// Bytes of text that are kept at most.
+    most: usize,
+    generations: Mutex<[Generation; 2]>,
+}
+
+/// Bytes of a text that is kept. Longer ones are mostly text between few actions: they take much room and little time.
+const LARGEST: usize = 64 << 10;
+
+/// What was asked for in some time, by name and length of the text.
+#[derive(Debug, Default)]
+struct Generation {
+    bytes: usize,
+    trees: HashMap<(String, usize), Remembered>,
+}
+
+#[derive(Clone, Debug)]
+struct Remembered {
+    source: Arc<Source>,
+    trees: Arc<[Arc<Tree>]>,
+}
+
+impl Known {
+    /// Keeps the trees of so many bytes of text.
+    pub fn new(most: usize) -> Self {
+        Self { most, generations: Mutex::default() }
+    }
+
+    fn find(&self, name: &str, text: &str) -> Option<Arc<[Arc<Tree>]>> {
+        let key = (name.to_owned(), text.len());
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |found: &&Remembered| found.source.text == text;
+        if let Some(found) = generations[0].trees.get(&key).filter(is_it) {
+            return Some(Arc::clone(&found.trees));
+        }
+        let found = generations[1].trees.get(&key).filter(is_it)?.clone();
+        let trees = Arc::clone(&found.trees);
+        Self::put(&mut generations, self.most, key, found);
+        Some(trees)
+    }
+
+    fn keep(&self, source: Arc<Source>, trees: Vec<Arc<Tree>>) -> Arc<[Arc<Tree>]> {
+        let trees: Arc<[Arc<Tree>]> = trees.into();
+        let key = (source.name.clone(), source.text.len());
+        let mut generations = self.generations.lock().unwrap_or_else(PoisonError::into_inner);
+        Self::put(&mut generations, self.most, key, Remembered { source, trees: Arc::clone(&trees) });
+        trees
+    }
+
+    fn put(generations: &mut [Generation; 2], most: usize, key: (String, usize), found: Remembered) {
+        let size = key.1;
+        if generations[0].bytes + size > most / 2 {
+            generations[1] = std::mem::take(&mut generations[0]);
+        }
+        generations[0].bytes += size;
+        generations[0].trees.insert(key, found);
+    }
 }
 
 /// A failed execution, with what was written until then, as Go writes it.
@@ -70,9 +132,33 @@ impl Templates {
     /// [`Error::Parse`].
     pub fn parse(&mut self, name: &str, text: impl Into<String>) -> Result<(), Error> {
         let source = Arc::new(Source { name: name.to_owned(), text: text.into() });
-        let parsed = parse(&source, (&self.delimiters.0, &self.delimiters.1), &self.functions)?;
-        parsed.into_iter().for_each(|tree| add(&mut self.trees, Arc::new(tree)));
+        self.trees_of(&source)?.into_iter().for_each(|tree| add(&mut self.trees, tree));
         Ok(())
+    }
+
+    /// The same, unless the text is known by that name.
+    ///
+    /// # Errors
+    /// As [`Templates::parse`].
+    pub fn parse_known(&mut self, name: &str, text: &str, known: &Known) -> Result<(), Error> {
+        if text.len() > LARGEST {
+            return self.parse(name, text);
+        }
+        let trees = match known.find(name, text) {
+            Some(trees) => trees,
+            None => {
+                let source = Arc::new(Source { name: name.to_owned(), text: text.to_owned() });
+                let trees = self.trees_of(&source)?;
+                known.keep(source, trees)
+            }
+        };
+        trees.iter().for_each(|tree| add(&mut self.trees, Arc::clone(tree)));
+        Ok(())
+    }
+
+    fn trees_of(&self, source: &Arc<Source>) -> Result<Vec<Arc<Tree>>, Error> {
+        let parsed = parse(source, (&self.delimiters.0, &self.delimiters.1), &self.functions)?;
+        Ok(parsed.into_iter().map(Arc::new).collect())
     }
 
     /// Whether there is a template of that name.

@@ -16,6 +16,7 @@
 
 mod capabilities;
 mod chart;
+mod lint;
 mod output;
 pub mod record;
 mod render;
@@ -23,6 +24,7 @@ pub mod values;
 
 pub use capabilities::{Capabilities, KubeVersion, NoKubeVersion};
 pub use chart::{Chart, ChartError, Dependency, File, Maintainer, Metadata, Schema};
+pub use lint::{Finding, Severity, lint};
 pub use output::{Event, Hook, Manifest, ManifestError, Order, sort_by_kind};
 pub use render::{
     Action, Lookup, NoCluster, RenderError, RenderOptions, Rendered, TemplateError, render, render_texts,

@@ -1,5 +1,7 @@
 //! Rendered files to manifests and hooks, in the order in which they are installed.
 
+mod known;
+
 use serde_json::Value;
 
 use crate::chart::scalar_text;
@@ -173,7 +175,8 @@ pub(crate) fn sort<'f>(
             continue;
         }
         for (line, text) in documents(content) {
-            let (manifest, annotations) = head(path, line, text)?;
+            let Head { api_version, kind, name, annotations } = known::head(text, || head(path, line, text))?;
+            let manifest = Manifest { source: path.to_owned(), text: text.to_owned(), line, api_version, kind, name };
             match annotations.get("helm.sh/hook") {
                 None => manifests.push(manifest),
                 Some(events) => hooks.extend(hook(manifest, events, &annotations)),
@@ -187,12 +190,12 @@ pub(crate) fn sort<'f>(
 
 /// The documents of a text with their lines; a line that begins with `---` separates, blank documents are left out.
 fn documents(content: &str) -> Vec<(u32, &str)> {
-    let mut found = Vec::new();
+    let (mut found, mut counted) = (Vec::new(), Counted { at: 0, line: 1 });
     let mut start = content.len() - content.trim_start().len();
     let mut at = start;
     while at <= content.len() {
         if let Some(after) = content[at..].strip_prefix("---") {
-            push_document(&mut found, content, start, at);
+            push_document(&mut found, content, start, at, &mut counted);
             start = content.len() - after.trim_start_matches([' ', '\t']).len();
         }
         match content[at.max(start)..].find('\n') {
@@ -200,22 +203,45 @@ fn documents(content: &str) -> Vec<(u32, &str)> {
             None => break,
         }
     }
-    push_document(&mut found, content, start, content.len());
+    push_document(&mut found, content, start, content.len(), &mut counted);
     found
 }
 
-fn push_document<'c>(found: &mut Vec<(u32, &'c str)>, content: &'c str, start: usize, end: usize) {
+/// How far lines were counted.
+struct Counted {
+    at: usize,
+    line: u32,
+}
+
+fn push_document<'c>(
+    found: &mut Vec<(u32, &'c str)>,
+    content: &'c str,
+    start: usize,
+    end: usize,
+    counted: &mut Counted,
+) {
     let text = content[start..end].trim_start();
     if !text.is_empty() {
-        let before = &content[..end - text.len()];
-        let line = 1 + before.bytes().filter(|byte| *byte == b'\n').count();
-        found.push((u32::try_from(line).unwrap_or(u32::MAX), text));
+        let begins = end - text.len();
+        let newlines = content[counted.at..begins].bytes().filter(|byte| *byte == b'\n').count();
+        counted.line = counted.line.saturating_add(u32::try_from(newlines).unwrap_or(u32::MAX));
+        counted.at = begins;
+        found.push((counted.line, text));
     }
 }
 
 type Annotations = std::collections::BTreeMap<String, String>;
 
-fn head(path: &str, line: u32, text: &str) -> Result<(Manifest, Annotations), ManifestError> {
+/// What a document says of itself.
+#[derive(Clone)]
+struct Head {
+    api_version: String,
+    kind: String,
+    name: String,
+    annotations: Annotations,
+}
+
+fn head(path: &str, line: u32, text: &str) -> Result<Head, ManifestError> {
     let fail = |problem: String| ManifestError { file: path.to_owned(), line, problem };
     let value = yaml::from_str(text).map_err(|error| fail(crate::values::yaml_problem(&error)))?;
     let mismatch = |found: &Value, field: &str, of: &str| {
@@ -239,26 +265,24 @@ fn head(path: &str, line: u32, text: &str) -> Result<(Manifest, Annotations), Ma
             "struct { Name string \"json:\\\"name\\\"\"; Annotations map[string]string \"json:\\\"annotations\\\"\" }",
         ));
     }
-    let manifest = Manifest {
-        source: path.to_owned(),
-        text: text.to_owned(),
-        line,
-        api_version: field(&value, "apiVersion", "SimpleHead.apiVersion")?,
-        kind: field(&value, "kind", "SimpleHead.kind")?,
-        name: field(metadata, "name", "SimpleHead.metadata.name")?,
-    };
+    let api_version = field(&value, "apiVersion", "SimpleHead.apiVersion")?;
+    let kind = field(&value, "kind", "SimpleHead.kind")?;
+    let name = field(metadata, "name", "SimpleHead.metadata.name")?;
     let annotations = match metadata.get("annotations") {
         None | Some(Value::Null) => Annotations::new(),
         Some(Value::Object(map)) => {
             let shown = "SimpleHead.metadata.annotations";
-            let texts = map.iter().map(|(key, _)| Ok((key.clone(), field(&Value::Object(map.clone()), key, shown)?)));
+            let text = |value: &Value| {
+                scalar_text(value).ok_or_else(|| mismatch(value, &format!("struct field {shown}"), "string"))
+            };
+            let texts = map.iter().map(|(key, value)| Ok((key.clone(), text(value)?)));
             texts.collect::<Result<_, _>>()?
         }
         Some(other) => {
             return Err(mismatch(other, "struct field SimpleHead.metadata.annotations", "map[string]string"));
         }
     };
-    Ok((manifest, annotations))
+    Ok(Head { api_version, kind, name, annotations })
 }
 
 /// A hook; `None` when one of its events is unknown, as Helm leaves it out then.

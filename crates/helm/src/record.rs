@@ -24,6 +24,7 @@ use manifest::Object;
 use serde_json::{Value, json};
 
 pub use history::History;
+pub(crate) use json::from_metadata as metadata_to_json;
 
 use crate::output::Hook;
 use crate::values::Values;

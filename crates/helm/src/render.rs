@@ -8,9 +8,10 @@ mod glob;
 mod toml;
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use gotemplate::{Environment, Limits, MissingKey, Session, Templates};
+use gotemplate::{Environment, Functions, Known, Limits, MissingKey, Session, Templates};
+use memchr::memmem::Finder;
 
 pub use error::TemplateError;
 
@@ -35,7 +36,7 @@ pub struct RenderOptions {
     pub name: String,
     /// Namespace of the release.
     pub namespace: String,
-    /// Revision of the release, from 1.
+    /// Revision of the release, from 1; 0 is a look at the chart alone, neither an installation nor an upgrade.
     pub revision: i64,
     /// Installation or upgrade.
     pub action: Action,
@@ -72,6 +73,10 @@ impl RenderOptions {
 const MAX_DEPTH: u32 = 1100;
 /// Stack for that depth, in bytes; what is not used costs nothing.
 const STACK: usize = 512 << 20;
+
+/// Templates of the charts that were rendered last: many releases are of a few charts. Trees take about ten times their
+/// text.
+static KNOWN: LazyLock<Known> = LazyLock::new(|| Known::new(3 << 20));
 
 /// Answers of a cluster to the function `lookup`.
 pub trait Lookup: Send + Sync {
@@ -115,22 +120,40 @@ impl Rendered {
     /// The manifests as one text, as the release record holds it. Helm puts the definitions of `crds/` before them
     /// only where it is asked to (`--include-crds`).
     pub fn manifest(&self, with_crds: bool) -> String {
-        let mut out = String::new();
-        let mut push = |source: &str, text: &str| out.push_str(&format!("---\n# Source: {source}\n{text}\n"));
-        if with_crds {
-            self.crds.iter().for_each(|crd| push(&crd.name, &String::from_utf8_lossy(&crd.data)));
+        let mut out = String::with_capacity(self.size(with_crds));
+        for crd in self.crds.iter().filter(|_| with_crds) {
+            match std::str::from_utf8(&crd.data) {
+                Ok(text) => push(&mut out, &crd.name, text),
+                Err(_) => push(&mut out, &crd.name, &String::from_utf8_lossy(&crd.data)),
+            }
         }
-        self.manifests.iter().for_each(|manifest| push(&manifest.source, &manifest.text));
+        self.manifests.iter().for_each(|manifest| push(&mut out, &manifest.source, &manifest.text));
         out
+    }
+
+    /// About as many bytes as it prints.
+    fn size(&self, with_crds: bool) -> usize {
+        const AROUND: usize = 16;
+        let crds = self.crds.iter().filter(|_| with_crds).map(|crd| crd.name.len() + crd.data.len() + AROUND);
+        let hooks = self.hooks.iter().map(|hook| &hook.manifest);
+        let texts = self.manifests.iter().chain(hooks);
+        crds.chain(texts.map(|manifest| manifest.source.len() + manifest.text.len() + AROUND)).sum()
     }
 
     /// What `helm template` prints: manifests, then hooks.
     pub fn template_output(&self, with_crds: bool) -> String {
-        let mut out = format!("{}\n", self.manifest(with_crds).trim());
-        for hook in &self.hooks {
-            out.push_str(&format!("---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text));
-        }
+        let mut out = self.manifest(with_crds);
+        // It begins with a mark, if with anything.
+        out.truncate(out.trim_end().len());
+        out.push('\n');
+        self.hooks.iter().for_each(|hook| push(&mut out, &hook.manifest.source, &hook.manifest.text));
         out
+    }
+}
+
+fn push(out: &mut String, source: &str, text: &str) {
+    for part in ["---\n# Source: ", source, "\n", text, "\n"] {
+        out.push_str(part);
     }
 }
 
@@ -208,8 +231,31 @@ fn texts(
     lookup: Arc<dyn Lookup>,
     environment: &dyn Environment,
 ) -> Result<(Texts, Vec<&'static str>), RenderError> {
+    texts_by(&functions::functions(lookup), chart, values, options, environment)
+}
+
+/// The same where `required` and `fail` let everything pass, for a look at a chart without its values.
+pub(crate) fn lenient_texts(
+    chart: &Chart,
+    values: &Values,
+    options: &RenderOptions,
+    lookup: Arc<dyn Lookup>,
+    environment: &dyn Environment,
+) -> Result<Texts, RenderError> {
+    let mut functions = functions::functions(lookup);
+    functions.extend(functions::LENIENT);
+    texts_by(&functions, chart, values, options, environment).map(|(texts, _)| texts)
+}
+
+fn texts_by(
+    functions: &Functions,
+    chart: &Chart,
+    values: &Values,
+    options: &RenderOptions,
+    environment: &dyn Environment,
+) -> Result<(Texts, Vec<&'static str>), RenderError> {
     std::thread::scope(|scope| {
-        let run = move || execute(chart, values, options, lookup, environment);
+        let run = move || execute(functions.clone(), chart, values, options, environment);
         let thread = std::thread::Builder::new().name("render".into()).stack_size(STACK).spawn_scoped(scope, run);
         let rendered = thread.map_err(|_| RenderError::NotRun)?.join().map_err(|_| RenderError::NotRun)?;
         rendered.map_err(RenderError::Template)
@@ -217,19 +263,19 @@ fn texts(
 }
 
 fn execute(
+    functions: Functions,
     chart: &Chart,
     values: &Values,
     options: &RenderOptions,
-    lookup: Arc<dyn Lookup>,
     environment: &dyn Environment,
 ) -> Result<(Texts, Vec<&'static str>), Box<TemplateError>> {
     let missing = if options.is_strict { MissingKey::Error } else { MissingKey::Zero };
-    let mut templates = Templates::new("gotpl", functions::functions(lookup)).missing_key(missing);
+    let mut templates = Templates::new("gotpl", functions).missing_key(missing);
     let mut renderables = context::renderables(chart, values, options);
     // Deeper ones first, so that a chart's own definitions win over those of its dependencies.
     renderables.sort_by(|left, right| order(&right.path).cmp(&order(&left.path)));
     for renderable in &renderables {
-        let parsed = templates.parse(&renderable.path, renderable.text.as_str());
+        let parsed = templates.parse_known(&renderable.path, &renderable.text, &KNOWN);
         parsed.map_err(|error| Box::new(TemplateError::parse(&renderable.path, &error)))?;
     }
     let mut session = Session::new(environment, options.limits);
@@ -240,7 +286,8 @@ fn execute(
         }
         let executed = templates.execute(&renderable.path, &renderable.data(), &mut session);
         let text = executed.map_err(|failed| Box::new(TemplateError::execute(&renderable.path, &failed.error)))?;
-        let text = String::from_utf8_lossy(&without_no_value(text)).into_owned();
+        let text = without_no_value(text);
+        let text = String::from_utf8(text).unwrap_or_else(|bad| String::from_utf8_lossy(bad.as_bytes()).into_owned());
         texts.insert(renderable.path, text);
     }
     Ok((texts, session.random().to_vec()))
@@ -253,12 +300,13 @@ fn order(path: &str) -> (usize, &str) {
 /// Go prints `<no value>` for what is not there; Helm takes it out, whoever wrote it.
 fn without_no_value(text: Vec<u8>) -> Vec<u8> {
     const NO_VALUE: &[u8] = b"<no value>";
-    if !text.windows(NO_VALUE.len()).any(|window| window == NO_VALUE) {
+    let finder = Finder::new(NO_VALUE);
+    if finder.find(&text).is_none() {
         return text;
     }
     let mut out = Vec::with_capacity(text.len());
     let mut rest = text.as_slice();
-    while let Some(at) = rest.windows(NO_VALUE.len()).position(|window| window == NO_VALUE) {
+    while let Some(at) = finder.find(rest) {
         out.extend_from_slice(&rest[..at]);
         rest = &rest[at + NO_VALUE.len()..];
     }

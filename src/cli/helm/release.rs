@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{anyhow, ensure};
+use gotemplate::{Functions, Limits, Session, Templates};
 use helm::values::Values;
-use helm::{Chart, Event, KubeVersion, NoCluster, RenderOptions};
+use helm::{Chart, Event, KubeVersion, NoCluster, RenderOptions, Rendered};
 
 use crate::system::System;
 
@@ -25,22 +26,14 @@ pub(in crate::cli) struct Release {
 
 impl Release {
     /// A release with Helm's defaults.
-    ///
-    /// # Errors
-    /// A name that no release may have.
-    pub(in crate::cli) fn new(name: &str, namespace: &str) -> anyhow::Result<Self> {
-        ensure!(
-            name.len() <= LONGEST && name.split('.').all(is_label),
-            "release name \"{name}\": at most {LONGEST} characters: lower case letters, digits, '-' and '.', with a \
-             letter or digit at both ends"
-        );
-        Ok(Self {
+    pub(in crate::cli) fn new(name: &str, namespace: &str) -> Self {
+        Self {
             options: RenderOptions::new(name, namespace),
             values: Values::new(),
             with_crds: false,
             without_hooks: false,
             without_tests: false,
-        })
+        }
     }
 
     pub(in crate::cli) fn set_kube_version(&mut self, version: &str) -> anyhow::Result<()> {
@@ -51,17 +44,45 @@ impl Release {
     }
 }
 
+fn check_name(name: &str) -> anyhow::Result<()> {
+    ensure!(
+        name.len() <= LONGEST && name.split('.').all(is_label),
+        "release name check failed: release name \"{name}\": invalid release name, must match regex \
+         ^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$ and the length must not be longer than {LONGEST}"
+    );
+    Ok(())
+}
+
+/// What a release may cost whose name is a template.
+const LIMITS: Limits = Limits { steps: 100_000, bytes: 1 << 20, depth: 20 };
+
+/// Executes the template of a name, with sprig's functions and nothing else.
+pub(in crate::cli) fn name_of(template: &str) -> anyhow::Result<String> {
+    const NAME: &str = "name-template";
+    let mut templates = Templates::new(NAME, Functions::sprig());
+    templates.parse(NAME, template).map_err(|error| anyhow!("{error}"))?;
+    let executed = templates.execute(NAME, &gotemplate::Value::Nil, &mut Session::new(&System, LIMITS));
+    Ok(String::from_utf8_lossy(&executed.map_err(|failed| anyhow!("{}", failed.error))?).into_owned())
+}
+
 fn is_label(label: &str) -> bool {
     let is_good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !label.is_empty() && label.bytes().all(is_good) && !label.starts_with('-') && !label.ends_with('-')
 }
 
-/// Renders a chart to what `helm template` prints.
-pub(in crate::cli) fn render(chart: &Chart, release: &Release) -> anyhow::Result<String> {
-    chart.check_installable()?;
+/// Renders a chart as `helm template` does, without the hooks that are not to be seen.
+pub(in crate::cli) fn render(chart: &Chart, release: &Release) -> anyhow::Result<Rendered> {
+    chart.check_installable().map_err(|error| match error.to_string() {
+        missing if missing.starts_with("found in") => anyhow!(
+            "an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' to \
+             fetch missing dependencies: {missing}"
+        ),
+        other => anyhow!(other),
+    })?;
+    check_name(&release.options.name)?;
     let mut rendered = helm::render(chart, &release.values, &release.options, Arc::new(NoCluster), &System)?;
     let is_hidden =
         |events: &[Event]| release.without_hooks || (release.without_tests && events.contains(&Event::Test));
     rendered.hooks.retain(|hook| !is_hidden(&hook.events));
-    Ok(rendered.template_output(release.with_crds))
+    Ok(rendered)
 }

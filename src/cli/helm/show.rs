@@ -1,64 +1,73 @@
-//! `--show-only`.
+//! `lockstep helm show`.
 
-use anyhow::ensure;
-use gotemplate::go::path::matches;
+use clap::{Args, Subcommand};
+use helm::{Chart, File};
 
-/// The manifests of the templates that were asked for, pattern by pattern, in the order of the output.
-pub(super) fn only(output: &str, patterns: &[String]) -> anyhow::Result<String> {
-    let manifests = split(output);
-    let mut shown = String::new();
-    for pattern in patterns {
-        let fits = |manifest: &&&str| template(manifest).is_some_and(|path| matches(pattern, path).unwrap_or(false));
-        let before = shown.len();
-        for manifest in manifests.iter().filter(fits) {
-            shown.push_str(&format!("---\n{manifest}\n"));
-        }
-        ensure!(shown.len() > before, "could not find template {pattern} in chart");
-    }
-    Ok(shown)
+use super::{Outcome, files, print};
+
+/// Print what a chart says of itself.
+#[derive(Subcommand)]
+#[command(disable_help_subcommand = true)]
+pub(super) enum Show {
+    /// Print Chart.yaml, values.yaml, the readme and the definitions of crds/.
+    All(Place),
+    /// Print what Chart.yaml says.
+    Chart(Place),
+    /// Print values.yaml as it is written.
+    Values(Place),
+    /// Print the readme.
+    Readme(Place),
+    /// Print the definitions of crds/, those of dependencies too.
+    Crds(Place),
 }
 
-/// Documents as Helm splits them: at `---` at the beginning of a line, whatever follows it.
-fn split(output: &str) -> Vec<&str> {
-    let mut documents = Vec::new();
-    let (mut start, mut at) = (0, 0);
-    for line in output.split_inclusive('\n') {
-        if line.starts_with("---") {
-            documents.push(&output[start..at]);
-            start = at + 3;
-        }
-        at += line.len();
-    }
-    documents.push(&output[start..]);
-    documents.retain(|document| !document.trim().is_empty());
-    documents.iter().map(|document| document.trim_start()).collect()
+#[derive(Args)]
+pub(super) struct Place {
+    /// The chart's folder or archive.
+    chart: String,
 }
 
-/// The template that made a document, within its chart.
-fn template(document: &str) -> Option<&str> {
-    let (_, source) = document.split_once("# Source: ")?;
-    let (_, path) = source.lines().next()?.split_once('/')?;
-    Some(path)
+impl Show {
+    pub(super) fn run(self) -> Outcome {
+        let (Self::All(place) | Self::Chart(place) | Self::Values(place) | Self::Readme(place) | Self::Crds(place)) =
+            &self;
+        let files = files(&place.chart)?;
+        let chart = Chart::from_files(files.clone())?;
+        let text = match self {
+            Self::Chart(_) => definition(&chart),
+            Self::Values(_) => values(&files).unwrap_or_default(),
+            Self::Readme(_) => readme(&chart).unwrap_or_default(),
+            Self::Crds(_) => crds(&chart),
+            Self::All(_) => {
+                let marked = |text: Option<String>| text.map(|text| format!("---\n{text}")).unwrap_or_default();
+                [definition(&chart), marked(values(&files)), marked(readme(&chart)), crds(&chart)].concat()
+            }
+        };
+        print(text.as_bytes())
+    }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn text(file: &File) -> String {
+    format!("{}\n", String::from_utf8_lossy(&file.data))
+}
 
-    const OUTPUT: &str = "---\n# Source: c/templates/a.yaml\na: 1\n---\n# Source: c/templates/b.yaml\nb: 1\n---\n\
-                          # Source: c/templates/a.yaml\na: 2\n";
+fn definition(chart: &Chart) -> String {
+    format!("{}\n", yaml::emit::to_yaml(&chart.metadata.to_json()))
+}
 
-    #[test]
-    fn manifests_are_shown_pattern_by_pattern() {
-        let patterns = ["templates/b.yaml".to_owned(), "templates/[ab].yaml".to_owned()];
-        let b = "---\n# Source: c/templates/b.yaml\nb: 1\n\n";
-        let a = |value: u8| format!("---\n# Source: c/templates/a.yaml\na: {value}\n\n");
-        assert_eq!(only(OUTPUT, &patterns).unwrap(), format!("{b}{}{b}{}", a(1), a(2)));
-    }
+fn values(files: &[File]) -> Option<String> {
+    files.iter().find(|file| file.name == "values.yaml").map(text)
+}
 
-    #[test]
-    fn a_template_that_made_nothing_is_named() {
-        let error = only(OUTPUT, &["templates/none.yaml".to_owned()]).unwrap_err();
-        assert_eq!(error.to_string(), "could not find template templates/none.yaml in chart");
-    }
+fn readme(chart: &Chart) -> Option<String> {
+    let is_readme = |file: &&File| ["readme.md", "readme.txt", "readme"].contains(&file.name.to_lowercase().as_str());
+    chart.files.iter().find(is_readme).map(text)
+}
+
+fn crds(chart: &Chart) -> String {
+    let marked = |crd: File| {
+        let mark = if crd.data.starts_with(b"---") { "" } else { "---\n" };
+        format!("{mark}{}", text(&crd))
+    };
+    chart.crds().into_iter().map(marked).collect()
 }

@@ -1,6 +1,6 @@
 //! Values from files and from the command line.
 
-use std::io::Read as _;
+use std::io::{ErrorKind, Read as _};
 
 use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
@@ -80,6 +80,9 @@ fn read(file: &str) -> anyhow::Result<String> {
     if file.contains("://") {
         bail!("{file}: nothing is fetched; name a file");
     }
-    let bytes = std::fs::read(file).with_context(|| format!("open {file}"))?;
+    let bytes = std::fs::read(file).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => anyhow!("open {file}: no such file or directory"),
+        _ => anyhow!("open {file}: {error}"),
+    })?;
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }

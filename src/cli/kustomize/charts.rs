@@ -4,7 +4,6 @@ use std::error::Error;
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use gotemplate::{Functions, Limits, Session, Templates};
 use helm::values::{self, Values};
 use kustomize::Chart;
 use manifest::Files;
@@ -12,10 +11,6 @@ use manifest::Files;
 use crate::cli::helm::release::{self, Release};
 use crate::cli::network::{Network, told};
 use crate::source::helm::ChartArchive;
-use crate::system::System;
-
-/// What the template of a name may do.
-const LIMITS: Limits = Limits { steps: 100_000, bytes: 1 << 16, depth: 100 };
 
 /// Renders charts that lie on the disk, and others as `helm pull` finds them.
 pub(super) struct Charts<'a> {
@@ -39,7 +34,7 @@ impl Charts<'_> {
             None => helm::Chart::from_archive(&self.archive(wanted)?.bytes)?,
         };
         let mut release =
-            Release::new(&name_of(wanted)?, if wanted.namespace.is_empty() { "default" } else { &wanted.namespace })?;
+            Release::new(&name_of(wanted)?, if wanted.namespace.is_empty() { "default" } else { &wanted.namespace });
         release.values = values_of(wanted)?;
         release.with_crds = wanted.include_crds;
         release.without_hooks = wanted.skip_hooks;
@@ -50,7 +45,7 @@ impl Charts<'_> {
         }
         let api_versions = if self.api_versions.is_empty() { &wanted.api_versions } else { &self.api_versions };
         release.options.capabilities.api_versions.extend(api_versions.iter().cloned());
-        release::render(&chart, &release)
+        Ok(release::render(&chart, &release)?.template_output(release.with_crds))
     }
 }
 
@@ -59,19 +54,10 @@ fn name_of(wanted: &Chart) -> anyhow::Result<String> {
     match (wanted.release.as_str(), wanted.name_template.as_str()) {
         // Upstream makes one of the chart's name and the time, so that no two builds are alike.
         ("", "") => Ok("release-name".into()),
-        ("", template) => expand(template),
+        ("", template) => release::name_of(template),
         (name, "") => Ok(name.into()),
         _ => Err(anyhow!("cannot set --name-template and also specify a name")),
     }
-}
-
-/// Executes the template of a name, with sprig's functions and nothing else.
-fn expand(template: &str) -> anyhow::Result<String> {
-    const NAME: &str = "name-template";
-    let mut templates = Templates::new(NAME, Functions::sprig());
-    templates.parse(NAME, template).map_err(|error| anyhow!("{error}"))?;
-    let executed = templates.execute(NAME, &gotemplate::Value::Nil, &mut Session::new(&System, LIMITS));
-    Ok(String::from_utf8_lossy(&executed.map_err(|failed| anyhow!("{}", failed.error))?).into_owned())
 }
 
 fn values_of(wanted: &Chart) -> anyhow::Result<Values> {

@@ -14,6 +14,8 @@ struct Rule {
     is_for_folders: bool,
     /// Whether the whole path is compared, not only the name.
     is_path: bool,
+    /// Whether nothing in it stands for something else.
+    is_plain: bool,
 }
 
 impl Rules {
@@ -45,22 +47,26 @@ impl Rules {
             Some(rest) => (true, rest),
             None => (rest.contains('/'), rest),
         };
-        self.rules.push(Rule { pattern: pattern.to_owned(), is_negated, is_for_folders, is_path });
+        let is_plain = !pattern.contains(['*', '?', '[', '\\']);
+        self.rules.push(Rule { pattern: pattern.to_owned(), is_negated, is_for_folders, is_path, is_plain });
         Ok(())
     }
 
     /// Whether a file or folder is left out. A negated rule leaves out all that it does not match.
     pub(super) fn ignores(&self, path: &str, is_folder: bool) -> bool {
         for rule in &self.rules {
+            if rule.is_for_folders && !is_folder && !rule.is_negated {
+                continue;
+            }
             let name = if rule.is_path { path } else { base(path) };
-            let fits = matches(&rule.pattern, name).unwrap_or(false);
+            let fits = if rule.is_plain { rule.pattern == name } else { matches(&rule.pattern, name).unwrap_or(false) };
             if rule.is_negated {
                 if (rule.is_for_folders && !is_folder) || !fits {
                     return true;
                 }
                 continue;
             }
-            if fits && (is_folder || !rule.is_for_folders) {
+            if fits {
                 return true;
             }
         }

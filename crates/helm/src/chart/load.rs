@@ -68,8 +68,16 @@ impl Chart {
     /// # Errors
     /// When there is no chart, or it is one that Helm refuses.
     pub fn load(files: &dyn Files, path: &str) -> Result<Self, ChartError> {
+        Self::from_files(Self::files_of(files, path)?)
+    }
+
+    /// The files of the chart at `path`, without those that it ignores.
+    ///
+    /// # Errors
+    /// As [`Chart::load`].
+    pub fn files_of(files: &dyn Files, path: &str) -> Result<Vec<File>, ChartError> {
         if files.kind(path)? == Some(EntryKind::File) {
-            return Self::from_archive(files.read(path, Purpose::Recipe)?.bytes());
+            return Self::files_of_archive(files.read(path, Purpose::Recipe)?.bytes());
         }
         let rules = match files.kind(&join(path, ".helmignore"))? {
             Some(EntryKind::File) => {
@@ -81,7 +89,7 @@ impl Chart {
         let rules = Rules::parse(&rules).map_err(|problem| ChartError::Refused { problem })?;
         let mut found = Vec::new();
         walk(files, path, "", &rules, &mut found)?;
-        from_files(found, 0)
+        Ok(found)
     }
 
     /// Reads a packed chart (`.tgz`).
@@ -89,7 +97,23 @@ impl Chart {
     /// # Errors
     /// As [`Chart::load`].
     pub fn from_archive(bytes: &[u8]) -> Result<Self, ChartError> {
-        from_files(unpack(bytes)?, 0)
+        Self::from_files(Self::files_of_archive(bytes)?)
+    }
+
+    /// The files of a packed chart.
+    ///
+    /// # Errors
+    /// When the archive cannot be read.
+    pub fn files_of_archive(bytes: &[u8]) -> Result<Vec<File>, ChartError> {
+        unpack(bytes)
+    }
+
+    /// A chart of its files, those of its dependencies among them.
+    ///
+    /// # Errors
+    /// As [`Chart::load`].
+    pub fn from_files(files: Vec<File>) -> Result<Self, ChartError> {
+        from_files(files, 0)
     }
 }
 

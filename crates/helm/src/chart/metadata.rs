@@ -88,6 +88,13 @@ pub struct Metadata {
     pub kind: String,
 }
 
+impl Metadata {
+    /// As Helm writes it: without what is empty.
+    pub fn to_json(&self) -> Value {
+        crate::record::metadata_to_json(self)
+    }
+}
+
 type Read<T> = Result<T, String>;
 
 /// Reads a map by the names of Go's structs.

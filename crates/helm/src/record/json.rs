@@ -94,7 +94,7 @@ fn from_chart(chart: &Chart) -> Value {
     })
 }
 
-fn from_metadata(metadata: &Metadata) -> Value {
+pub(crate) fn from_metadata(metadata: &Metadata) -> Value {
     let dependencies = metadata.dependencies.iter().flatten().map(from_dependency).collect();
     let people = metadata.maintainers.iter().map(|person| {
         let Maintainer { name, email, url } = person;

@@ -78,11 +78,14 @@ impl Shared {
             ("Values", Value::Map(values_map(&own))),
         ]));
         let is_seen = |file: &&File| !chart.is_library() || gotemplate::go::path::base(&file.name).starts_with('_');
-        found.extend(chart.templates.iter().filter(is_seen).map(|file| Renderable {
-            path: gotemplate::go::path::join(&[&place.path, &file.name]),
-            text: String::from_utf8_lossy(&file.data).into_owned(),
-            base: gotemplate::go::path::join(&[&place.path, "templates"]),
-            data: data.clone(),
+        found.extend(chart.templates.iter().filter(is_seen).map(|file| {
+            Renderable {
+                path: gotemplate::go::path::join(&[&place.path, &file.name]),
+                text: std::str::from_utf8(&file.data)
+                    .map_or_else(|_| String::from_utf8_lossy(&file.data).into_owned(), str::to_owned),
+                base: gotemplate::go::path::join(&[&place.path, "templates"]),
+                data: data.clone(),
+            }
         }));
         data
     }
@@ -109,12 +112,12 @@ fn entries<const N: usize>(pairs: [(&str, Value); N]) -> Entries {
 }
 
 fn release(options: &RenderOptions) -> Value {
-    let is_upgrade = options.action == super::Action::Upgrade;
+    let is = |action| options.action == action && options.revision > 0;
     Value::from(entries([
         ("Name", options.name.as_str().into()),
         ("Namespace", options.namespace.as_str().into()),
-        ("IsUpgrade", is_upgrade.into()),
-        ("IsInstall", (!is_upgrade).into()),
+        ("IsUpgrade", is(super::Action::Upgrade).into()),
+        ("IsInstall", is(super::Action::Install).into()),
         ("Revision", Value::int(options.revision)),
         ("Service", "Helm".into()),
     ]))

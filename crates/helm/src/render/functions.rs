@@ -60,6 +60,15 @@ const TABLE: &[gotemplate::Entry] = &[
     }),
 ];
 
+/// Instead of what stops a render, for a look at a chart alone.
+pub(super) const LENIENT: &[gotemplate::Entry] = &[
+    gotemplate::Entry("fail", "func(string) (string, error)", |_| Ok("".into())),
+    gotemplate::Entry("required", "func(string, any) (any, error)", |call| match call.value(1) {
+        Value::Nil => Ok("".into()),
+        value => Ok(value.clone()),
+    }),
+];
+
 /// The function table of a render.
 pub(super) fn functions(lookup: Arc<dyn Lookup>) -> Functions {
     let mut functions = Functions::sprig();
