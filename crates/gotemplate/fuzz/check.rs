@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use gotemplate::go::semver::{Constraint, Version};
 use gotemplate::go::time::{RFC3339, Time, Zone};
 use gotemplate::go::{base64, duration, fmt, json, number, path, quote, regex::Regex, time, url};
-use gotemplate::{Functions, Limits, MissingKey, Session, Still, Templates, Value};
+use gotemplate::{Entries, Functions, Limits, MissingKey, Session, Still, Templates, Value};
 
 /// What a template may cost here: enough to reach everything, too little to take long.
 const LIMITS: Limits = Limits { steps: 20_000, bytes: 1 << 20, depth: 40 };
@@ -20,6 +20,7 @@ pub fn check(bytes: &[u8]) {
         template(&text, missing, delimiters);
     }
     texts(bytes, &text);
+    keys(&text);
     versions(&text);
     times(&text);
 }
@@ -54,6 +55,23 @@ fn texts(bytes: &[u8], text: &str) {
     if let (true, Ok(expression)) = (text.len() < 1000, Regex::new(first)) {
         let _ = (expression.is_match(second), expression.replace_all(second, first), expression.split(second, -1));
         let _ = (expression.find_all(second, 5), expression.groups(second));
+    }
+}
+
+/// The bytes as keys, certificates and ciphertexts.
+fn keys(text: &str) {
+    static FUNCTIONS: LazyLock<Functions> = LazyLock::new(Functions::sprig);
+    let data = Value::from(Entries::from([("t".into(), text.into())]));
+    for call in [
+        "genSelfSignedCertWithKey .t nil (list .t) 1 .t",
+        "buildCustomCert (b64enc .t) (b64enc .t)",
+        "decryptAES .t .t",
+        "decryptAES .t (b64enc .t)",
+    ] {
+        let mut templates = Templates::new("t", FUNCTIONS.clone());
+        let _ = templates.parse("t", format!("{{{{ {call} }}}}"));
+        let world = Still { now: 1_795_253_640_000_000_000 };
+        let _ = templates.execute("t", &data, &mut Session::new(&world, LIMITS));
     }
 }
 

@@ -19,6 +19,7 @@ use serde_json::json;
 /// If anything in the crate does, or if a record or an archive does not survive being written and read.
 pub fn check(bytes: &[u8]) {
     archive(bytes);
+    lint(bytes);
     record(bytes);
     let text = String::from_utf8_lossy(bytes);
     let values = values(&text);
@@ -42,6 +43,35 @@ fn archive(bytes: &[u8]) {
     if let Ok(chart) = Chart::from_archive(&packed(bytes)) {
         let _ = (chart.check_installable(), chart.crds(), chart.with_dependencies(&Values::new()));
     }
+}
+
+/// Looks for what is wrong with a chart that is nothing but the bytes, and with one around them.
+fn lint(bytes: &[u8]) {
+    let mut files = MemoryFiles::default();
+    for file in ["Chart.yaml", "values.yaml", "templates/a.yaml", "crds/a.yaml"] {
+        files.insert(file, bytes);
+        let mut options = RenderOptions::new("rel", "apps");
+        options.limits = Limits { steps: 5_000, bytes: 1 << 18, depth: 40 };
+        let _ = helm::lint(&files, "", "c", &Values::new(), options, &Still::default());
+        files.insert("Chart.yaml", "{apiVersion: v2, name: c, version: 0.1.0}");
+    }
+}
+
+/// A packed chart, or one to be packed.
+pub fn check_archive(bytes: &[u8]) {
+    archive(bytes);
+}
+
+/// The source of a template, among others.
+pub fn check_template(bytes: &[u8]) {
+    chart("templates/a.yaml", bytes, &Values::new());
+}
+
+/// Values, and a schema for them.
+pub fn check_values(bytes: &[u8]) {
+    let values = values(&String::from_utf8_lossy(bytes));
+    let _ = schema::check_one(&values, bytes);
+    chart("values.yaml", bytes, &values);
 }
 
 fn record(bytes: &[u8]) {
@@ -80,6 +110,11 @@ fn chart(file: &str, bytes: &[u8], values: &Values) {
     files.insert("charts/d/Chart.yaml", "{apiVersion: v2, name: d, version: 1.0.0}");
     files.insert("charts/d/templates/d.yaml", "d: {{ .Values | toJson }}\n---\n{{ .Values | toToml | indent 2 }}");
     files.insert("templates/b.yaml", "{{ toYaml .Values }}\n---\n{{ (.Files.Glob \"**\").AsConfig }}");
+    files.insert(
+        "templates/c.yaml",
+        "{{ range $path, $text := .Files }}{{ $read := fromToml (toString $text) }}{{ toToml $read }}{{ end }}",
+    );
+    files.insert("text", bytes);
     files.insert(file, bytes);
     let Ok(chart) = Chart::load(&files, "") else { return };
     let mut options = RenderOptions::new("rel", "apps");

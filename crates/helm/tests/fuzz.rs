@@ -1,7 +1,7 @@
 //! Replays the seeds of the fuzzer, and many mutations of them, with the toolchain at hand.
 
 #[path = "../fuzz/check.rs"]
-#[expect(unreachable_pub, reason = "the fuzzer includes the file too")]
+#[expect(unreachable_pub, dead_code, reason = "the fuzzer includes the file too, target by target")]
 mod check;
 #[path = "../../../tests/support/mutations.rs"]
 mod mutations;
@@ -10,7 +10,7 @@ mod mutations;
 const ROUNDS: usize = 500;
 
 /// What is put into a seed: everything that means something to one of the parsers.
-const PIECES: [&str; 60] = [
+const PIECES: [&str; 66] = [
     "\n",
     "\r\n",
     " ",
@@ -69,6 +69,12 @@ const PIECES: [&str; 60] = [
     "charts/",
     "templates/",
     "\u{feff}",
+    "[[a]]\n",
+    "a.b = ",
+    "\"\"\"",
+    "'''",
+    "\\u00e9",
+    "07:32:00",
     "v1.",
     ">=",
 ];
