@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use apply::desired::{Behaviour, Candidate, Desired, Release};
 use apply::drift::{self, Drifted};
+use apply::stamp::Seal;
 use apply::{
     Action, Claims, Clock, Cluster, Context, Failure, Health, Journal, Landing, Others, Outcome, Prepared, Progress,
     Reading, Reference, StoreError, Waited,
@@ -66,6 +67,21 @@ pub fn unseen() -> Lost {
 /// The cluster as a unit sees it, but as their own identities what is about workloads of others.
 pub fn as_guests(own: &Arc<dyn Cluster>, guests: &Guests) -> Arc<dyn Cluster> {
     if guests.is_empty() { own.clone() } else { Arc::new(Routed::new(own.clone(), guests.clone())) }
+}
+
+/// Lands a candidate that is one new object by making it ([`apply::create`]); `None` where it must be proposed.
+///
+/// # Errors
+/// When the journal cannot be written.
+pub async fn create(
+    candidate: &Candidate,
+    behaviour: &Behaviour,
+    seal: Seal<'_>,
+    journal: &mut Journal,
+    site: &Site,
+) -> Result<Option<Outcome>, StoreError> {
+    let parts = Parts::new(site);
+    apply::create(candidate, behaviour, seal, journal, &parts.context()).await
 }
 
 /// Lands what was prepared.

@@ -24,7 +24,8 @@
 //!
 //! # Invariants
 //! - Nothing is written before everything that can fail without writing has passed.
-//! - A landing is journaled before its first write and is finished or undone after a crash.
+//! - A landing is journaled before its first write and is finished or undone after a crash. What one request makes whole
+//!   ([`apply::create`]) is journaled after it, and known as ours by its owner before.
 //! - Doubt never deletes a secret: only a deletion that was confirmed twice does.
 //! - Plaintext has its own types, without `Debug`, `Display` and `Serialize`; all text leaves through [`redact`].
 //! - Only [`status`] turns errors into conditions, events and metrics.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use apply::{Action, Base, Behaviour, Candidate, Cluster, Failure, Journal, Landing, Outcome, Prepared};
+use apply::{Base, Behaviour, Candidate, Cluster, Failure, Journal, Landing, Outcome, Prepared};
 use manifest::Object;
 
 use super::{Error, Key, Kind, Shared, external_secret, guests, triggers};
@@ -37,34 +37,25 @@ pub(super) async fn land(object: &Object, behaviour: Behaviour, shared: &Arc<Sha
     let (user, mut site) = site_of(object, &unit, shared);
     resume(&mut journal, &mut site, shared).await?;
     let work = Work { object, unit: &unit, user, behaviour, shared };
-    let mut presumes = is_first(object, &journal);
-    loop {
-        let (proposed, expanded) = match work.propose(&journal, &site, presumes).await? {
-            Ok(proposed) => proposed,
-            Err(landed) => return Ok(landed),
-        };
-        if std::mem::take(&mut presumes) && !proposed.as_ref().is_ok_and(makes_all) {
-            continue;
-        }
-        return work.end(proposed, expanded, &mut journal, &mut site).await;
+    if is_first(object, &journal)
+        && let Some(landed) = work.create(&mut journal, &site).await?
+    {
+        return Ok(landed);
+    }
+    match work.compile(&journal, false).await? {
+        Ok((candidate, expanded)) => work.land(candidate, expanded, &mut journal, &mut site).await,
+        Err(landed) => Ok(landed),
     }
 }
 
 /// Whether nobody has ever made what an ExternalSecret asks for, as far as the journal and its own status tell. Then it is
-/// presumed, and the server's dry run shows whether that is true.
+/// made without a look, by a request that does nothing where that is not true.
 fn is_first(object: &Object, journal: &Journal) -> bool {
     let policy = object.text("/spec/target/creationPolicy");
     is_external_secret(object)
         && policy.is_none_or(|policy| policy == "Owner")
         && object.value().get("status").is_none()
-        && journal.landed().is_none()
-        && journal.attempt().is_none()
-        && journal.open().is_none()
-}
-
-/// Whether a landing only makes what was not there.
-fn makes_all(prepared: &Prepared) -> bool {
-    prepared.landing().changes().all(|change| change.action == Action::Create)
+        && journal.is_blank()
 }
 
 /// An object that lands alone.
@@ -76,17 +67,21 @@ struct Work<'a> {
     shared: &'a Arc<Shared>,
 }
 
-/// What the server says to what an object comes to.
-type Proposed = (Result<Prepared, Vec<Failure>>, Expanded);
-
 impl Work<'_> {
-    /// Everything before the first write; or how it went, where there is nothing to propose.
-    async fn propose(
-        &self,
-        journal: &Journal,
-        site: &landing::Site,
-        presumes: bool,
-    ) -> Result<Result<Proposed, Landed>, Error> {
+    /// Lands it as one creation; `None` where it must be proposed.
+    async fn create(&self, journal: &mut Journal, site: &landing::Site) -> Result<Option<Landed>, Error> {
+        let (candidate, expanded) = match self.compile(journal, true).await? {
+            Ok(compiled) => compiled,
+            Err(landed) => return Ok(Some(landed)),
+        };
+        let seal = |bytes: &[u8]| self.shared.world.keys.seal(bytes);
+        let created = landing::create(&candidate, &self.behaviour, &seal, journal, site).await?;
+        Ok(created.map(|outcome| self.ended(outcome, expanded)))
+    }
+
+    /// Everything before the cluster is asked; or how it went, where there is nothing to land. What it comes to may be
+    /// presumed to be absent.
+    async fn compile(&self, journal: &Journal, presumes: bool) -> Result<Result<(Candidate, Expanded), Landed>, Error> {
         let (object, shared, world) = (self.object, self.shared, &self.shared.world);
         let landed = journal.landed().cloned();
         let mut read_set = ReadSet::default();
@@ -122,40 +117,42 @@ impl Work<'_> {
         let mut secrets = std::mem::take(&mut expanded.secrets);
         secrets.push(crate::pipeline::compile::register(&candidate, &world.redactor));
         shared.units.compiled(self.unit.clone(), read_set, secrets);
-        let base = Base {
-            landed: landed.as_deref().cloned(),
-            superseded: journal.open().map(|open| open.landing.as_ref().clone()),
-            ..Base::default()
-        };
-        let keys = world.keys.clone();
-        let seal = move |bytes: &[u8]| keys.seal(bytes);
-        Ok(Ok((apply::propose(candidate, self.behaviour.clone(), &base, &site.cluster, &seal).await, expanded)))
+        Ok(Ok((candidate, expanded)))
     }
 
-    /// Lands what was proposed.
-    async fn end(
+    /// Proposes it, and lands what was proposed.
+    async fn land(
         &self,
-        proposed: Result<Prepared, Vec<Failure>>,
+        candidate: Candidate,
         expanded: Expanded,
         journal: &mut Journal,
         site: &mut landing::Site,
     ) -> Result<Landed, Error> {
-        match proposed {
+        let base = Base {
+            landed: journal.landed().map(|landed| landed.as_ref().clone()),
+            superseded: journal.open().map(|open| open.landing.as_ref().clone()),
+            ..Base::default()
+        };
+        let seal = |bytes: &[u8]| self.shared.world.keys.seal(bytes);
+        match apply::propose(candidate, self.behaviour.clone(), &base, &site.cluster, &seal).await {
             Ok(prepared) if is_at_rest(&prepared, journal.landed().map(Arc::as_ref)) && journal.open().is_none() => {
                 Ok(Landed::AtRest(expanded))
             }
             Ok(mut prepared) => {
                 let visit = guests::invite(&mut prepared, self.unit, &site.cluster, self.shared).await;
                 site.guests = visit.clusters.clone();
-                let outcome = landing::land(prepared, journal, site).await?;
-                triggers::secrets_changed(self.shared, &outcome);
-                Ok(Landed::Ended(outcome, expanded))
+                Ok(self.ended(landing::land(prepared, journal, site).await?, expanded))
             }
             Err(failures) => {
                 self.shared.units.refused(self.unit, failures.iter().any(|failure| failure.transient));
                 Ok(Landed::Refused(failures, expanded))
             }
         }
+    }
+
+    fn ended(&self, outcome: Outcome, expanded: Expanded) -> Landed {
+        triggers::secrets_changed(self.shared, &outcome);
+        Landed::Ended(outcome, expanded)
     }
 }
 

@@ -222,6 +222,10 @@ fn writes(ns: &str) -> Vec<Step> {
     let stale = with(config(ns, "a", json!({ "x": "3" })), "/metadata/resourceVersion", json!("1"));
     let foreign =
         with(config(ns, "a", json!({ "x": "3" })), "/metadata/uid", json!("11111111-2222-3333-4444-555555555555"));
+    // What makes an object, and writes none that is there.
+    let of_none = |name: &str| {
+        with(config(ns, name, json!({ "x": "1" })), "/metadata/resourceVersion", json!("9223372036854775807"))
+    };
     vec![
         send("update of nothing", update(config(ns, "a", json!({ "x": "1" })))),
         send("patch of nothing", merge(&at, json!({ "data": { "x": "1" } }))),
@@ -251,6 +255,11 @@ fn writes(ns: &str) -> Vec<Step> {
             "apply new, with a version",
             apply("one", with(config(ns, "b", json!({})), "/metadata/resourceVersion", json!("1"))),
         ),
+        send("apply new, with a version of none", apply("one", of_none("c"))),
+        send("it is there by now", get(&config_at(ns, "c"))),
+        send("the same once more", apply("one", of_none("c"))),
+        send("the same by another", force("two", of_none("c"))),
+        send("it is as it was", get(&config_at(ns, "c"))),
     ]
 }
 

@@ -48,7 +48,7 @@ impl fmt::Display for Action {
 pub enum Proof {
     /// Not looked at yet.
     Pending,
-    /// The server's dry run passed.
+    /// The server's dry run passed, or the server has made it ([`crate::create`]).
     Server,
     /// The dry run passed in another namespace, because the object's own comes with the same landing.
     StandIn,

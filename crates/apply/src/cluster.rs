@@ -151,7 +151,7 @@ pub enum Call {
     Get(Reference),
     /// Reads many.
     List(Selection),
-    /// Server-side apply.
+    /// Server-side apply; a `metadata.resourceVersion` in the object is a precondition of an object that is there.
     Apply {
         /// What is applied; fields not named are left to others.
         object: Object,

@@ -2,7 +2,7 @@
 //!
 //! **Flow.** `begin` stores the landing's body: a small one inside the header, a large one in chunks before the header that
 //! names them. `advance` moves the header's phase; `conclude` makes the body the last-good one; `abandon` drops it. The
-//! body never changes, so every later write is one header.
+//! body never changes, so every later write is one header. `note` stores a body that is last-good from the start.
 //!
 //! **Guarantees.** The header is written last and holds the digest of every chunk: a torn journal reads as one in which
 //! nothing was begun. Every header write has the version it read as precondition: two agents cannot both go on.
@@ -320,6 +320,11 @@ impl Journal {
         self.header.attempt.as_ref()
     }
 
+    /// Whether nothing has landed, and nothing was tried.
+    pub fn is_blank(&self) -> bool {
+        self.header.landed.is_none() && self.header.open.is_none() && self.header.attempt.is_none()
+    }
+
     /// Whether a landing that holds parcels would write nothing, and say nothing new of what it holds.
     pub fn knows(&self, prepared: &Prepared) -> bool {
         let landing = prepared.landing();
@@ -401,13 +406,29 @@ impl Journal {
             }
             true => None,
         };
-        let marks = self.marker.as_ref().map(|marker| marker(&landing)).unwrap_or_default();
-        let landed = LandedHeader { body: open.body, undone: open.undone, marks };
+        let landed = LandedHeader { marks: self.marks_of(&landing), body: open.body, undone: open.undone };
         self.write(Header { landed: Some(landed), open: None, attempt, ..self.header.clone() }).await?;
         self.open = None;
         self.landed = Some(landing);
         self.sweep_if_possible().await;
         Ok(())
+    }
+
+    /// Makes a landing that is whole already the last-good one of a journal in which nothing stands.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub(crate) async fn note(&mut self, landing: Landing) -> Result<Arc<Landing>, StoreError> {
+        let (body, undone) = (self.store_body(&landing).await?, BTreeSet::new());
+        let landed = LandedHeader { marks: self.marks_of(&landing), body, undone };
+        self.write(Header { landed: Some(landed), ..self.header.clone() }).await?;
+        let landing = Arc::new(landing);
+        self.landed = Some(landing.clone());
+        Ok(landing)
+    }
+
+    fn marks_of(&self, landing: &Landing) -> Vec<u64> {
+        self.marker.as_ref().map(|marker| marker(landing)).unwrap_or_default()
     }
 
     /// Turns parcels of the open landing back: from here on they are only undone. Keeps why.

@@ -3,7 +3,7 @@
 //! # Flow
 //! [`plan()`] compares what is wanted with what landed before and with what is live; [`prepare()`] tries all of it on the
 //! server; [`land`] journals, writes, awaits health, prunes and concludes, or undoes. [`resume`] does what a crash left
-//! undone. `Plan -> Prepared -> land` is typestate: the wrong order does not compile.
+//! undone. `Plan -> Prepared -> land` is typestate: the wrong order does not compile. [`create`] lands what is one creation.
 //!
 //! # Guarantees
 //! - Refused in prepare: nothing has changed. Failed later: undone from the journal. Crashed: finished or undone.
@@ -23,6 +23,7 @@ pub mod cluster;
 mod codec;
 pub mod commit;
 pub mod context;
+mod creation;
 pub mod desired;
 pub mod diff;
 pub mod drift;
@@ -50,6 +51,7 @@ pub mod versions;
 pub use cleanup::Cleanup;
 pub use cluster::{Answer, Call, Cluster, ClusterError, Reference, Scope, Selection, WatchEvent};
 pub use context::{Clock, Context, Health, Progress, Waited};
+pub use creation::create;
 pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, LandingScope, OnFailure, Order, Reading};
 pub use diff::{Diff, FieldChange};
 pub use guest::Guest;

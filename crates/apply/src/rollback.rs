@@ -330,7 +330,8 @@ async fn restore_image(
         let Some(live) = ctx.read(&at, deadline).await? else {
             return put_back(&unborn(image), manager, ctx, deadline).await;
         };
-        if live.resource_version() == image.resource_version() {
+        // What we have not written is as others want it, who may have changed it since.
+        if live.resource_version() == image.resource_version() || !is_made_by(&live, manager) {
             return Ok(());
         }
         let mut image = image.clone();

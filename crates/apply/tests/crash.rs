@@ -6,10 +6,12 @@
 #[path = "support/stage.rs"]
 mod stage;
 
+use apply::desired::Desired;
 use apply::fault::{self, Fault};
-use apply::{Behaviour, HealthScope, Order, Phase, Verdict};
+use apply::{Behaviour, Call, Candidate, Cluster as _, ClusterError, HealthScope, Order, Phase, Reference, Verdict};
 use futures::executor::block_on;
-use serde_json::Value;
+use manifest::Object;
+use serde_json::{Value, json};
 use stage::{Revision, Stage, differences};
 
 /// Runs `revision` on a cluster where `before` have landed, with a crash at every call in turn, before and after it is
@@ -206,4 +208,100 @@ fn a_leader_whose_landing_another_one_goes_on_with_cannot_write_its_journal_any_
     assert!(block_on(stage.journal_of(1)).is_err());
     let mut successor = block_on(stage.journal_of(2)).expect("is read");
     block_on(successor.advance(Phase::Undo)).expect("the journal is the successor's");
+}
+
+/// The unit of an owner that stands alone: one Secret, with these bytes.
+fn target(bytes: &str) -> Candidate {
+    let secret = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "default"},
+        "data": {"key": bytes}});
+    let owner = Reference::new("v1", "ConfigMap", "default", "owner");
+    let object = Object::new(secret).expect("an object");
+    let desired = Desired { owner: Some(owner), ..Desired::new(object, "unit") };
+    Candidate { revision: bytes.into(), input: bytes.into(), objects: vec![desired], ..Candidate::default() }
+}
+
+/// A cluster in which the owner lives, and what others have made.
+fn with_owner(others: &[Value]) -> Stage {
+    let stage = Stage::new(7);
+    let owner = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "owner", "namespace": "default"}});
+    for value in others.iter().chain([&owner]) {
+        let (object, manager) = (Object::new(value.clone()).expect("an object"), "others".to_owned());
+        let call = Call::Apply { object, manager, force: true, dry_run: false, subresource: None };
+        block_on(stage.memory().call(call)).expect("is made");
+    }
+    stage
+}
+
+#[test]
+fn a_secret_that_stands_alone_is_made_by_one_request_before_the_journal() {
+    let stage = with_owner(&[]);
+    stage.cluster.restart(fault::none());
+    let outcome = block_on(stage.create_or_land(target("b25l"), Behaviour::default())).expect("lands");
+    assert_eq!(outcome.verdict, Verdict::Landed);
+    assert_eq!(stage.cluster.writes(), 2, "the Secret and the journal");
+    let secret = &stage.list("v1", "Secret").into_iter().find(|secret| secret.name() == "db").expect("it is there");
+    let owner = &stage.list("v1", "ConfigMap")[0];
+    assert_eq!(secret.text("/metadata/ownerReferences/0/uid"), Some(owner.uid()));
+    let managers = secret.value().pointer("/metadata/managedFields").and_then(Value::as_array).expect("it has them");
+    assert_eq!((managers.len(), &managers[0]["operation"]), (1, &json!("Apply")), "as if it had been applied");
+    let versions = stage.versions();
+    block_on(stage.create_or_land(target("b25l"), Behaviour::default())).expect("lands");
+    assert_eq!(stage.versions(), versions, "it has landed");
+}
+
+/// Dry runs pass, and then the server refuses these bytes.
+fn refusing(bytes: &'static str) -> fault::Plan {
+    Box::new(move |attempt| {
+        let Call::Apply { object, dry_run: false, .. } = attempt.call else { return None };
+        let refused = ClusterError::Refused { id: None, message: "not these".into(), fields: Vec::new() };
+        (object.text("/data/key") == Some(bytes)).then_some(Fault::Before(refused))
+    })
+}
+
+#[test]
+fn a_secret_that_was_made_before_a_crash_is_known_as_ours() {
+    let unavailable = ClusterError::Unavailable { id: None, message: "not now".into(), retry_after: None };
+    let faults = [Fault::CrashBefore, Fault::CrashAfter, Fault::After, Fault::Before(unavailable)];
+    let (stage, behaviour) = (with_owner(&[]), Behaviour::default());
+    stage.cluster.restart(fault::none());
+    block_on(stage.create_or_land(target("b25l"), behaviour.clone())).expect("lands");
+    let calls = stage.cluster.calls();
+    for (number, fault) in (1..=calls).flat_map(|number| faults.iter().map(move |fault| (number, fault))) {
+        let (stage, place) = (with_owner(&[]), format!("{fault:?} at call {number} of {calls}"));
+        stage.cluster.restart(fault::at_call(number, fault.clone()));
+        block_on(stage.cluster.until_crash(stage.create_or_land(target("b25l"), behaviour.clone())));
+        let made = stage.picture().get("Secret db").cloned();
+        // By now the store has other bytes, which cannot be written: what was made is last-good, and nothing is half.
+        stage.cluster.restart(refusing("dHdv"));
+        let outcome = block_on(stage.create_or_land(target("dHdv"), behaviour.clone())).expect("it is tried");
+        assert_eq!(outcome.verdict, Verdict::Undone, "{place}");
+        assert_eq!(stage.picture().get("Secret db").cloned(), made, "{place}");
+        let has_landed = block_on(stage.journal_of(1)).expect("is read").landed().is_some();
+        assert_eq!(has_landed, made.is_some(), "{place}: the journal knows what is ours");
+        stage.cluster.restart(fault::none());
+        block_on(stage.create_or_land(target("dHdv"), behaviour.clone())).unwrap_or_else(|e| panic!("{place}: {e}"));
+        assert_eq!(stage.picture().pointer("/Secret db/data/key"), Some(&json!("dHdv")), "{place}");
+        assert_eq!(stage.leftovers(), Vec::<String>::new(), "{place}");
+    }
+}
+
+#[test]
+fn a_secret_that_others_have_made_is_not_overwritten_unseen() {
+    let theirs = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "default"},
+        "data": {"key": "dGhlaXJz", "more": "eA=="}});
+    let stage = with_owner(&[theirs]);
+    let (before, versions) = (stage.picture(), stage.versions());
+    stage.cluster.restart(Box::new(|attempt| {
+        matches!(attempt.call, Call::Apply { dry_run: true, .. }).then_some(Fault::CrashBefore)
+    }));
+    block_on(stage.cluster.until_crash(stage.create_or_land(target("b25l"), Behaviour::default())));
+    assert_eq!(stage.versions(), versions, "it was tried to make it, before it was proposed");
+    // It is adopted as by any landing, and given back as it was.
+    stage.cluster.restart(refusing("b25l"));
+    let outcome = block_on(stage.create_or_land(target("b25l"), Behaviour::default())).expect("it is tried");
+    assert_eq!((outcome.verdict, stage.picture()), (Verdict::Undone, before));
+    stage.cluster.restart(fault::none());
+    block_on(stage.create_or_land(target("b25l"), Behaviour::default())).expect("lands");
+    let data = stage.picture()["Secret db"]["data"].clone();
+    assert_eq!(data, json!({"key": "b25l", "more": "eA=="}));
 }

@@ -15,7 +15,8 @@
 //!
 //! Seeds from 2^40 on play units of many parcels, from 2^41 on those with other switches (`on-failure`, `force`). From 2^42 on
 //! the agent knows only what watches tell it, and watches break, lag and miss what happens ([`followed`]). From 2^43 on Secrets
-//! have immutable versions ([`versions`]).
+//! have immutable versions ([`versions`]). From 2^44 on the unit is an ExternalSecret that stands alone: its Secret is made by
+//! one request, without a landing in the journal, and only where nothing is there.
 //!
 //! `make simulate SEEDS=n FROM=k` plays many; with `SEEDS=1` it tells the story of one. A story that breaks a rule is made
 //! as small as it goes before it is told.
@@ -170,6 +171,7 @@ const FOUND: &[(u64, &str)] = &[
         scenario::MODES + 30_932,
         "a Secret whose owner others had deleted could not be brought back: undoing was tried for ever",
     ),
+    (scenario::ALONE + 6022, "what others had changed before a landing was to write it was put back as it had been"),
     (scenario::MODES + 31_227, "an object was to be made anew although the server would not have taken the new one"),
 ];
 
@@ -212,12 +214,21 @@ fn who_stops_or_goes_on_at_failures_leaves_nothing_half() {
 
 /// Seeds of watches.
 const FEW_OF_WATCHES: u64 = 400;
+/// Seeds of one Secret: their stories are short.
+const FEW_OF_ALONE: u64 = 1000;
 /// Seeds of immutable versions.
 const FEW_OF_VERSIONS: u64 = 400;
 
 #[test]
 fn templates_name_versions_that_are_there() {
     if let Err(told) = verdict(&simulate(scenario::VERSIONS, FEW_OF_VERSIONS)) {
+        panic!("{told}");
+    }
+}
+
+#[test]
+fn a_secret_that_stands_alone_is_made_whole_and_only_where_nothing_is() {
+    if let Err(told) = verdict(&simulate(scenario::ALONE, FEW_OF_ALONE)) {
         panic!("{told}");
     }
 }

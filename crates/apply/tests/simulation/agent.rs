@@ -11,7 +11,7 @@ use apply::journal::Attempt;
 use apply::report::Step;
 use apply::{
     Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, OnFailure, Outcome, Phase, Reading,
-    Reference, Verdict, Waited,
+    Reference, StoreError, Verdict, Waited,
 };
 use futures::future::{BoxFuture, FutureExt as _, select};
 use manifest::Object;
@@ -190,6 +190,13 @@ impl Agent {
         mut journal: Journal,
     ) -> Result<Next, bool> {
         let input = wanted.input.clone();
+        if let Some(standing) = &standing {
+            match self.create(&wanted, standing, &mut journal).await {
+                Ok(Some(outcome)) => return Ok(self.ended(&outcome)),
+                Ok(None) => {}
+                Err(error) => return Ok(self.failed(&error.to_string())),
+            }
+        }
         let is_again = |attempt: &&Attempt| standing.is_some() && attempt.read_set.as_str() == Some(&input);
         let failed = journal.attempt().filter(is_again).map(|attempt| attempt.failed.clone()).unwrap_or_default();
         let base = Base {
@@ -228,6 +235,17 @@ impl Agent {
             Ok(outcome) => Ok(self.ended(&outcome)),
             Err(error) => Ok(self.failed(&error.to_string())),
         }
+    }
+
+    async fn create(
+        &self,
+        wanted: &Candidate,
+        standing: &Arc<Standing>,
+        journal: &mut Journal,
+    ) -> Result<Option<Outcome>, StoreError> {
+        self.world.state().ledger.makes(&wanted.input, standing);
+        let parts = Parts::new(self, &wanted.input, self.held(journal));
+        apply::create(wanted, &self.behaviour(), &candidate::seal, journal, &parts.context()).await
     }
 
     /// Lands last-good again, where others have done something since that was looked for; in the end once more, which

@@ -38,7 +38,7 @@ pub(crate) fn of(world: &World, index: usize) -> Candidate {
                 desired.owner = Some(owner);
                 desired.manager = "external-secrets".into();
             }
-            desired.awaited = thing.kind != Kind::External;
+            desired.awaited = !matches!(thing.kind, Kind::External | Kind::Target);
             desired.force = world.terms.force;
             desired
         });

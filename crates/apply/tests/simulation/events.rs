@@ -63,9 +63,11 @@ fn revise(world: &World, edit: impl FnOnce(&mut Repository)) {
     let mut state = world.state();
     let mut repository = state.snapshots.last().map(|head| head.repository.clone()).unwrap_or_default();
     edit(&mut repository);
+    let externals = repository.externals();
     let input = state.snapshots.len().to_string();
     state.snapshots.push(Snapshot::new(repository, input));
     drop(state);
+    externals.into_iter().for_each(|external| drop(world.put(external)));
     let is_hindered = is_hindered(world);
     world.state().may_hold = is_hindered;
 }

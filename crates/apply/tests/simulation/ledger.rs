@@ -70,6 +70,8 @@ pub(crate) struct Ledger {
     pub(crate) tampered: BTreeSet<String>,
     /// The landing that is begun next.
     next: Begun,
+    /// The last one that was one creation.
+    made: Option<Begun>,
     /// Landings by the names of their bodies.
     bodies: BTreeMap<String, Begun>,
     /// What has landed, object by object.
@@ -112,6 +114,16 @@ impl Ledger {
     pub(crate) fn proposed(&mut self) {
         self.trying.clear();
         self.refused.clear();
+    }
+
+    /// What is wanted is to be made by one request, if it is one object.
+    pub(crate) fn makes(&mut self, input: &str, wanted: &Arc<Standing>) {
+        self.next = Begun {
+            input: input.into(),
+            means: wanted.0.keys().cloned().collect(),
+            wanted: Some(wanted.clone()),
+            ..Begun::default()
+        };
     }
 
     /// A landing is to be begun; `wanted` is `None` where last-good is put back.
@@ -219,7 +231,7 @@ pub(crate) fn after(
                 state = world.state();
                 user.or_else(|| state.ledger.judge_delete(&at, uid.as_deref(), before))
             }
-            Call::Apply { .. } => state.ledger.judge_apply(&at, &name),
+            Call::Apply { .. } => state.ledger.judge_apply(&at, &name, before),
             Call::Create { .. } if at.gvk.kind == "Job" => state.ledger.judge_hook(&at.name),
             _ => state.ledger.judge_other(),
         }
@@ -265,9 +277,9 @@ impl Ledger {
         self.phase().is_none().then(|| "no landing is begun in the journal".into())
     }
 
-    fn judge_apply(&self, at: &Reference, (kind, name): &Name) -> Option<String> {
+    fn judge_apply(&mut self, at: &Reference, (kind, name): &Name, before: Option<&Object>) -> Option<String> {
         match self.phase() {
-            None => Some("no landing is begun in the journal".into()),
+            None => self.judge_creation(at, before),
             _ if self.is_undone(at) => None,
             Some("commit") => {
                 let open = self.open_body()?;
@@ -281,6 +293,21 @@ impl Ledger {
             }
             Some(phase) => Some(format!("nothing is applied in phase {phase}")),
         }
+    }
+
+    /// Without a landing in the journal, an object may be made that is all that is wanted, and that goes with its owner.
+    /// Nothing can be undone then, so it stands from now on.
+    fn judge_creation(&mut self, at: &Reference, before: Option<&Object>) -> Option<String> {
+        let only = self.next.wanted.clone().filter(|wanted| wanted.0.len() == 1);
+        let is_owned = only.as_ref().and_then(|only| only.0.get(at)).is_some_and(|wanted| wanted.owner.is_some());
+        if self.header.landed.is_some() || !is_owned {
+            return Some("no landing is begun in the journal".into());
+        }
+        if before.is_some() {
+            return Some("it was there, and no landing is begun in the journal".into());
+        }
+        (self.standing, self.made) = (only.unwrap_or_default(), Some(self.next.clone()));
+        None
     }
 
     fn judge_hook(&mut self, name: &str) -> Option<String> {
@@ -345,12 +372,14 @@ fn journal_written(world: &World, epoch: u64, entry: &Object) {
     };
     let ledger = &mut state.ledger;
     let open = text("/open/body/name").zip(text("/open/phase"));
-    if let Some((body, _)) = &open
-        && !ledger.bodies.contains_key(body)
-    {
-        ledger.bodies.insert(body.clone(), ledger.next.clone());
-    }
     let landed = text("/landed/body/name").map(|name| (name, numbers("/landed/undone")));
+    if let Some((body, _)) = &open {
+        ledger.bodies.entry(body.clone()).or_insert_with(|| ledger.next.clone());
+    }
+    // What was never open is what one creation has made.
+    if let (Some((body, _)), Some(made)) = (&landed, &ledger.made) {
+        ledger.bodies.entry(body.clone()).or_insert_with(|| made.clone());
+    }
     let is_news = landed != ledger.header.landed;
     ledger.header = Header { open, undone: numbers("/open/undone"), landed };
     if is_news {

@@ -21,6 +21,8 @@ pub(crate) enum Kind {
     Secret,
     /// An ExternalSecret and the Secret that it owns.
     External,
+    /// The Secret of an ExternalSecret that others keep: the unit is that one alone.
+    Target,
     Claim,
     Service,
     Deployment,
@@ -44,7 +46,7 @@ impl Kind {
     }
 
     pub(crate) fn is_secret(self) -> bool {
-        matches!(self, Self::Secret | Self::External)
+        matches!(self, Self::Secret | Self::External | Self::Target)
     }
 
     /// Kinds that a revert leaves in place.
@@ -58,7 +60,7 @@ impl Kind {
             Self::Definition => ("apiextensions.k8s.io/v1", "CustomResourceDefinition"),
             Self::Account => ("v1", "ServiceAccount"),
             Self::Config | Self::Release => ("v1", "ConfigMap"),
-            Self::Secret => ("v1", "Secret"),
+            Self::Secret | Self::Target => ("v1", "Secret"),
             Self::External => ("external-secrets.io/v1", "ExternalSecret"),
             Self::Claim => ("v1", "PersistentVolumeClaim"),
             Self::Service => ("v1", "Service"),
@@ -190,21 +192,29 @@ impl Repository {
 
     /// All objects of a thing as the unit wants them; of a release those of its chart.
     pub(crate) fn objects(&self, thing: &Thing) -> Vec<Declared> {
-        let owner = (thing.kind == Kind::External).then(|| thing.reference());
-        let own = Declared { value: self.object(thing), owner: None };
-        let secret = owner.map(|owner| {
+        let target = |external: &Thing| {
             let mut value = secret(thing);
             value["metadata"]["labels"]["reconcile.external-secrets.io/managed"] = json!("true");
-            Declared { value, owner: Some(owner) }
-        });
+            Declared { value, owner: Some(external.reference()) }
+        };
+        if let Some(external) = thing.external() {
+            return vec![target(&external)];
+        }
+        let own = Declared { value: self.object(thing), owner: None };
+        let secret = (thing.kind == Kind::External).then(|| target(thing));
         std::iter::once(own).chain(secret).collect()
+    }
+
+    /// The ExternalSecrets that others keep for the unit.
+    pub(crate) fn externals(&self) -> Vec<Value> {
+        self.things.iter().filter_map(Thing::external).map(|external| self.object(&external)).collect()
     }
 
     fn object(&self, thing: &Thing) -> Value {
         let name = &thing.name;
         let content = match thing.kind {
             Kind::Namespace | Kind::Account => json!({}),
-            Kind::Secret => return secret(thing),
+            Kind::Secret | Kind::Target => return secret(thing),
             Kind::Config | Kind::Release => {
                 let data = BTreeMap::from([(format!("v{}", thing.version), "x"), ("stays".to_owned(), "y")]);
                 json!({ "data": data })
@@ -298,6 +308,11 @@ impl Thing {
         let (version, kind) = self.kind.names();
         let namespace = if matches!(self.kind, Kind::Namespace | Kind::Definition) { "" } else { NAMESPACE };
         Reference::new(version, kind, namespace, &self.name)
+    }
+
+    /// The ExternalSecret that asks for it, of one that others keep.
+    fn external(&self) -> Option<Self> {
+        (self.kind == Kind::Target).then(|| Self { kind: Kind::External, ..self.clone() })
     }
 
     /// An object with everything that all objects of the unit have.

@@ -112,6 +112,9 @@ pub(crate) const WATCHES: u64 = 1 << 42;
 /// Seeds from here on play units whose Secrets have immutable versions.
 pub(crate) const VERSIONS: u64 = 1 << 43;
 
+/// Seeds from here on play an ExternalSecret that stands alone.
+pub(crate) const ALONE: u64 = 1 << 44;
+
 /// What a story is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Theme {
@@ -125,6 +128,8 @@ enum Theme {
     Watches,
     /// Units of many parcels, and Secrets with immutable versions.
     Versions,
+    /// An ExternalSecret that stands alone.
+    Alone,
 }
 
 impl Theme {
@@ -134,7 +139,8 @@ impl Theme {
             PARCELS..MODES => Self::Parcels,
             MODES..WATCHES => Self::Modes,
             WATCHES..VERSIONS => Self::Watches,
-            _ => Self::Versions,
+            VERSIONS..ALONE => Self::Versions,
+            _ => Self::Alone,
         }
     }
 }
@@ -197,7 +203,7 @@ impl Scenario {
         }
         let dice = &mut author.dice;
         let (schedule, waits, steps) = (dice.roll(u64::MAX), dice.chance(60), dice.roll(4) as u32);
-        let watched = theme == Theme::Watches;
+        let (watched, waits) = (theme == Theme::Watches, waits && theme != Theme::Alone);
         if watched {
             tear(&mut rounds, seed);
         }
@@ -210,7 +216,7 @@ impl Author {
         let (revert, dice) = (OnFailure::Revert, &mut self.dice);
         let whole = Terms { waits, scope: LandingScope::Unit, on_failure: revert, force: false, versioned: false };
         match self.theme {
-            Theme::Whole => whole,
+            Theme::Whole | Theme::Alone => whole,
             Theme::Parcels | Theme::Watches => Terms { scope: LandingScope::Parcel, ..whole },
             Theme::Versions => {
                 let scope = if dice.chance(70) { LandingScope::Parcel } else { LandingScope::Unit };
@@ -241,13 +247,15 @@ impl Author {
             Fault::CrashAfter,
             Fault::CrashAfter,
         ];
+        // A landing of one object takes a few requests.
+        let (many, most) = if self.theme == Theme::Alone { (20, 12) } else { (80, 60) };
         let dice = &mut self.dice;
-        let patience = if dice.chance(50) { u64::MAX } else { 1 + dice.roll(80) };
+        let patience = if dice.chance(50) { u64::MAX } else { 1 + dice.roll(many) };
         let mut faults = BTreeMap::new();
         if dice.chance(70) {
             for _ in 0..dice.roll(4) {
                 let fault = FAULTS[dice.index(FAULTS.len())];
-                faults.insert(1 + dice.roll(60), fault);
+                faults.insert(1 + dice.roll(most), fault);
             }
         }
         Round { event, patience, faults, gaps: BTreeMap::new() }
@@ -255,6 +263,11 @@ impl Author {
 
     fn first(&mut self) -> Event {
         let mut edits = Vec::new();
+        if self.theme == Theme::Alone {
+            let thing = self.thing(Kind::Target);
+            self.occupied.push(thing.clone());
+            return if self.dice.chance(30) { Event::Occupy(thing) } else { Event::Commit(self.only()) };
+        }
         if self.dice.chance(50) {
             edits.extend(self.add(Kind::Namespace));
         }
@@ -279,13 +292,18 @@ impl Author {
             0..20 if self.theme == Theme::Versions => {
                 self.one(Kind::is_secret).map_or(Event::TakeOver, |id| self.rotated(id))
             }
+            0..45 if self.theme == Theme::Alone => Event::Commit(self.only()),
             0..45 => self.commit(),
+            45..60 if self.theme == Theme::Alone => {
+                self.one(Kind::is_secret).map_or(Event::TakeOver, |id| self.rotated(id))
+            }
             45..60 => self.one(|kind| kind == Kind::External).map_or(Event::LetGo, |id| self.rotated(id)),
             60..66 => self.one(|_| true).map_or(Event::TakeOver, Event::CoOwn),
             66..71 => self.one(|kind| kind != Kind::Release).map_or(Event::TakeOver, Event::Overwrite),
             71..78 => self.one(|kind| kind != Kind::Release).map_or(Event::TakeOver, Event::Delete),
             78..84 => {
                 let kind = KINDS[self.dice.index(KINDS.len())];
+                let kind = if self.theme == Theme::Alone { Kind::Target } else { kind };
                 // The ports of a Service merge with those of others.
                 let is_plain = !matches!(kind, Kind::Widget | Kind::Service);
                 let thing = self.thing(if is_plain { kind } else { Kind::Config });
@@ -298,6 +316,17 @@ impl Author {
             97..99 => Event::Terminate { held: self.dice.chance(60) },
             _ => Event::LetGo,
         }
+    }
+
+    /// The one thing of the story comes, or changes. Others may have made its Secret before.
+    fn only(&mut self) -> Vec<Edit> {
+        let edit = match (self.one(|_| true), self.occupied.pop()) {
+            (Some(id), _) => Edit::Change { id, with_readers: false },
+            (None, Some(occupied)) => Edit::Add(occupied),
+            (None, None) => Edit::Add(self.thing(Kind::Target)),
+        };
+        self.repository.edit(&edit);
+        vec![edit]
     }
 
     fn rotated(&mut self, id: u32) -> Event {

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::journal::bytes_of;
 use super::repository::NAMESPACE;
-use super::scenario::{VERSIONS, WATCHES};
+use super::scenario::{ALONE, VERSIONS, WATCHES};
 use super::world::{OWN, Wire};
 
 /// What an engine does wrong.
@@ -29,6 +29,8 @@ pub(crate) enum Spoilt {
     TrustsWatches,
     /// It looks for no ReplicaSets before it deletes old versions of Secrets.
     ForgetsReplicaSets,
+    /// It writes the one object that it is to make also where one is there.
+    OverwritesUnseen,
 }
 
 impl Spoilt {
@@ -37,11 +39,12 @@ impl Spoilt {
         match self {
             Self::TrustsWatches => WATCHES,
             Self::ForgetsReplicaSets => VERSIONS,
+            Self::OverwritesUnseen => ALONE,
             _ => 0,
         }
     }
 
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::NewSecretsLast,
         Self::NewBytesLast,
         Self::UndoneInOrder,
@@ -50,6 +53,7 @@ impl Spoilt {
         Self::DeletesAnything,
         Self::TrustsWatches,
         Self::ForgetsReplicaSets,
+        Self::OverwritesUnseen,
     ];
 
     /// Whether a request waits for a later one.
@@ -85,6 +89,10 @@ impl Spoilt {
             Call::Delete { uid, .. } if self == Self::DeletesAnything => *uid = None,
             Call::Update { object, .. } if self == Self::JournalLate && object.namespace() == OWN => {
                 object.metadata().remove("resourceVersion");
+            }
+            Call::Apply { object, force, .. } if self == Self::OverwritesUnseen => {
+                object.metadata().remove("resourceVersion");
+                *force = true;
             }
             _ => {}
         }

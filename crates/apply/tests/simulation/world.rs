@@ -303,7 +303,9 @@ impl Wire {
             return Err(ClusterError::Fenced);
         }
         let before = match call {
-            Call::Delete { at, .. } => self.world.get(at),
+            Call::Delete { .. } | Call::Apply { dry_run: false, .. } => {
+                call.reference().and_then(|at| self.world.get(&at))
+            }
             _ => None,
         };
         let answer = super::policy::judge(&self.world, call).map_or_else(|| self.world.ask(call.clone()), Err);

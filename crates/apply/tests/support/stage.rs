@@ -241,8 +241,6 @@ impl Stage {
         let failed = journal.attempt().map(|attempt| attempt.failed.clone()).unwrap_or_default();
         let (others, inventory) = (self.others.0.clone(), self.inventory.clone());
         let base = Base { landed, failed, others, inventory, ..Base::default() };
-        let seal =
-            |bytes: &[u8]| format!("{:x}", bytes.iter().fold(7_u64, |sum, b| sum.wrapping_mul(31) + u64::from(*b)));
         let told =
             |failures: Vec<apply::Failure>| failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
         let cluster = self.shared();
@@ -254,6 +252,18 @@ impl Stage {
         let mut journal = self.journal().await?;
         let parts = Parts::new(self);
         apply::land(prepared, &mut journal, &parts.context()).await.map_err(|e| e.to_string())
+    }
+
+    /// What the agent does with what stands alone: it makes it, or else proposes and lands it.
+    pub async fn create_or_land(&self, candidate: Candidate, behaviour: Behaviour) -> Result<Outcome, String> {
+        self.resume().await?;
+        let mut journal = self.journal().await?;
+        let parts = Parts::new(self);
+        let created = apply::create(&candidate, &behaviour, &seal, &mut journal, &parts.context()).await;
+        match created.map_err(|e| e.to_string())? {
+            Some(outcome) => Ok(outcome),
+            None => self.land_this(candidate, behaviour).await,
+        }
     }
 
     /// What the agent does at its start.
@@ -329,6 +339,10 @@ fn content(object: &Object) -> Value {
         spec.retain(|field, _| field != "clusterIP" && field != "clusterIPs");
     }
     content
+}
+
+fn seal(bytes: &[u8]) -> String {
+    format!("{:x}", bytes.iter().fold(7_u64, |sum, b| sum.wrapping_mul(31) + u64::from(*b)))
 }
 
 /// What differs between two pictures, one line each.
