@@ -1,5 +1,5 @@
 # The rest are cargo aliases: .cargo/config.toml.
-.PHONY: test simulate ordeal demo image testbed bench-landing bench-kustomize
+.PHONY: test simulate ordeal demo image testbed bench-landing bench-kustomize bench-helm
 
 # Installs and builds what is missing, starts the testbed, runs every check and test.
 test:
@@ -37,3 +37,7 @@ bench-landing:
 # The kustomize engine beside the original's library and command, outputs compared: tests/bench/kustomize.py tells more.
 bench-kustomize:
 	@python3 tests/bench/kustomize.py $(ARGS)
+
+# The Helm engine beside the original's engine and command, outputs compared: tests/bench/helm.py tells more.
+bench-helm:
+	@python3 tests/bench/helm.py $(ARGS)
