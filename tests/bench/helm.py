@@ -11,10 +11,10 @@ Each pair runs in turn, and the least CPU time of the rounds counts; growth is c
 are compared byte by byte, but for those in which the corpus masks what is random; those of bjw-s, whose order is random in
 the original, as a set. Exits with 1 where an output differs or a bound is missed.
 """
-import argparse, glob, gzip, json, os, shutil, subprocess, sys
+import glob, gzip, json, os, shutil
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-from kustomize import CORPUS, HERE, PROJECT, WORK, Loop, measured
+import beside
+from beside import CORPUS, WORK, Loop, instructions
 
 CHARTS = f"{CORPUS}/helm/charts"
 # They make certificates, or hashes of passwords, which cost the same everywhere.
@@ -24,34 +24,18 @@ BESIDE = ["kube-state-metrics", "prometheus-node-exporter"]
 ABSENT = {"grafana": "12.11.1", "prometheus-windows-exporter": "0.12.0"}
 
 
-class Command:
-    """The original's command, a process for each chart."""
-    def __init__(self, path): self.path = path
-
-    def run(self, jobs):
-        outputs, seconds, peak = [], 0, 0
-        for job in map(json.loads, jobs):
-            arguments = ["template", "rel", job["Chart"], "-n", "apps", "--include-crds", "--kube-version", job["Kube"], "--api-versions", ",".join(job["APIs"])]
-            arguments += ["-f", job["Values"]] if job["Values"] else []
-            arguments += ["--set", job["Set"]] if job["Set"] else []
-            arguments += ["--skip-schema-validation"] if job["NoSchema"] else []
-            text, cpu, memory, code = measured([self.path, *arguments])
-            outputs.append(text if code == 0 else None)
-            seconds, peak = seconds + cpu, max(peak, memory)
-        return outputs, seconds, peak
+def arguments(line):
+    """What the original's command is given for a job."""
+    job = json.loads(line)
+    return ["template", "rel", job["Chart"], "-n", "apps", "--include-crds", "--kube-version", job["Kube"], "--api-versions", ",".join(job["APIs"]),
+            *(["-f", job["Values"]] if job["Values"] else []), *(["--set", job["Set"]] if job["Set"] else []), *(["--skip-schema-validation"] if job["NoSchema"] else [])]
 
 
 def programs():
-    """Builds the three programs, ours as it is shipped."""
-    os.makedirs(f"{WORK}/bin", exist_ok=True)
-    lines = subprocess.run(["cargo", "bench", "--quiet", "--profile", "dist", "-p", "helm", "--bench", "charts", "--no-run", "--message-format", "json"],
-                           cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    messages = [json.loads(line) for line in lines if line.startswith("{")]
-    [ours] = [m["executable"] for m in messages if m.get("target", {}).get("name") == "charts" and m.get("executable")]
-    subprocess.run(["go", "build", "-o", f"{WORK}/bin/helm-loop", "."], cwd=f"{HERE}/helm", check=True)
-    subprocess.run([f"{HERE}/../testbed/build.sh", f"{WORK}/bin", "helm"], check=True)
-    # The setting of deploy/agent/deployment.yaml.
-    return {"ours": Loop(["env", "MALLOC_ARENA_MAX=2", ours]), "loop": Loop([f"{WORK}/bin/helm-loop"]), "command": Command(f"{WORK}/bin/helm")}
+    """How each of the three is started for a list of jobs; ours as it is shipped, with the setting of deploy/agent/deployment.yaml."""
+    loop, command = beside.originals("helm", "helm")
+    os.environ["MALLOC_ARENA_MAX"] = "2"
+    return {"ours": Loop([beside.built("helm", "charts", "--profile", "dist")]), "loop": Loop([loop]), "command": beside.Command(command, arguments)}
 
 
 # -- what is rendered -------------------------------------------------------------------------------------------------
@@ -101,12 +85,6 @@ def with_dependencies(count):
     return json.dumps({"Chart": chart, "Values": "", "Set": "", "Kube": "1.36.2", "APIs": ["a/v1"], "NoSchema": False})
 
 
-def instructions(command, job):
-    told = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command], input=job + "\n", text=True, check=True,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE).stderr
-    return int(told.split("Collected :")[1].split()[0])
-
-
 def documents(text, masked, as_set):
     found = text.split(b"---\n# Source: ")[1:]
     if as_set and not masked: return sorted(document.split(b"\n", 1)[1].strip() for document in found)
@@ -115,36 +93,17 @@ def documents(text, masked, as_set):
 
 
 # -- experiments ------------------------------------------------------------------------------------------------------
-class Experiments:
-    def __init__(self, rounds): self.programs, self.rounds, self.missed, self.results = programs(), rounds, [], []
+class Experiments(beside.Experiments):
+    def __init__(self, rounds): super().__init__(programs(), rounds)
 
     def beside(self, name, cases, others):
-        """Runs ours and the others in turn, checks that all print the same, and gives the ratios of CPU time."""
-        cases, sides = list(cases), ["ours", *others]
-        jobs = [job for job, *_ in cases]
-        runs = [{side: self.programs[side].run(jobs) for side in sides} for _ in range(self.rounds)]
-        least = {side: min(run[side][1] for run in runs) for side in sides}
-        figures = {side: {"cpu_s": round(cpu, 3)} for side, cpu in least.items()}
-        for side in others:
-            differ = []
-            for (job, masked, as_set), ours, theirs in zip(cases, runs[0]["ours"][0], runs[0][side][0], strict=True):
-                seen = [text if text is None else documents(text, masked, as_set) for text in (ours, theirs)]
-                if seen[0] != seen[1] or seen[0] is None: differ.append(f"{json.loads(job)['Chart']} {json.loads(job)['Values']}")
-            if differ: self.miss(f"{name}: {len(differ)} of {len(cases)} differ from the {side}'s: {differ[:3]}")
-            figures[side]["cpu_ratio"] = round(least[side] / least["ours"], 1)
-        self.tell(name, renders=len(cases), **figures)
-        return figures
+        cases = list(cases)
 
-    def tell(self, name, **figures):
-        self.results.append({"experiment": name, **figures})
-        print(json.dumps(self.results[-1]), flush=True)
-
-    def miss(self, text):
-        self.missed.append(text)
-        print(f"MISSED {text}", flush=True)
-
-    def at_least(self, name, bound, value):
-        if value < bound: self.miss(f"{name}: {value}, must be at least {bound}")
+        def differing(ours, theirs):
+            for (job, masked, as_set), *texts in zip(cases, ours, theirs, strict=True):
+                seen = [text if text is None else documents(text, masked, as_set) for text in texts]
+                if seen[0] != seen[1] or seen[0] is None: yield f"{json.loads(job)['Chart']} {json.loads(job)['Values']}"
+        return super().beside(name, [job for job, *_ in cases], others, lambda *outputs: list(differing(*outputs)))
 
     def charts(self):
         figures = self.beside("charts", corpus_jobs(lambda name: name not in KEYS), ["loop", "command"])
@@ -155,27 +114,12 @@ class Experiments:
         self.beside("charts with keys and hashes", corpus_jobs(lambda name: name in KEYS), ["loop", "command"])
 
     def growth(self):
-        counts, work = [25, 50, 100, 200, 400], []
-        for count in counts:
+        work = []
+        for count in [25, 50, 100, 200, 400]:
             job = with_dependencies(count)
             self.beside(f"growth {count}", [(job, set(), False)], ["loop"])
             work.append(instructions(self.programs["ours"].command, job))
-        steps = [round(b / a, 2) for a, b in zip(work, work[1:])]
-        self.tell("growth of the instructions when the number doubles", instructions=work, steps=steps)
-        if max(steps) > 2.2: self.miss(f"growth: {steps}, must be at most 2.2")
+        self.doubles(work)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-e", "--experiment", action="append", choices=["charts", "keys", "growth"])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("-o", "--output")
-    given = parser.parse_args()
-    experiments = Experiments(given.rounds)
-    for name in given.experiment or ["charts", "keys", "growth"]: getattr(experiments, name)()
-    if given.output:
-        with open(given.output, "w") as f: json.dump({"missed": experiments.missed, "results": experiments.results}, f, indent=1)
-    sys.exit(1 if experiments.missed else 0)
-
-
-if __name__ == "__main__": main()
+if __name__ == "__main__": beside.main(__doc__, ["charts", "keys", "growth"], Experiments)

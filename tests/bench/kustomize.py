@@ -9,73 +9,17 @@ usage: kustomize.py [-e folders|growth|crds]... [--rounds N] [-o RESULTS.json]  
 
 Each pair runs in turn, and the least CPU time of the rounds counts; growth is counted in instructions, by valgrind. Exits with 1 where an output differs or a bound is missed.
 """
-import argparse, glob, gzip, json, os, subprocess, sys
+import glob, gzip, json, os
 
-HERE = os.path.dirname(os.path.abspath(__file__))
-PROJECT = os.path.abspath(f"{HERE}/../..")
-CORPUS = f"{PROJECT}/../shared/corpus"
-WORK = os.path.abspath(os.environ.get("WORK", f"{PROJECT}/target/bench"))
+import beside
+from beside import CORPUS, WORK, Loop, instructions
 
 
-# -- the three programs -----------------------------------------------------------------------------------------------
 def programs():
-    """Builds them, and says how each is started for a list of folders on its standard input."""
-    os.makedirs(f"{WORK}/bin", exist_ok=True)
-    lines = subprocess.run(["cargo", "bench", "--quiet", "-p", "kustomize", "--bench", "folders", "--no-run", "--message-format", "json"],
-                           cwd=PROJECT, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
-    messages = [json.loads(line) for line in lines if line.startswith("{")]
-    [ours] = [m["executable"] for m in messages if m.get("target", {}).get("name") == "folders" and m.get("executable")]
-    subprocess.run(["go", "build", "-o", f"{WORK}/bin/loop", "."], cwd=f"{HERE}/kustomize", check=True)
-    subprocess.run([f"{HERE}/../testbed/build.sh", f"{WORK}/bin", "kustomize"], check=True)
-    return {"ours": Loop([ours]), "loop": Loop([f"{WORK}/bin/loop"]), "command": Command(f"{WORK}/bin/kustomize")}
-
-
-def measured(command, folders=()):
-    """Output, CPU seconds, peak MiB."""
-    out, given = f"{WORK}/out", f"{WORK}/in"
-    with open(given, "w") as f: f.writelines(folder + "\n" for folder in folders)
-    with open(given) as stdin, open(out, "wb") as stdout:
-        process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    with open(out, "rb") as f: text = f.read()
-    return text, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, process.returncode
-
-
-def instructions(command, folder):
-    """What a build executes. CPU time of a few milliseconds, most of them page faults, says little about growth."""
-    told = subprocess.run(["valgrind", "--tool=callgrind", "--callgrind-out-file=/dev/null", *command], input=folder + "\n", text=True, check=True,
-                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE).stderr
-    return int(told.split("Collected :")[1].split()[0])
-
-
-class Loop:
-    """A program that builds folder after folder in one process."""
-    def __init__(self, command): self.command = command
-
-    def run(self, folders):
-        text, seconds, peak, code = measured(self.command, folders)
-        if code != 0: sys.exit(f"{self.command[0]} ended with {code}")
-        outputs, at = [], 0
-        while at < len(text):
-            end = text.index(b"\n", at)
-            length, at = int(text[at:end]), end + 1
-            outputs.append(text[at:at + length] if length >= 0 else None)
-            at += max(length, 0)
-        return outputs, seconds, peak
-
-
-class Command:
-    """The original's command, a process for each folder."""
-    def __init__(self, path): self.path = path
-
-    def run(self, folders):
-        outputs, seconds, peak = [], 0, 0
-        for folder in folders:
-            text, cpu, memory, code = measured([self.path, "build", "--load-restrictor", "LoadRestrictionsNone", "--reorder", "none", folder])
-            outputs.append(text if code == 0 else None)
-            seconds, peak = seconds + cpu, max(peak, memory)
-        return outputs, seconds, peak
+    """How each of the three is started for a list of folders."""
+    loop, command = beside.originals("kustomize", "kustomize")
+    arguments = lambda folder: ["build", "--load-restrictor", "LoadRestrictionsNone", "--reorder", "none", folder]
+    return {"ours": Loop([beside.built("kustomize", "folders")]), "loop": Loop([loop]), "command": beside.Command(command, arguments)}
 
 
 # -- what is built ----------------------------------------------------------------------------------------------------
@@ -118,32 +62,13 @@ def crds(bytes_wanted):
 
 
 # -- experiments ------------------------------------------------------------------------------------------------------
-class Experiments:
-    def __init__(self, rounds): self.programs, self.rounds, self.missed, self.results = programs(), rounds, [], []
+class Experiments(beside.Experiments):
+    def __init__(self, rounds): super().__init__(programs(), rounds)
 
     def beside(self, name, folders, others):
-        """Runs ours and the others in turn, checks that all print the same, and gives the ratios of CPU time and peak memory."""
-        folders, sides = list(folders), ["ours", *others]
-        runs = [{side: self.programs[side].run(folders) for side in sides} for _ in range(self.rounds)]
-        least = {side: (min(run[side][1] for run in runs), min(run[side][2] for run in runs)) for side in sides}
-        figures = {side: {"cpu_s": round(cpu, 3), "peak_mib": round(peak)} for side, (cpu, peak) in least.items()}
-        for side in others:
-            differ = [folder for folder, a, b in zip(folders, runs[0]["ours"][0], runs[0][side][0], strict=True) if a != b]
-            if differ: self.miss(f"{name}: {len(differ)} of {len(folders)} folders differ from the {side}'s: {differ[:3]}")
-            figures[side] |= {"cpu_ratio": round(least[side][0] / least["ours"][0], 1), "memory_ratio": round(least[side][1] / least["ours"][1], 1)}
-        self.tell(name, folders=len(folders), **figures)
-        return figures
-
-    def tell(self, name, **figures):
-        self.results.append({"experiment": name, **figures})
-        print(json.dumps(self.results[-1]), flush=True)
-
-    def miss(self, text):
-        self.missed.append(text)
-        print(f"MISSED {text}", flush=True)
-
-    def at_least(self, name, bound, value):
-        if value < bound: self.miss(f"{name}: {value}, must be at least {bound}")
+        folders = list(folders)
+        differing = lambda ours, theirs: [folder for folder, a, b in zip(folders, ours, theirs, strict=True) if a != b]
+        return super().beside(name, folders, others, differing)
 
     def folders(self):
         figures = self.beside("folders", corpus_folders(), ["loop", "command"])
@@ -155,9 +80,7 @@ class Experiments:
             folder = config_maps(count)
             figures = self.beside(f"growth {count}", [folder], ["loop"])
             work.append(instructions(self.programs["ours"].command, folder))
-        steps = [round(b / a, 2) for a, b in zip(work, work[1:])]
-        self.tell("growth of the instructions when the number doubles", steps=steps)
-        if max(steps) > 2.2: self.miss(f"growth: {steps}, must be at most 2.2")
+        self.doubles(work)
         self.at_least("growth, CPU at 4,000", 50, figures["loop"]["cpu_ratio"])
 
     def crds(self):
@@ -167,17 +90,4 @@ class Experiments:
         self.at_least("crds, memory", 4, figures["loop"]["memory_ratio"])
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("-e", "--experiment", action="append", choices=["folders", "growth", "crds"])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("-o", "--output")
-    given = parser.parse_args()
-    experiments = Experiments(given.rounds)
-    for name in given.experiment or ["folders", "growth", "crds"]: getattr(experiments, name)()
-    if given.output:
-        with open(given.output, "w") as f: json.dump({"missed": experiments.missed, "results": experiments.results}, f, indent=1)
-    sys.exit(1 if experiments.missed else 0)
-
-
-if __name__ == "__main__": main()
+if __name__ == "__main__": beside.main(__doc__, ["folders", "growth", "crds"], Experiments)
