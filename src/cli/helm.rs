@@ -68,6 +68,17 @@ fn files(chart: &str) -> anyhow::Result<Vec<File>> {
     Chart::files_of_archive(&archive).map_err(|error| anyhow!("{chart}: {error}"))
 }
 
+/// The paths in a folder, sorted; nothing in one that is not there.
+fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
+    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
+    paths.sort();
+    Ok(paths)
+}
+
 fn not_found(chart: &Path) -> String {
     let chart = chart.display();
     format!("path \"{chart}\" not found; charts are not fetched: `helm pull --untar` puts one on the disk")

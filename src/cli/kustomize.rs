@@ -31,9 +31,9 @@ enum Verb {
 
 /// Print what kustomizations build, as kustomize 5.8.1 does.
 ///
-/// Remote files and bases are fetched, with the credentials of their addresses, and bases with those of ~/.netrc; no program
-/// is run, so no credential helper and no ssh, and plugins that are programs are refused. Flux reads files outside of a kustomization's folder and keeps their order:
-/// `--load-restrictor LoadRestrictionsNone --reorder none`.
+/// Remote files and bases are fetched, with the credentials of their addresses, and bases with those of ~/.netrc; no
+/// program is run, so no credential helper and no ssh, and plugins that are programs are refused. Flux reads files outside
+/// of a kustomization's folder and keeps their order: `--load-restrictor LoadRestrictionsNone --reorder none`.
 ///
 /// Of several folders everything is one stream, with a comment where each begins, or with --output a folder of files for
 /// each. Whatever fails is told of all of them, and then nothing is printed or written.

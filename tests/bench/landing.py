@@ -110,10 +110,11 @@ PEERS_AND_PARTS = {"kube-controller-manager", "kube-scheduler", "kube-apiserver"
 
 
 def cgroup():
-    """Where this machine's memory controller is, and its files of limit, peak and refused allocations; None without one."""
+    """Where this machine's memory controller is, and its files of limit, peak and kills."""
     v1, v2 = "/sys/fs/cgroup/memory/lockstep", "/sys/fs/cgroup/lockstep"
     if os.path.isdir(os.path.dirname(v1)): return v1, "memory.limit_in_bytes", "memory.max_usage_in_bytes", "memory.oom_control"
     if os.path.exists("/sys/fs/cgroup/cgroup.controllers"): return v2, "memory.max", "memory.peak", "memory.events"
+    sys.exit("--limit needs a memory controller below /sys/fs/cgroup")
 
 
 def limited():

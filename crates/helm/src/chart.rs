@@ -44,14 +44,6 @@ pub struct Chart {
 }
 
 impl Chart {
-    /// The files of a packed chart, as `helm pull --untar` writes them.
-    ///
-    /// # Errors
-    /// When it is no such archive, too large, or leads out of itself.
-    pub fn unpack(bytes: &[u8]) -> Result<Vec<File>, ChartError> {
-        archive::unpack(bytes)
-    }
-
     /// Its name; the alias, when it is a dependency that has one.
     pub fn name(&self) -> &str {
         &self.metadata.name

@@ -12,8 +12,8 @@ use std::sync::Arc;
 use ::manifest::{EntryKind, Files, FilesError, Purpose};
 use gotemplate::Environment;
 
-use crate::chart::Chart;
-use crate::render::{RenderError, lenient_texts};
+use crate::chart::{Chart, ChartError};
+use crate::render::{self, RenderError};
 use crate::values::{self, Values, schema};
 use crate::{NoCluster, RenderOptions};
 
@@ -69,10 +69,12 @@ pub fn lint(
         definition::check(&mut linter, &text);
     }
     own_values(&mut linter, &place, values, options.skips_schema)?;
-    let chart = Chart::load(files, folder).map_err(|error| error.to_string());
-    if chart.as_ref().is_err_and(|problem| OTHER_FORMS.contains(&problem.as_str())) {
+    let chart = Chart::load(files, folder);
+    // Helm looks into a chart of another form as if it were its own; here `Chart.yaml` comes first.
+    if matches!(chart, Err(ChartError::OtherForm { .. })) {
         return Ok(linter.findings);
     }
+    let chart = chart.map_err(|error| error.to_string());
     let options = RenderOptions { name: "test-release".into(), revision: 0, ..options };
     if place.is_there("templates", &mut linter, Severity::Warning)? {
         templates(&mut linter, &chart, values, &options, environment);
@@ -89,9 +91,6 @@ pub fn lint(
     }
     Ok(linter.findings)
 }
-
-/// What is said of a chart of another form. Helm looks into it as if it were its own; here `Chart.yaml` comes first.
-const OTHER_FORMS: [&str; 2] = ["unsupported chart version", "invalid chart apiVersion"];
 
 struct Linter {
     findings: Vec<Finding>,
@@ -196,10 +195,11 @@ fn templates(
     {
         return linter.add(Severity::Error, FOLDER, ended(RenderError::Schema(error).to_string()));
     }
-    let texts = match lenient_texts(&chart, &values, options, Arc::new(NoCluster), environment) {
-        Ok(texts) => texts,
-        Err(error) => return linter.add(Severity::Error, FOLDER, error.to_string()),
-    };
+    let texts =
+        match render::texts(render::lenient_functions(Arc::new(NoCluster)), &chart, &values, options, environment) {
+            Ok((texts, _)) => texts,
+            Err(error) => return linter.add(Severity::Error, FOLDER, error.to_string()),
+        };
     for template in &chart.templates {
         let extension = gotemplate::go::path::ext(&template.name);
         if ![".yaml", ".yml", ".tpl", ".txt"].contains(&extension) {

@@ -14,6 +14,7 @@ use gotemplate::{Environment, Functions, Known, Limits, MissingKey, Session, Tem
 use memchr::memmem::Finder;
 
 pub use error::TemplateError;
+pub(crate) use functions::lenient_functions;
 
 use crate::chart::{Chart, File};
 use crate::output::{self, Hook, Manifest, ManifestError};
@@ -209,7 +210,7 @@ pub fn render(
         let version = options.capabilities.kube_version.clone();
         return Err(RenderError::KubeVersion { constraint: constraint.clone(), version });
     }
-    let (mut files, random) = texts(&chart, &values, options, lookup, environment)?;
+    let (mut files, random) = texts(functions::functions(lookup), &chart, &values, options, environment)?;
     let notes = notes(&mut files, &chart, options.with_dependency_notes);
     let (hooks, manifests) = output::sort(files.iter().map(|(path, text)| (path.as_str(), text.as_str())))?;
     let crds = chart.crds();
@@ -219,43 +220,20 @@ pub fn render(
 /// Rendered texts by full path.
 type Texts = BTreeMap<String, String>;
 
-/// Renders all templates of a chart as they are, without looking at what they say. Runs on a thread of its own, whose
-/// stack is large enough for templates that include one another.
+/// Renders all templates of a chart as they are, without looking at what they say; names the random functions that were
+/// called. Runs on a thread of its own, whose stack is large enough for templates that include one another.
 ///
 /// # Errors
 /// The first template that fails, in Helm's order.
-fn texts(
-    chart: &Chart,
-    values: &Values,
-    options: &RenderOptions,
-    lookup: Arc<dyn Lookup>,
-    environment: &dyn Environment,
-) -> Result<(Texts, Vec<&'static str>), RenderError> {
-    texts_by(&functions::functions(lookup), chart, values, options, environment)
-}
-
-/// The same where `required` and `fail` let everything pass, for a look at a chart without its values.
-pub(crate) fn lenient_texts(
-    chart: &Chart,
-    values: &Values,
-    options: &RenderOptions,
-    lookup: Arc<dyn Lookup>,
-    environment: &dyn Environment,
-) -> Result<Texts, RenderError> {
-    let mut functions = functions::functions(lookup);
-    functions.extend(functions::LENIENT);
-    texts_by(&functions, chart, values, options, environment).map(|(texts, _)| texts)
-}
-
-fn texts_by(
-    functions: &Functions,
+pub(crate) fn texts(
+    functions: Functions,
     chart: &Chart,
     values: &Values,
     options: &RenderOptions,
     environment: &dyn Environment,
 ) -> Result<(Texts, Vec<&'static str>), RenderError> {
     std::thread::scope(|scope| {
-        let run = move || execute(functions.clone(), chart, values, options, environment);
+        let run = move || execute(functions, chart, values, options, environment);
         let thread = std::thread::Builder::new().name("render".into()).stack_size(STACK).spawn_scoped(scope, run);
         let rendered = thread.map_err(|_| RenderError::NotRun)?.join().map_err(|_| RenderError::NotRun)?;
         rendered.map_err(RenderError::Template)
@@ -341,5 +319,5 @@ pub fn render_texts(
     options: &RenderOptions,
     environment: &dyn Environment,
 ) -> Result<BTreeMap<String, String>, RenderError> {
-    texts(chart, values, options, Arc::new(NoCluster), environment).map(|(texts, _)| texts)
+    texts(functions::functions(Arc::new(NoCluster)), chart, values, options, environment).map(|(texts, _)| texts)
 }

@@ -2,12 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
 use clap::{Args, Subcommand};
 use gotemplate::go::semver::{Constraint, Version};
 use helm::{Chart, Dependency as Declared};
 
-use super::{Outcome, load, print};
+use super::{Outcome, entries, load, print};
 
 /// Examine what a chart depends on.
 #[derive(Subcommand)]
@@ -66,17 +65,6 @@ fn aligned(rows: &[[String; 4]], longest: usize) -> String {
         cells.collect::<Vec<_>>().join("\t") + "\n"
     };
     rows.iter().map(line).collect()
-}
-
-/// The paths in a folder; nothing in one that is not there.
-fn entries(folder: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
-    }
-    let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
-    let mut paths: Vec<PathBuf> = entries.flatten().map(|entry| entry.path()).collect();
-    paths.sort();
-    Ok(paths)
 }
 
 fn is_archive(path: &Path) -> bool {

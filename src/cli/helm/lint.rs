@@ -9,7 +9,7 @@ use helm::{Chart, Finding, RenderOptions, Severity};
 use manifest::MemoryFiles;
 
 use super::release::Release;
-use super::{Failure, Outcome, print, values};
+use super::{Failure, Outcome, entries, print, values};
 use crate::cli::disk::Disk;
 use crate::system::System;
 
@@ -51,7 +51,7 @@ impl Lint {
         let values = self.values.merged()?;
         let mut charts = self.charts.clone();
         for chart in self.charts.iter().filter(|_| self.with_subcharts) {
-            below(&Path::new(chart).join("charts"), &mut charts);
+            below(&Path::new(chart).join("charts"), &mut charts)?;
         }
         let (mut told, mut failed, mut found_any) = (String::new(), 0, false);
         for chart in &charts {
@@ -84,20 +84,18 @@ impl Lint {
 }
 
 /// Charts in a folder, and in folders of that.
-fn below(folder: &Path, charts: &mut Vec<String>) {
-    let mut entries: Vec<PathBuf> =
-        std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
-    entries.sort();
-    for path in entries {
+fn below(folder: &Path, charts: &mut Vec<String>) -> anyhow::Result<()> {
+    for path in entries(folder)? {
         let shown = path.display().to_string();
         if path.is_dir() {
-            below(&path, charts);
+            below(&path, charts)?;
         } else if shown.ends_with(".tgz") || shown.ends_with(".tar.gz") {
             charts.push(shown);
         } else if path.file_name().is_some_and(|name| name == "Chart.yaml") {
             charts.push(folder.display().to_string());
         }
     }
+    Ok(())
 }
 
 fn examine(chart: &str, values: &Values, options: RenderOptions) -> anyhow::Result<Vec<Finding>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyhow::{anyhow, ensure};
 use gotemplate::{Functions, Limits, Session, Templates};
 use helm::values::Values;
-use helm::{Chart, Event, KubeVersion, NoCluster, RenderOptions, Rendered};
+use helm::{Chart, ChartError, Event, KubeVersion, NoCluster, RenderOptions, Rendered};
 
 use crate::system::System;
 
@@ -72,10 +72,10 @@ fn is_label(label: &str) -> bool {
 
 /// Renders a chart as `helm template` does, without the hooks that are not to be seen.
 pub(in crate::cli) fn render(chart: &Chart, release: &Release) -> anyhow::Result<Rendered> {
-    chart.check_installable().map_err(|error| match error.to_string() {
-        missing if missing.starts_with("found in") => anyhow!(
+    chart.check_installable().map_err(|error| match error {
+        ChartError::MissingDependencies { .. } => anyhow!(
             "an error occurred while checking for chart dependencies. You may need to run 'helm dependency build' to \
-             fetch missing dependencies: {missing}"
+             fetch missing dependencies: {error}"
         ),
         other => anyhow!(other),
     })?;

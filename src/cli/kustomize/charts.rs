@@ -79,7 +79,7 @@ impl kustomize::Charts for Charts<'_> {
 
     fn file(&self, chart: &Chart, path: &str) -> Result<Option<Vec<u8>>, Box<dyn Error + Send + Sync>> {
         let archive = self.archive(chart).map_err(told)?;
-        let mut files = helm::Chart::unpack(&archive.bytes)?.into_iter();
+        let mut files = helm::Chart::files_of_archive(&archive.bytes)?.into_iter();
         Ok(files.find(|file| file.name == path).map(|file| file.data.to_vec()))
     }
 }

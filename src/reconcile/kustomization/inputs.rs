@@ -52,7 +52,9 @@ pub(super) async fn is_unchanged(turn: &Turn<'_>, source: &Fetched, known: &Know
     if !is_asked || !is_built_from(source, known) {
         return Ok(false);
     }
-    if turn.shared.world.settings.no_remote_bases && known.read_set.iter().any(|(thing, _)| is_base(thing)) {
+    if turn.shared.world.settings.no_remote_bases
+        && known.read_set.iter().any(|(thing, _)| matches!(thing, Thing::Base(_)))
+    {
         return Ok(false);
     }
     if turn.until_due().is_zero() {
@@ -129,11 +131,6 @@ pub(super) async fn has_changed(
         }
     }
     Ok(false)
-}
-
-/// Whether a thing is something that a kustomization names outside of its source.
-fn is_base(thing: &Thing) -> bool {
-    matches!(thing, Thing::Base(_))
 }
 
 /// Looks, beside the work, at what a unit has read outside of its source: it comes back when something has moved. A look that

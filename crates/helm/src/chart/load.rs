@@ -36,6 +36,18 @@ pub enum ChartError {
         /// What is wrong.
         problem: String,
     },
+    /// It declares dependencies that are not there.
+    #[error("found in Chart.yaml, but missing in charts/ directory: {names}")]
+    MissingDependencies {
+        /// Which.
+        names: String,
+    },
+    /// It is of a form that this Helm does not know, or knows by another command.
+    #[error("{problem}")]
+    OtherForm {
+        /// Helm's words.
+        problem: &'static str,
+    },
     /// A file of the chart is wrong.
     #[error("cannot load {file}: {problem}")]
     File {
@@ -100,10 +112,10 @@ impl Chart {
         Self::from_files(Self::files_of_archive(bytes)?)
     }
 
-    /// The files of a packed chart.
+    /// The files of a packed chart, as `helm pull --untar` writes them.
     ///
     /// # Errors
-    /// When the archive cannot be read.
+    /// When it is no such archive, too large, or leads out of itself.
     pub fn files_of_archive(bytes: &[u8]) -> Result<Vec<File>, ChartError> {
         unpack(bytes)
     }
@@ -134,7 +146,7 @@ impl Chart {
         if missing.is_empty() {
             return Ok(());
         }
-        refused(format!("found in Chart.yaml, but missing in charts/ directory: {}", missing.join(", ")))
+        Err(ChartError::MissingDependencies { names: missing.join(", ") })
     }
 }
 
@@ -195,8 +207,8 @@ fn from_files(files: Vec<File>, depth: usize) -> Result<Chart, ChartError> {
     };
     match metadata.api_version.as_str() {
         "v1" | "v2" => {}
-        "v3" => return Err(ChartError::Refused { problem: "invalid chart apiVersion".into() }),
-        _ => return Err(ChartError::Refused { problem: "unsupported chart version".into() }),
+        "v3" => return Err(ChartError::OtherForm { problem: "invalid chart apiVersion" }),
+        _ => return Err(ChartError::OtherForm { problem: "unsupported chart version" }),
     }
     metadata.validate().map_err(|problem| ChartError::Refused { problem })?;
     let dependencies = dependencies(sorted.dependencies, &metadata.name, depth)?;

@@ -24,22 +24,26 @@ pub(super) fn head<E>(text: &str, read: impl FnOnce() -> Result<Head, E>) -> Res
         return read();
     }
     let digest: [u8; 32] = Sha256::digest(text).into();
-    let found = find(&digest);
-    let head = match found {
-        Some(head) => head,
-        None => read()?,
-    };
-    keep(digest, head.clone());
+    if let Some(head) = find(&digest) {
+        return Ok(head);
+    }
+    let head = read()?;
+    keep(&mut HEADS.lock().unwrap_or_else(PoisonError::into_inner), digest, head.clone());
     Ok(head)
 }
 
+/// What is known; of what was seen before, it is noted that it was seen again.
 fn find(digest: &[u8; 32]) -> Option<Head> {
-    let heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
-    heads.iter().find_map(|heads| heads.get(digest)).cloned()
+    let mut heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(head) = heads[0].get(digest) {
+        return Some(head.clone());
+    }
+    let head = heads[1].get(digest)?.clone();
+    keep(&mut heads, *digest, head.clone());
+    Some(head)
 }
 
-fn keep(digest: [u8; 32], head: Head) {
-    let mut heads = HEADS.lock().unwrap_or_else(PoisonError::into_inner);
+fn keep(heads: &mut [Heads; 2], digest: [u8; 32], head: Head) {
     if heads[0].len() >= MOST {
         heads[1] = std::mem::take(&mut heads[0]);
     }

@@ -61,7 +61,7 @@ const TABLE: &[gotemplate::Entry] = &[
 ];
 
 /// Instead of what stops a render, for a look at a chart alone.
-pub(super) const LENIENT: &[gotemplate::Entry] = &[
+const LENIENT: &[gotemplate::Entry] = &[
     gotemplate::Entry("fail", "func(string) (string, error)", |_| Ok("".into())),
     gotemplate::Entry("required", "func(string, any) (any, error)", |call| match call.value(1) {
         Value::Nil => Ok("".into()),
@@ -81,6 +81,13 @@ pub(super) fn functions(lookup: Arc<dyn Lookup>) -> Functions {
     };
     let signature = "func(string, string, string, string) (map[string]any, error)";
     functions.add(Function::new("lookup", signature, Arc::new(body)));
+    functions
+}
+
+/// The same where `required` and `fail` let everything pass.
+pub(crate) fn lenient_functions(lookup: Arc<dyn Lookup>) -> Functions {
+    let mut functions = functions(lookup);
+    functions.extend(LENIENT);
     functions
 }
 
