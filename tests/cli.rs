@@ -41,7 +41,7 @@ mod tree;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
-use sops::{Format, Indents, MasterKey, Sealed, Settings};
+use sops::{Format, Identities, Indents, MasterKey, Sealed, Settings};
 
 /// What the binary prints and how it ends, in a folder, without keys or settings of whoever runs the tests.
 struct Lockstep(Command);
@@ -239,7 +239,9 @@ fn encrypted() -> (tempfile::TempDir, String) {
     let settings = Settings { groups: vec![vec![MasterKey::age(&recipient)]], ..Settings::default() };
     let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).unwrap();
     let plain = b"user: admin\nlist:\n    - one\n    - two\n";
-    let sealed = Sealed::encrypt(plain, Format::Yaml, settings, "2026-01-02T03:04:05Z", &mut random).unwrap();
+    let sealed =
+        Sealed::encrypt(plain, Format::Yaml, settings, &Identities::default(), "2026-01-02T03:04:05Z", &mut random)
+            .unwrap();
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("s.yaml"), sealed.emit(Format::Yaml, Indents::default()).unwrap()).unwrap();
     (folder, identity.to_string())

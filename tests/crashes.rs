@@ -27,7 +27,7 @@ use lockstep::redact::Redactor;
 use lockstep::resolve::azure::PodIdentity;
 use manifest::Object;
 use serde_json::{Value, json};
-use sops::{Format, Indents, MasterKey, Rule, RuleKind, Sealed};
+use sops::{Format, Identities, Indents, MasterKey, Rule, RuleKind, Sealed};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::oneshot;
 
@@ -160,7 +160,14 @@ impl Stage {
         let groups = vec![vec![MasterKey::age(&self.recipient)]];
         let settings = sops::Settings { groups, rule, ..sops::Settings::default() };
         let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).expect("randomness");
-        let sealed = Sealed::encrypt(plain.as_bytes(), Format::Yaml, settings, "2026-01-02T03:04:05Z", &mut random);
+        let sealed = Sealed::encrypt(
+            plain.as_bytes(),
+            Format::Yaml,
+            settings,
+            &Identities::default(),
+            "2026-01-02T03:04:05Z",
+            &mut random,
+        );
         let text = sealed.expect("it is encrypted").emit(Format::Yaml, Indents::default()).expect("it is written");
         String::from_utf8(text).expect("text")
     }

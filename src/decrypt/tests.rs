@@ -38,7 +38,9 @@ impl Keys {
         let settings = Settings { groups, rule, ..Settings::default() };
         let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).unwrap();
         let now = "2026-01-02T03:04:05Z";
-        let sealed = Sealed::encrypt(plain.as_bytes(), format, settings, now, &mut random).unwrap();
+        let sealed =
+            Sealed::encrypt(plain.as_bytes(), format, settings, &sops::Identities::default(), now, &mut random)
+                .unwrap();
         String::from_utf8(sealed.emit(format, Indents::default()).unwrap()).unwrap()
     }
 }

@@ -70,7 +70,8 @@ fn encrypt(bytes: &[u8], format: Format, text: &str) {
             *byte = next;
         }
     };
-    let sealed = Sealed::encrypt(bytes, format, settings, "2026-11-21T12:34:00Z", &mut random).map_err(told);
+    let sealed =
+        Sealed::encrypt(bytes, format, settings, &IDENTITIES, "2026-11-21T12:34:00Z", &mut random).map_err(told);
     let Ok(sealed) = sealed else { return };
     let opened = sealed.open(&IDENTITIES, &|_| {});
     assert!(opened.is_ok_and(|opened| opened.mac() == MacState::Valid), "what is encrypted is opened again");

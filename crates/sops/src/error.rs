@@ -1,5 +1,6 @@
 //! Why a document was refused: where, and never with which value.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::{Format, KeyKind};
@@ -77,7 +78,7 @@ pub enum Error {
         /// The recipient as given.
         recipient: String,
         /// What is wrong.
-        problem: &'static str,
+        problem: Cow<'static, str>,
     },
     /// Key groups that a secret cannot be split for.
     #[error("{problem}")]
@@ -229,7 +230,7 @@ pub struct KeyFailure {
 }
 
 /// Why a wrapped data key did not open.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeyProblem {
     /// Wrapped for somebody else.
@@ -241,9 +242,12 @@ pub enum KeyProblem {
     /// The wrapped key cannot be read.
     #[error("the wrapped key is damaged")]
     Damaged,
-    /// A way of wrapping that is not implemented.
+    /// A way of wrapping that nobody here can undo: no service was given, or it is none of ours.
     #[error("keys of this kind are not supported yet")]
     Unsupported,
+    /// The service that holds the key did not open it.
+    #[error("{0}")]
+    Service(String),
 }
 
 impl fmt::Display for DataKeyFailure {

@@ -1,12 +1,13 @@
 //! Who can open a document: master keys, each of which wraps the data key or a part of it.
 
 mod age;
+mod identities;
 pub(crate) mod shamir;
 
 use std::fmt;
 
-pub use age::{Identities, IdentityError, generate};
-pub(crate) use age::{unwrap, wrap};
+pub use age::{IdentityError, generate};
+pub use identities::{Identities, Service, Wrapped};
 
 /// What wraps a data key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -111,6 +112,12 @@ impl MasterKey {
         self.kind
     }
 
+    /// What it made of the data key, or of a part of one, as the metadata hold it.
+    #[must_use]
+    pub fn wrapped(&self) -> &str {
+        &self.wrapped
+    }
+
     /// The recipient, fingerprint or address, as sops shows it.
     #[must_use]
     pub fn name(&self) -> String {
@@ -129,11 +136,14 @@ impl MasterKey {
         }
     }
 
-    pub(crate) fn get(&self, field: &str) -> &str {
+    /// One of the fields that the metadata hold, by its name there; empty where it has none.
+    #[must_use]
+    pub fn get(&self, field: &str) -> &str {
         self.fields.iter().find(|(name, _)| *name == field).map_or("", |(_, text)| text)
     }
 
     pub(crate) fn set(&mut self, field: &'static str, text: String) {
+        self.fields.retain(|(name, _)| *name != field);
         self.fields.push((field, text));
     }
 }

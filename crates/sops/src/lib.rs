@@ -41,7 +41,7 @@ mod walk;
 
 pub use error::{Action, DataKeyFailure, Error, GroupOutcome, KeyFailure, KeyProblem, MacState, ValueProblem};
 pub use format::{Format, detect, is_encrypted};
-pub use key::{Identities, IdentityError, KeyKind, MasterKey, generate};
+pub use key::{Identities, IdentityError, KeyKind, MasterKey, Service, Wrapped, generate};
 pub use object::{decrypt_object, is_encrypted_object};
 pub use opened::{Opened, Step};
 pub use seal::{Random, Settings};

@@ -4,7 +4,7 @@ use zeroize::Zeroizing;
 
 use crate::cipher::{Cipher, DataKey, IV_LENGTH, KEY_LENGTH};
 use crate::error::{Error, ValueProblem};
-use crate::key::{self, KeyKind, MasterKey, shamir};
+use crate::key::{Identities, MasterKey, shamir};
 use crate::metadata::{self, Metadata};
 use crate::sealed::{Mac, Sealed, cipher};
 use crate::selection::{Rule, Selection};
@@ -33,7 +33,8 @@ pub struct Settings {
 }
 
 impl Sealed {
-    /// Encrypts a plain document as `sops encrypt` does, at a time of RFC 3339.
+    /// Encrypts a plain document as `sops encrypt` does, at a time of RFC 3339. Of the identities it takes what wraps keys
+    /// that are more than a recipient: OpenPGP's public halves, and the services of networked keys.
     ///
     /// A comment in a list stays a comment. The original makes an entry of it, and then refuses its own file.
     ///
@@ -44,6 +45,7 @@ impl Sealed {
         bytes: &[u8],
         format: Format,
         settings: Settings,
+        identities: &Identities,
         now: &str,
         random: Random<'_>,
     ) -> Result<Sealed, Error> {
@@ -67,13 +69,13 @@ impl Sealed {
         let mut sealed = Sealed { branches, metadata };
         let mut data_key: DataKey = Zeroizing::new(vec![0; KEY_LENGTH]);
         random(&mut data_key);
-        sealed.wrap(&data_key, random)?;
+        sealed.wrap(&data_key, identities, random)?;
         sealed.seal(&data_key, now, random)?;
         Ok(sealed)
     }
 
     /// Wraps the data key, or its parts, for all keys.
-    fn wrap(&mut self, data_key: &DataKey, random: Random<'_>) -> Result<(), Error> {
+    fn wrap(&mut self, data_key: &DataKey, identities: &Identities, random: Random<'_>) -> Result<(), Error> {
         let Metadata { groups, threshold, .. } = &mut self.metadata;
         if groups.is_empty() || groups.iter().any(Vec::is_empty) {
             return Err(Error::Groups { problem: "a document must be encrypted for at least one key in each group" });
@@ -89,13 +91,7 @@ impl Sealed {
         };
         for (group, part) in groups.iter_mut().zip(&parts) {
             for master in group {
-                master.wrapped = match master.kind {
-                    KeyKind::Age => key::wrap(part, master.get("recipient"))?,
-                    _ => {
-                        let problem = "keys of this kind are not supported yet";
-                        return Err(Error::Recipient { recipient: master.name(), problem });
-                    }
-                };
+                identities.wrap(master, part)?;
             }
         }
         Ok(())

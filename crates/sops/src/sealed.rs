@@ -3,8 +3,8 @@
 use sha2::{Digest as _, Sha512};
 
 use crate::cipher::{Cipher, DataKey};
-use crate::error::{DataKeyFailure, Error, GroupOutcome, KeyFailure, KeyProblem, MacState, ValueProblem};
-use crate::key::{self, Identities, KeyKind, MasterKey, shamir};
+use crate::error::{DataKeyFailure, Error, GroupOutcome, KeyFailure, MacState, ValueProblem};
+use crate::key::{Identities, KeyKind, MasterKey, shamir};
 use crate::metadata::{self, Metadata};
 use crate::opened::Opened;
 use crate::selection::{Rule, Selection};
@@ -152,11 +152,7 @@ fn open_group(group: &[MasterKey], identities: &Identities) -> (Option<DataKey>,
     });
     let mut failures = Vec::new();
     for master in keys {
-        let opened = match master.kind {
-            KeyKind::Age => key::unwrap(&master.wrapped, identities),
-            _ => Err(KeyProblem::Unsupported),
-        };
-        match opened {
+        match identities.unwrap(master) {
             Ok(part) => return (Some(part), failures),
             Err(problem) => failures.push(KeyFailure { kind: master.kind, name: master.name(), problem }),
         }

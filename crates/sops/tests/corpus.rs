@@ -267,7 +267,8 @@ fn documents_are_encrypted_as_sops_encrypts_them() {
 fn encrypted(row: &Value, recipients: &Value, identities: &Identities) -> Option<String> {
     let format = Format::from_path(text(row, "file"));
     let modified = "2026-11-21T08:31:22Z";
-    let sealed = Sealed::encrypt(&bytes(&row["plain"]), format, settings(row, recipients), modified, &mut random);
+    let (plain, settings) = (bytes(&row["plain"]), settings(row, recipients));
+    let sealed = Sealed::encrypt(&plain, format, settings, identities, modified, &mut random);
     let sealed = match sealed {
         Ok(sealed) => sealed,
         Err(error) if row["encrypt_exit"].as_u64() == Some(error.exit_code(Action::Encrypt).into()) => return None,

@@ -6,7 +6,7 @@ use apply::Reference;
 use base64::Engine as _;
 use manifest::{Object, ObjectId};
 use serde_json::{Value, json};
-use sops::{Format, Indents, MasterKey, Rule, RuleKind, Sealed, Settings};
+use sops::{Format, Identities, Indents, MasterKey, Rule, RuleKind, Sealed, Settings};
 
 use super::account::Account;
 use super::stage::{FLUX, SHOP, Stage, ready};
@@ -135,7 +135,7 @@ fn seal(stage: &mut Stage, password: &str) -> anyhow::Result<()> {
     let mut has_failed = false;
     let mut random = |bytes: &mut [u8]| has_failed |= getrandom::fill(bytes).is_err();
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
-    let sealed = Sealed::encrypt(plain.as_bytes(), Format::Yaml, settings, &now, &mut random)?;
+    let sealed = Sealed::encrypt(plain.as_bytes(), Format::Yaml, settings, &Identities::default(), &now, &mut random)?;
     anyhow::ensure!(!has_failed, "the system has no randomness");
     stage.repository.write(DATABASE, String::from_utf8(sealed.emit(Format::Yaml, Indents::default())?)?);
     Ok(())

@@ -8,23 +8,16 @@ use age::{DecryptError, Decryptor, Encryptor, x25519};
 use zeroize::Zeroizing;
 
 use crate::cipher::DataKey;
-use crate::error::{Error, KeyProblem};
+use crate::error::KeyProblem;
+use crate::key::Identities;
 
 /// Bytes that a wrapped data key may hold; one of 32 bytes is shared in parts of 33.
 const LONGEST: u64 = 1024;
 
-/// What opens documents. Cheap to keep; shows recipients and names, never keys.
-#[derive(Default)]
-pub struct Identities {
-    age: Vec<Named>,
-    /// Identities that are of no use here, and why.
-    unusable: Vec<String>,
-}
-
 /// An identity, its recipient and where it came from.
-struct Named {
+pub(super) struct Named {
     identity: Box<dyn age::Identity + Send + Sync>,
-    name: String,
+    pub(super) name: String,
 }
 
 /// A text that holds no identities, or one that cannot be used.
@@ -65,18 +58,6 @@ impl Identities {
         self.unusable.append(&mut unusable);
         Ok(())
     }
-
-    /// Whether there is none.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.age.is_empty()
-    }
-
-    /// Each identity's recipient and where it came from; of those that cannot be used, why.
-    #[must_use]
-    pub fn names(&self) -> Vec<String> {
-        self.age.iter().map(|named| &named.name).chain(&self.unusable).cloned().collect()
-    }
 }
 
 fn unusable_identity(line: &str) -> Option<&'static str> {
@@ -99,7 +80,7 @@ fn parse(line: &str, source: &str) -> Result<Named, &'static str> {
 }
 
 /// Opens what [`wrap`] made for one of the identities.
-pub(crate) fn unwrap(wrapped: &str, identities: &Identities) -> Result<DataKey, KeyProblem> {
+pub(super) fn unwrap(wrapped: &str, identities: &[Named]) -> Result<DataKey, KeyProblem> {
     if identities.is_empty() {
         return Err(KeyProblem::NoIdentity);
     }
@@ -108,7 +89,7 @@ pub(crate) fn unwrap(wrapped: &str, identities: &Identities) -> Result<DataKey, 
         return Err(KeyProblem::Damaged);
     }
     let decryptor = Decryptor::new(ArmoredReader::new(text.as_bytes())).map_err(|error| problem(&error))?;
-    let all = identities.age.iter().map(|named| &*named.identity as &dyn age::Identity);
+    let all = identities.iter().map(|named| &*named.identity as &dyn age::Identity);
     let reader = decryptor.decrypt(all).map_err(|error| problem(&error))?;
     let mut key = Zeroizing::new(Vec::with_capacity(64));
     reader.take(LONGEST).read_to_end(&mut key).map_err(|_| KeyProblem::Damaged)?;
@@ -123,19 +104,18 @@ fn problem(error: &DecryptError) -> KeyProblem {
 }
 
 /// Wraps a data key, or a part of one, for a recipient. The file key and nonces of age come from the operating system.
-pub(crate) fn wrap(key: &[u8], recipient: &str) -> Result<String, Error> {
-    let refused = |problem| Error::Recipient { recipient: recipient.to_owned(), problem };
-    let parsed: x25519::Recipient = recipient.parse().map_err(|_| refused(unusable(recipient)))?;
+pub(super) fn wrap(key: &[u8], recipient: &str) -> Result<String, &'static str> {
+    let parsed: x25519::Recipient = recipient.parse().map_err(|_| unusable(recipient))?;
     let encryptor = Encryptor::with_recipients(std::iter::once(&parsed as &dyn age::Recipient));
-    let encryptor = encryptor.map_err(|_| refused("age refused the recipient"))?;
+    let encryptor = encryptor.map_err(|_| "age refused the recipient")?;
     let armored = || -> std::io::Result<Vec<u8>> {
         let armor = ArmoredWriter::wrap_output(Vec::new(), Armor::AsciiArmor)?;
         let mut writer = encryptor.wrap_output(armor)?;
         writer.write_all(key)?;
         writer.finish()?.finish()
     };
-    let armored = armored().map_err(|_| refused("age could not write"))?;
-    String::from_utf8(armored).map_err(|_| refused("age could not write"))
+    let armored = armored().map_err(|_| "age could not write")?;
+    String::from_utf8(armored).map_err(|_| "age could not write")
 }
 
 fn unusable(recipient: &str) -> &'static str {

@@ -1,0 +1,86 @@
+//! What opens and wraps data keys.
+
+use std::sync::Arc;
+
+use super::{KeyKind, MasterKey, age};
+use crate::cipher::DataKey;
+use crate::error::{Error, KeyProblem};
+
+/// What holds keys that only a network reaches: key vaults. Called as rarely as the order of tries allows: after age and
+/// PGP, and not at all once a group is open.
+pub trait Service: Send + Sync {
+    /// Opens the data key, or the part of one, that a key of such a kind wraps.
+    ///
+    /// # Errors
+    /// Why not; never what was wrapped.
+    fn unwrap(&self, key: &MasterKey) -> Result<DataKey, KeyProblem>;
+
+    /// Wraps a data key, or a part of one.
+    ///
+    /// # Errors
+    /// Why not.
+    fn wrap(&self, key: &MasterKey, part: &[u8]) -> Result<Wrapped, String>;
+}
+
+/// What a service made of a data key.
+pub struct Wrapped {
+    /// As the metadata hold it.
+    pub text: String,
+    /// The version of the key, where keys have one and the newest was asked for.
+    pub version: Option<String>,
+}
+
+/// What opens documents. Shows recipients and names, never keys.
+#[derive(Default)]
+pub struct Identities {
+    pub(super) age: Vec<age::Named>,
+    /// Identities that are of no use here, and why.
+    pub(super) unusable: Vec<String>,
+    service: Option<Arc<dyn Service>>,
+}
+
+impl Identities {
+    /// Gives keys of networked kinds to a service.
+    pub fn set_service(&mut self, service: Arc<dyn Service>) {
+        self.service = Some(service);
+    }
+
+    /// Whether there is none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.age.is_empty() && self.service.is_none()
+    }
+
+    /// Each identity's recipient and where it came from; of those that cannot be used, why.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.age.iter().map(|named| &named.name).chain(&self.unusable).cloned().collect()
+    }
+
+    /// Opens what a key wraps.
+    pub(crate) fn unwrap(&self, key: &MasterKey) -> Result<DataKey, KeyProblem> {
+        match (key.kind, &self.service) {
+            (KeyKind::Age, _) => age::unwrap(&key.wrapped, &self.age),
+            (KeyKind::Pgp, _) | (_, None) => Err(KeyProblem::Unsupported),
+            (_, Some(service)) => service.unwrap(key),
+        }
+    }
+
+    /// Has a key wrap a data key, or a part of one.
+    pub(crate) fn wrap(&self, key: &mut MasterKey, part: &[u8]) -> Result<(), Error> {
+        let refused = |problem| Error::Recipient { recipient: key.name(), problem };
+        let wrapped = match (key.kind, &self.service) {
+            (KeyKind::Age, _) => age::wrap(part, key.get("recipient")).map_err(|problem| refused(problem.into()))?,
+            (KeyKind::Pgp, _) | (_, None) => return Err(refused("keys of this kind are not supported yet".into())),
+            (_, Some(service)) => {
+                let wrapped = service.wrap(key, part).map_err(|problem| refused(problem.into()))?;
+                if let Some(version) = wrapped.version {
+                    key.set("version", version);
+                }
+                wrapped.text
+            }
+        };
+        key.wrapped = wrapped;
+        Ok(())
+    }
+}
