@@ -239,6 +239,9 @@ pub enum KeyProblem {
     /// None was given.
     #[error("no identity was given")]
     NoIdentity,
+    /// Wrapped by a passphrase, which no file of sops is.
+    #[error("a passphrase wraps it, and none is asked for")]
+    Passphrase,
     /// The wrapped key cannot be read.
     #[error("the wrapped key is damaged")]
     Damaged,

@@ -6,7 +6,7 @@ pub(crate) mod shamir;
 
 use std::fmt;
 
-pub use age::{IdentityError, generate};
+pub use age::{IdentityError, generate, generate_post_quantum, open_age};
 pub use identities::{Identities, Service, Wrapped};
 
 /// What wraps a data key.

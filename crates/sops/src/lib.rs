@@ -41,7 +41,9 @@ mod walk;
 
 pub use error::{Action, DataKeyFailure, Error, GroupOutcome, KeyFailure, KeyProblem, MacState, ValueProblem};
 pub use format::{Format, detect, is_encrypted};
-pub use key::{Identities, IdentityError, KeyKind, MasterKey, Service, Wrapped, generate};
+pub use key::{
+    Identities, IdentityError, KeyKind, MasterKey, Service, Wrapped, generate, generate_post_quantum, open_age,
+};
 pub use object::{decrypt_object, is_encrypted_object};
 pub use opened::{Opened, Step};
 pub use seal::{Random, Settings};

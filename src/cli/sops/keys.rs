@@ -1,9 +1,9 @@
 //! Identities of the user, where sops looks for them.
 
 use std::env;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use sops::Identities;
+use sops::{Identities, IdentityError};
 use zeroize::Zeroizing;
 
 /// Identities, and what is wrong with the places that have some. That is told when a file does not open alone: one good
@@ -12,49 +12,81 @@ use zeroize::Zeroizing;
 pub(super) struct Keys {
     pub(super) identities: Identities,
     problems: Vec<String>,
+    /// Places that have none.
+    empty: Vec<String>,
 }
 
 impl Keys {
     /// Reads all places.
     pub(super) fn read() -> Self {
         let mut keys = Self::default();
-        if let Ok(text) = env::var("SOPS_AGE_KEY").map(Zeroizing::new) {
-            keys.add("SOPS_AGE_KEY", &one_a_line(&text));
+        keys.read_ssh();
+        match env::var("SOPS_AGE_KEY").map(Zeroizing::new) {
+            Ok(text) => keys.add("SOPS_AGE_KEY", |identities| identities.add_age("SOPS_AGE_KEY", &one_a_line(&text))),
+            Err(_) => keys.empty.push("SOPS_AGE_KEY".to_owned()),
         }
-        if let Some(path) = env::var_os("SOPS_AGE_KEY_FILE") {
-            keys.add_file("SOPS_AGE_KEY_FILE", PathBuf::from(path));
-        }
-        if let Some(path) = users_file().filter(|path| path.exists()) {
-            keys.add_file(&path.display().to_string(), path.clone());
+        keys.add_named("SOPS_AGE_KEY_FILE", Identities::add_age);
+        if let Some(path) = users_file() {
+            keys.add_usual(&path, Identities::add_age);
         }
         for refused in ["SOPS_AGE_KEY_CMD", "SOPS_AGE_SSH_PRIVATE_KEY_CMD"] {
             if env::var_os(refused).is_some() {
                 keys.problems.push(format!("{refused} names a program, and none is run: put the key into a file"));
             }
         }
-        if env::var_os("SOPS_AGE_SSH_PRIVATE_KEY_FILE").is_some() {
-            keys.problems.push("SOPS_AGE_SSH_PRIVATE_KEY_FILE: SSH keys are not supported yet".to_owned());
-        }
         keys
+    }
+
+    fn read_ssh(&mut self) {
+        self.add_named("SOPS_AGE_SSH_PRIVATE_KEY_FILE", Identities::add_ssh);
+        let Some(home) = env::home_dir().filter(|home| !home.as_os_str().is_empty()) else { return };
+        for name in ["id_ed25519", "id_rsa"] {
+            self.add_usual(&home.join(".ssh").join(name), Identities::add_ssh);
+        }
     }
 
     /// What may be the reason that a file does not open, to be put behind the error.
     pub(super) fn hint(&self) -> String {
-        if self.problems.is_empty() { String::new() } else { format!(" ({})", self.problems.join("; ")) }
+        let mut reasons = self.problems.clone();
+        if self.identities.is_empty() {
+            reasons.push(format!("nothing in {}", self.empty.join(", ")));
+        }
+        if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) }
     }
 
-    fn add(&mut self, place: &str, text: &str) {
-        let added = self.identities.add_age(place, text);
-        self.problems.extend(added.err().map(|error| error.to_string()));
+    fn add(&mut self, place: &str, read: impl FnOnce(&mut Identities) -> Result<(), IdentityError>) {
+        let before = self.identities.names().len();
+        match read(&mut self.identities) {
+            Err(error) => self.problems.push(error.to_string()),
+            Ok(()) if self.identities.names().len() == before => self.empty.push(place.to_owned()),
+            Ok(()) => {}
+        }
     }
 
-    fn add_file(&mut self, place: &str, path: PathBuf) {
-        match std::fs::read_to_string(&path).map(Zeroizing::new) {
-            Ok(text) => self.add(place, &text),
+    /// The file that a variable names, which must be there.
+    fn add_named(&mut self, variable: &str, read: Read) {
+        match env::var_os(variable) {
+            Some(path) => self.add_file(variable, Path::new(&path), read),
+            None => self.empty.push(variable.to_owned()),
+        }
+    }
+
+    /// A file that is read wherever there is one.
+    fn add_usual(&mut self, path: &Path, read: Read) {
+        let place = path.display().to_string();
+        if path.exists() { self.add_file(&place, path, read) } else { self.empty.push(place) }
+    }
+
+    fn add_file(&mut self, place: &str, path: &Path, read: Read) {
+        match std::fs::read_to_string(path).map(Zeroizing::new) {
+            Ok(text) => self.add(place, |identities| read(identities, place, &text)),
             Err(error) => self.problems.push(format!("{place}: {}: {error}", path.display())),
         }
     }
 }
+
+/// How the text of a place, with its name, becomes identities.
+type Read = fn(&mut Identities, &str, &str) -> Result<(), IdentityError>;
 
 /// A variable may hold several identities on a line.
 fn one_a_line(text: &str) -> Zeroizing<String> {

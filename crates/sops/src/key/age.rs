@@ -1,22 +1,37 @@
 //! Data keys wrapped by age.
 
-use std::io::{Read as _, Write as _};
+mod hybrid;
+mod rsa;
+mod ssh;
+#[cfg(test)]
+mod tests;
+
+use std::io::{Read, Write as _};
 
 use age::armor::{ArmoredReader, ArmoredWriter, Format as Armor};
 use age::secrecy::ExposeSecret as _;
-use age::{DecryptError, Decryptor, Encryptor, x25519};
+use age::{DecryptError, Decryptor, Encryptor, Identity, Recipient, x25519};
+use rand_core::{OsRng, RngCore as _};
 use zeroize::Zeroizing;
 
 use crate::cipher::DataKey;
 use crate::error::KeyProblem;
 use crate::key::Identities;
+use crate::text::Plain;
+use hybrid::{HybridIdentity, HybridRecipient};
+use ssh::{Refusal, SshIdentity, SshRecipient};
 
-/// Bytes that a wrapped data key may hold; one of 32 bytes is shared in parts of 33.
-const LONGEST: u64 = 1024;
+/// Bytes that a wrapped data key may have; one of 32 bytes is shared in parts of 33.
+const LONGEST: usize = 64 << 10;
+/// Bytes that any other file of age may have.
+const LARGEST: usize = 32 << 20;
+/// Characters of a full line of a stanza.
+const FULL_LINE: usize = 64;
+const ARMOR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 
 /// An identity, its recipient and where it came from.
 pub(super) struct Named {
-    identity: Box<dyn age::Identity + Send + Sync>,
+    identity: Box<dyn Identity + Send + Sync>,
     pub(super) name: String,
 }
 
@@ -42,41 +57,71 @@ impl Identities {
     /// # Errors
     /// A line that is no identity. Nothing is added then.
     pub fn add_age(&mut self, source: &str, text: &str) -> Result<(), IdentityError> {
+        let error = |line, problem| IdentityError { source_name: source.to_owned(), line, problem };
+        if text.starts_with(ARMOR) || text.starts_with("age-encryption.org/") {
+            return Err(error(1, "a file of identities that a passphrase protects, which is not asked for"));
+        }
         let (mut found, mut unusable) = (Vec::new(), Vec::new());
         for (place, line) in text.lines().enumerate() {
             if line.is_empty() || line.starts_with('#') {
                 continue;
             }
-            if let Some(why) = unusable_identity(line) {
+            if line.starts_with("AGE-PLUGIN-") {
+                let why = "an identity of an age plugin: plugins are programs, and not run";
                 unusable.push(format!("line {} of {source}, which is {why}", place + 1));
                 continue;
             }
-            let error = |problem| IdentityError { source_name: source.to_owned(), line: place + 1, problem };
-            found.push(parse(line, source).map_err(error)?);
+            found.push(parse(line, source).map_err(|problem| error(place + 1, problem))?);
         }
         self.age.append(&mut found);
         self.unusable.append(&mut unusable);
         Ok(())
     }
-}
 
-fn unusable_identity(line: &str) -> Option<&'static str> {
-    if line.starts_with("AGE-PLUGIN-") {
-        Some("an identity of an age plugin: plugins are programs, and not run")
-    } else if line.starts_with("AGE-SECRET-KEY-PQ-1") {
-        Some("a post-quantum identity, not supported yet")
-    } else {
-        None
+    /// Adds an SSH private key, Ed25519 or RSA, as files such as `~/.ssh/id_ed25519` hold it. One that a passphrase
+    /// protects is an error only when a document needs it.
+    ///
+    /// # Errors
+    /// A text that is no such key.
+    pub fn add_ssh(&mut self, source: &str, text: &str) -> Result<(), IdentityError> {
+        match SshIdentity::parse(text) {
+            Ok(identity) => {
+                let name = format!("{} of {source}", identity.recipient());
+                self.age.push(Named { identity: Box::new(identity), name });
+            }
+            Err(Refusal::Passphrase) => {
+                self.unusable.push(format!("{source}, an SSH key that a passphrase protects, which is not asked for"));
+            }
+            Err(Refusal::Malformed(problem)) => {
+                return Err(IdentityError { source_name: source.to_owned(), line: 1, problem });
+            }
+        }
+        Ok(())
     }
 }
 
 fn parse(line: &str, source: &str) -> Result<Named, &'static str> {
-    if !line.starts_with("AGE-SECRET-KEY-1") {
-        return Err("not an age identity, which begins with AGE-SECRET-KEY-1");
+    let damaged = "a damaged age identity";
+    if line.starts_with("AGE-SECRET-KEY-PQ-1") {
+        let identity = HybridIdentity::parse(line).ok_or(damaged)?;
+        let name = format!("{} of {source}", identity.recipient());
+        return Ok(Named { identity: Box::new(identity), name });
     }
-    let identity: x25519::Identity = line.parse().map_err(|_| "a damaged age identity")?;
+    if !line.starts_with("AGE-SECRET-KEY-1") {
+        return Err("not an age identity, which begins with AGE-SECRET-KEY-1 or AGE-SECRET-KEY-PQ-1");
+    }
+    let identity: x25519::Identity = line.parse().map_err(|_| damaged)?;
     let name = format!("{} of {source}", identity.to_public());
     Ok(Named { identity: Box::new(identity), name })
+}
+
+/// Opens a file of age, armored or not, for one of the identities.
+///
+/// # Errors
+/// Whose it is not, and what is wrong with it.
+pub fn open_age(file: &[u8], identities: &Identities) -> Result<Plain, KeyProblem> {
+    let mut opened = open(file, &identities.age, LARGEST)?;
+    Ok(Plain::new(std::mem::take(&mut *opened)))
 }
 
 /// Opens what [`wrap`] made for one of the identities.
@@ -84,16 +129,58 @@ pub(super) fn unwrap(wrapped: &str, identities: &[Named]) -> Result<DataKey, Key
     if identities.is_empty() {
         return Err(KeyProblem::NoIdentity);
     }
-    let text = wrapped.trim_start();
-    if !text.starts_with("-----BEGIN AGE ENCRYPTED FILE-----") {
+    if !wrapped.trim_ascii_start().starts_with(ARMOR) {
         return Err(KeyProblem::Damaged);
     }
-    let decryptor = Decryptor::new(ArmoredReader::new(text.as_bytes())).map_err(|error| problem(&error))?;
-    let all = identities.iter().map(|named| &*named.identity as &dyn age::Identity);
-    let reader = decryptor.decrypt(all).map_err(|error| problem(&error))?;
-    let mut key = Zeroizing::new(Vec::with_capacity(64));
-    reader.take(LONGEST).read_to_end(&mut key).map_err(|_| KeyProblem::Damaged)?;
+    open(wrapped.as_bytes(), identities, LONGEST)
+}
+
+fn open(file: &[u8], identities: &[Named], longest: usize) -> Result<DataKey, KeyProblem> {
+    let damaged = |_| KeyProblem::Damaged;
+    let limit = u64::try_from(longest).unwrap_or(u64::MAX);
+    let mut binary = Vec::new();
+    ArmoredReader::new(bare(file)).take(limit).read_to_end(&mut binary).map_err(damaged)?;
+    let decryptor = Decryptor::new_buffered(binary.as_slice()).map_err(|error| problem(&error))?;
+    if !has_whole_stanzas(&binary) {
+        return Err(KeyProblem::Damaged);
+    }
+    if decryptor.is_scrypt() {
+        return Err(KeyProblem::Passphrase);
+    }
+    let all = identities.iter().map(|named| &*named.identity as &dyn Identity);
+    let mut reader = decryptor.decrypt(all).map_err(|error| problem(&error))?;
+    // A buffer that grows leaves what it held behind: this one holds all from the start.
+    let mut key = Zeroizing::new(Vec::with_capacity(binary.len()));
+    reader.read_to_end(&mut key).map_err(damaged)?;
     Ok(key)
+}
+
+/// An armored file without the white lines around it, which age passes over.
+fn bare(file: &[u8]) -> &[u8] {
+    let text = file.trim_ascii_start();
+    if !text.starts_with(ARMOR.as_bytes()) {
+        return file;
+    }
+    let end = text.trim_ascii_end().len();
+    let is_line_end = text[end..].starts_with(b"\n") || text[end..].starts_with(b"\r\n");
+    if is_line_end { &text[..end] } else { text }
+}
+
+/// Whether each stanza ends with a line that is not full. The crate takes those that do not, for the sake of files that
+/// its first versions wrote.
+fn has_whole_stanzas(file: &[u8]) -> bool {
+    let mut is_ended = true;
+    for line in file.split(|byte| *byte == b'\n') {
+        let is_head = line.starts_with(b"-> ");
+        if (is_head || line.starts_with(b"---")) && !is_ended {
+            return false;
+        }
+        if line.starts_with(b"---") {
+            break;
+        }
+        is_ended = !is_head && line.len() < FULL_LINE;
+    }
+    true
 }
 
 fn problem(error: &DecryptError) -> KeyProblem {
@@ -105,8 +192,8 @@ fn problem(error: &DecryptError) -> KeyProblem {
 
 /// Wraps a data key, or a part of one, for a recipient. The file key and nonces of age come from the operating system.
 pub(super) fn wrap(key: &[u8], recipient: &str) -> Result<String, &'static str> {
-    let parsed: x25519::Recipient = recipient.parse().map_err(|_| unusable(recipient))?;
-    let encryptor = Encryptor::with_recipients(std::iter::once(&parsed as &dyn age::Recipient));
+    let recipient = parse_recipient(recipient)?;
+    let encryptor = Encryptor::with_recipients(std::iter::once(&*recipient));
     let encryptor = encryptor.map_err(|_| "age refused the recipient")?;
     let armored = || -> std::io::Result<Vec<u8>> {
         let armor = ArmoredWriter::wrap_output(Vec::new(), Armor::AsciiArmor)?;
@@ -118,16 +205,29 @@ pub(super) fn wrap(key: &[u8], recipient: &str) -> Result<String, &'static str> 
     String::from_utf8(armored).map_err(|_| "age could not write")
 }
 
-fn unusable(recipient: &str) -> &'static str {
-    if recipient.starts_with("age1pq1") {
-        "post-quantum recipients are not supported yet"
-    } else if recipient.starts_with("ssh-") {
-        "SSH keys are not supported yet"
-    } else if recipient.starts_with("age1") && recipient.matches('1').count() > 1 {
-        "a recipient of an age plugin, which is a program; plugins are not run"
-    } else {
-        "not an age recipient, which begins with age1"
+fn parse_recipient(text: &str) -> Result<Box<dyn Recipient>, &'static str> {
+    let damaged = "a damaged age recipient";
+    if text.starts_with("age1pq1") {
+        return Ok(Box::new(HybridRecipient::parse(text).ok_or(damaged)?));
     }
+    if text.starts_with("ssh-") {
+        let refused = "a damaged SSH key, or one of a kind that age has not: it has ssh-ed25519 and ssh-rsa";
+        return Ok(Box::new(SshRecipient::parse(text).ok_or(refused)?));
+    }
+    match text.strip_prefix("age1") {
+        None => Err("not an age recipient, which begins with age1 or ssh-"),
+        Some(plugin) if plugin.contains('1') => {
+            Err("a recipient of an age plugin, which is a program; plugins are not run")
+        }
+        Some(_) => Ok(Box::new(text.parse::<x25519::Recipient>().map_err(|_| damaged)?)),
+    }
+}
+
+/// Bytes of the operating system.
+fn random() -> std::io::Result<Zeroizing<[u8; 32]>> {
+    let mut bytes = Zeroizing::new([0; 32]);
+    OsRng.try_fill_bytes(&mut *bytes).map_err(|_| std::io::Error::other("the system has no randomness"))?;
+    Ok(bytes)
 }
 
 /// A new identity, as the line of a key file, and its recipient. Its randomness comes from the operating system.
@@ -135,4 +235,10 @@ fn unusable(recipient: &str) -> &'static str {
 pub fn generate() -> (Zeroizing<String>, String) {
     let identity = x25519::Identity::generate();
     (Zeroizing::new(identity.to_string().expose_secret().to_owned()), identity.to_public().to_string())
+}
+
+/// A new post-quantum identity, as the line of a key file, and its recipient; `None` where the system has no randomness.
+#[must_use]
+pub fn generate_post_quantum() -> Option<(Zeroizing<String>, String)> {
+    hybrid::generate()
 }
