@@ -2,6 +2,8 @@
 
 mod age;
 mod identities;
+#[cfg_attr(not(feature = "pgp"), path = "key/pgp_absent.rs")]
+mod pgp;
 pub(crate) mod shamir;
 
 use std::fmt;
@@ -103,6 +105,19 @@ impl MasterKey {
     pub fn age(recipient: &str) -> Self {
         let mut key = MasterKey::new(KeyKind::Age);
         key.set("recipient", recipient.trim().to_owned());
+        key
+    }
+
+    /// A key for the OpenPGP key of a fingerprint, which wraps nothing yet, of a time of RFC 3339.
+    #[must_use]
+    pub fn pgp(fingerprint: &str, now: &str) -> Self {
+        Self::with(KeyKind::Pgp, now, [("fp", fingerprint.replace(' ', ""))])
+    }
+
+    fn with<const N: usize>(kind: KeyKind, now: &str, fields: [(&'static str, String); N]) -> Self {
+        let mut key = MasterKey::new(kind);
+        key.fields.extend(fields);
+        key.set("created_at", now.to_owned());
         key
     }
 

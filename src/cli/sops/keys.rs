@@ -26,6 +26,8 @@ impl Keys {
             Err(_) => keys.empty.push("SOPS_AGE_KEY".to_owned()),
         }
         keys.add_named("SOPS_AGE_KEY_FILE", Identities::add_age);
+        // Ours: GnuPG is a program, and its keyrings are not read.
+        keys.add_named("SOPS_PGP_KEY_FILE", Identities::add_pgp);
         if let Some(path) = users_file() {
             keys.add_usual(&path, Identities::add_age);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{KeyKind, MasterKey, age};
+use super::{IdentityError, KeyKind, MasterKey, age, pgp};
 use crate::cipher::DataKey;
 use crate::error::{Error, KeyProblem};
 
@@ -34,6 +34,7 @@ pub struct Wrapped {
 #[derive(Default)]
 pub struct Identities {
     pub(super) age: Vec<age::Named>,
+    pgp: pgp::Ring,
     /// Identities that are of no use here, and why.
     pub(super) unusable: Vec<String>,
     service: Option<Arc<dyn Service>>,
@@ -45,23 +46,35 @@ impl Identities {
         self.service = Some(service);
     }
 
+    /// Adds armored OpenPGP keys: private ones open, and both kinds wrap. One that a passphrase protects is an error only
+    /// when a document needs it.
+    ///
+    /// # Errors
+    /// A text without a key.
+    pub fn add_pgp(&mut self, source: &str, text: &str) -> Result<(), IdentityError> {
+        let unusable = self.pgp.add(source, text)?;
+        self.unusable.extend(unusable);
+        Ok(())
+    }
+
     /// Whether there is none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.age.is_empty() && self.service.is_none()
+        self.age.is_empty() && self.pgp.is_empty() && self.service.is_none()
     }
 
     /// Each identity's recipient and where it came from; of those that cannot be used, why.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.age.iter().map(|named| &named.name).chain(&self.unusable).cloned().collect()
+        self.age.iter().map(|named| &named.name).chain(self.pgp.names()).chain(&self.unusable).cloned().collect()
     }
 
     /// Opens what a key wraps.
     pub(crate) fn unwrap(&self, key: &MasterKey) -> Result<DataKey, KeyProblem> {
         match (key.kind, &self.service) {
             (KeyKind::Age, _) => age::unwrap(&key.wrapped, &self.age),
-            (KeyKind::Pgp, _) | (_, None) => Err(KeyProblem::Unsupported),
+            (KeyKind::Pgp, _) => self.pgp.unwrap(&key.wrapped),
+            (_, None) => Err(KeyProblem::Unsupported),
             (_, Some(service)) => service.unwrap(key),
         }
     }
@@ -71,7 +84,8 @@ impl Identities {
         let refused = |problem| Error::Recipient { recipient: key.name(), problem };
         let wrapped = match (key.kind, &self.service) {
             (KeyKind::Age, _) => age::wrap(part, key.get("recipient")).map_err(|problem| refused(problem.into()))?,
-            (KeyKind::Pgp, _) | (_, None) => return Err(refused("keys of this kind are not supported yet".into())),
+            (KeyKind::Pgp, _) => self.pgp.wrap(key.get("fp"), part).map_err(|problem| refused(problem.into()))?,
+            (_, None) => return Err(refused("keys of this kind are not supported yet".into())),
             (_, Some(service)) => {
                 let wrapped = service.wrap(key, part).map_err(|problem| refused(problem.into()))?;
                 if let Some(version) = wrapped.version {
