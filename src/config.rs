@@ -48,6 +48,12 @@ pub struct Config {
     /// ServiceAccount in whose name objects are applied when the spec names none.
     #[arg(long, value_name = "NAME")]
     pub default_service_account: Option<String>,
+    /// Secret in the agent's namespace with age identities, for specs whose `decryption` names no Secret.
+    #[arg(long, value_name = "NAME")]
+    pub sops_age_secret: Option<String>,
+    /// ServiceAccount with whose cloud identity key vaults are asked when the spec's `decryption` names none.
+    #[arg(long, value_name = "NAME")]
+    pub default_decryption_service_account: Option<String>,
     /// Gates of Flux's controllers, each `NAME=true` or `NAME=false`: AdditiveCELDependencyCheck asks `readyExpr` besides
     /// the readiness of a dependency.
     #[arg(long, value_name = "NAME=BOOL,...", value_delimiter = ',', value_parser = parse_gate)]

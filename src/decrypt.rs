@@ -2,7 +2,7 @@
 //!
 //! # Flow
 //! ```text
-//! Secret of spec.decryption -> Identities
+//! Secret of spec.decryption -> Identities, which ask key vaults where a file's key is there     -> Files
 //! Files + Identities -> Files, whose reads open what their purpose allows     -> build
 //! Objects + Identities -> Objects, whose sealed values are open               -> substitute
 //! ```
@@ -26,10 +26,12 @@ mod identities;
 mod sealed;
 #[cfg(test)]
 mod tests;
+mod vaults;
 
 pub use files::Files;
 pub use identities::{Identities, SecretError};
 pub use sealed::{Error, sealed};
+pub use vaults::{Allowed, Assertion, AzureLogin, Credentials, Proof, TransitLogin, Vaults};
 
 /// Is shown each plaintext value: a redactor's.
 pub type Witness<'w> = &'w (dyn Fn(&[u8]) + Send + Sync);

@@ -58,6 +58,10 @@ pub struct World {
     pub bases: Arc<Bases>,
     /// Reads stores of secrets.
     pub resolver: Arc<Resolver>,
+    /// Asks key vaults; follows no redirect.
+    pub http: reqwest::Client,
+    /// The identity of our own pod.
+    pub pod: PodIdentity,
     /// Deletions in stores that were seen once.
     pub sightings: Sightings,
     /// Every live secret value.
@@ -93,10 +97,11 @@ impl World {
         let journals = Arc::new(ClusterStore::new(cluster.clone(), &settings.namespace, keys.clone()));
         let options = http::Options { refuses_redirects: true, ..settings.options(http::Options::default()) };
         let known = redactor.clone();
+        let http = http::client(&options)?;
         let setup = Setup {
             cluster: cluster.clone(),
-            http: http::client(&options)?,
-            pod,
+            http: http.clone(),
+            pod: pod.clone(),
             class: "default".into(),
             witness: Arc::new(move |value| known.remember(value)),
         };
@@ -109,7 +114,7 @@ impl World {
             reads_this_machine: false,
         };
         let (sources, bases, sightings) = (Sources::default(), Arc::new(Bases::new(bases)), Sightings::default());
-        Ok(Self { cluster, journals, keys, epoch, sources, bases, resolver, sightings, redactor, settings })
+        Ok(Self { cluster, journals, keys, epoch, sources, bases, resolver, http, pod, sightings, redactor, settings })
     }
 
     /// The user of a unit's ServiceAccount, or of the default one when it names none; `None` for the agent itself.
@@ -152,6 +157,10 @@ pub struct Settings {
     pub no_remote_bases: bool,
     /// ServiceAccount that applies when a spec names none.
     pub default_service_account: Option<String>,
+    /// Secret of our own namespace with the age identities of specs that name none.
+    pub age_secret: Option<String>,
+    /// ServiceAccount that is asked for as whom key vaults are met, when a spec names none.
+    pub default_decryption_service_account: Option<String>,
 }
 
 impl Settings {

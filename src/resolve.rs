@@ -46,8 +46,8 @@ use tokio::time::Instant;
 
 use crate::unit::Thing;
 use azure::{Azure, PodIdentity};
-pub use lookup::Candidate;
 use lookup::Lookup;
+pub use lookup::{Candidate, service_account_token};
 pub use open::{StoreId, Verdict};
 pub use pass::{Pass, versions_before};
 pub use store::{Bytes, Cause, Data, Deletion};

@@ -224,6 +224,7 @@ impl Kind for Kustomization {
         any("healthCheckExprs[].failed"),
         only("decryption.provider", &["sops"]),
         any("decryption.secretRef.name"),
+        any("decryption.serviceAccountName"),
         any("serviceAccountName"),
         any("targetNamespace"),
         any("namePrefix"),

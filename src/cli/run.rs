@@ -135,6 +135,8 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         no_cross_namespace_refs: config.no_cross_namespace_refs,
         no_remote_bases: config.no_remote_bases,
         default_service_account: config.default_service_account.clone(),
+        age_secret: config.sops_age_secret.clone(),
+        default_decryption_service_account: config.default_decryption_service_account.clone(),
     })
 }
 

@@ -3,6 +3,7 @@
 mod config;
 mod keys;
 mod path;
+mod vaults;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};

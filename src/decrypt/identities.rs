@@ -1,16 +1,23 @@
 //! The private keys of a Kustomization.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use manifest::Object;
 use serde_json::Value;
+use sops::{Identities as Keys, IdentityError};
+use tokio::runtime::Handle;
 use zeroize::Zeroizing;
+
+use super::vaults::{AzureLogin, Credentials, Vaults};
 
 /// What the Secret of `spec.decryption` holds. Keys of kinds that are not supported are an error only when a file needs
 /// them: their names are part of that error.
 #[derive(Default)]
 pub struct Identities {
-    keys: sops::Identities,
+    keys: Keys,
+    credentials: Credentials,
     hints: Vec<String>,
 }
 
@@ -18,7 +25,7 @@ pub struct Identities {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SecretError {
-    /// A text that holds something else than age identities.
+    /// A text that holds something else than the keys that its name promises.
     #[error("failed to import '{key}' data from sops decryption Secret '{secret}': {source}")]
     Identity {
         /// `namespace/name`.
@@ -26,7 +33,17 @@ pub enum SecretError {
         /// The Secret's key.
         key: String,
         /// Which line, and why.
-        source: sops::IdentityError,
+        source: IdentityError,
+    },
+    /// Credentials that cannot be used.
+    #[error("failed to import '{key}' data from sops decryption Secret '{secret}': {problem}")]
+    Credentials {
+        /// `namespace/name`.
+        secret: String,
+        /// The Secret's key.
+        key: String,
+        /// What is wrong.
+        problem: String,
     },
     /// Data that is no text.
     #[error("failed to import '{key}' data from sops decryption Secret '{secret}': not a text")]
@@ -39,36 +56,82 @@ pub enum SecretError {
 }
 
 impl Identities {
-    /// Takes the keys of a Secret as Flux takes them: identities of age from keys that end in `.agekey`.
+    /// Takes the keys of a Secret as Flux takes them, by the names of its entries: age identities from `*.agekey`, PGP keys
+    /// from `*.asc`, and credentials of key vaults.
     ///
     /// # Errors
-    /// Data under such a key that is no identity.
+    /// Data under such a name that is something else.
     pub fn from_secret(secret: &Object) -> Result<Self, SecretError> {
+        Self::take(secret, |_| true)
+    }
+
+    /// Takes the age identities of a Secret: of Flux's global one, which may hold no others.
+    ///
+    /// # Errors
+    /// As [`Self::from_secret`].
+    pub fn from_age_secret(secret: &Object) -> Result<Self, SecretError> {
+        Self::take(secret, |kind| matches!(kind, Kind::Age | Kind::Unknown))
+    }
+
+    fn take(secret: &Object, is_read: fn(&Kind) -> bool) -> Result<Self, SecretError> {
         let mut identities = Identities::default();
         let name = format!("{}/{}", secret.namespace(), secret.name());
         for (key, text) in entries(secret) {
-            let text = text.as_deref().and_then(|bytes| std::str::from_utf8(bytes).ok());
-            match (kind(&key), text) {
-                (Kind::Age, None) => return Err(SecretError::NotText { secret: name, key }),
-                (Kind::Age, Some(text)) => {
-                    let added = identities.keys.add_age(&key, text);
-                    added.map_err(|source| SecretError::Identity { secret: name.clone(), key, source })?;
+            let kind = kind(&key);
+            if !is_read(&kind) {
+                continue;
+            }
+            let bytes = text.as_deref().map(Vec::as_slice);
+            let text = bytes.and_then(|bytes| std::str::from_utf8(bytes).ok());
+            let not_text = || SecretError::NotText { secret: name.clone(), key: key.clone() };
+            match kind {
+                Kind::Age => identities.add(&name, &key, text.ok_or_else(not_text)?, Keys::add_age)?,
+                Kind::Pgp => identities.add(&name, &key, text.ok_or_else(not_text)?, Keys::add_pgp)?,
+                Kind::VaultToken => {
+                    let token = text.ok_or_else(not_text)?.trim();
+                    identities.credentials.transit.token = Some(Zeroizing::new(token.to_owned()));
                 }
-                (Kind::Unsupported(what), _) => {
-                    identities.hints.push(format!("the Secret's key '{key}' holds {what}, which is not supported yet"));
+                Kind::AzureKeyVault => {
+                    let login = AzureLogin::parse(bytes.unwrap_or_default());
+                    let error = |problem| SecretError::Credentials { secret: name.clone(), key: key.clone(), problem };
+                    identities.credentials.azure = Some(login.map_err(error)?);
                 }
-                (Kind::Unknown, Some(text)) if text.contains("AGE-SECRET-KEY-") => {
+                Kind::Unsupported(what) => {
+                    identities.hints.push(format!("the Secret's key '{key}' holds {what}, which is not supported"));
+                }
+                Kind::Unknown if text.is_some_and(|text| text.contains("AGE-SECRET-KEY-")) => {
                     let hint = "holds an age identity, but Flux reads keys that end in '.agekey' alone: rename it";
                     identities.hints.push(format!("the Secret's key '{key}' {hint}"));
                 }
-                (Kind::Unknown, _) => {}
+                Kind::Unknown if text.is_some_and(|text| text.contains("-----BEGIN PGP PRIVATE KEY")) => {
+                    let hint = "holds a PGP key, but Flux reads keys that end in '.asc' alone: rename it";
+                    identities.hints.push(format!("the Secret's key '{key}' {hint}"));
+                }
+                Kind::Unknown => {}
             }
         }
         Ok(identities)
     }
 
+    fn add(&mut self, secret: &str, key: &str, text: &str, read: Read) -> Result<(), SecretError> {
+        let error = |source| SecretError::Identity { secret: secret.to_owned(), key: key.to_owned(), source };
+        read(&mut self.keys, key, text).map_err(error)
+    }
+
+    /// Whether the Secret says who we are towards Azure.
+    pub fn has_azure_login(&self) -> bool {
+        self.credentials.azure.is_some()
+    }
+
+    /// Has key vaults open what they wrap. `azure` is who we are where the Secret does not say it.
+    pub fn reach_vaults(&mut self, http: reqwest::Client, runtime: Handle, azure: Option<AzureLogin>) {
+        let mut credentials = std::mem::take(&mut self.credentials);
+        credentials.azure = credentials.azure.or(azure);
+        self.keys.set_service(Arc::new(Vaults::new(http, runtime, credentials)));
+    }
+
     /// What opens documents.
-    pub(super) fn keys(&self) -> &sops::Identities {
+    pub(super) fn keys(&self) -> &Keys {
         &self.keys
     }
 
@@ -81,20 +144,26 @@ impl Identities {
     }
 }
 
+/// How the text of an entry becomes keys.
+type Read = fn(&mut Keys, &str, &str) -> Result<(), IdentityError>;
+
 enum Kind {
     Age,
+    Pgp,
+    VaultToken,
+    AzureKeyVault,
     Unsupported(&'static str),
     Unknown,
 }
 
 fn kind(key: &str) -> Kind {
     match key {
-        "sops.vault-token" => Kind::Unsupported("a Vault token"),
+        "sops.vault-token" => Kind::VaultToken,
+        "sops.azure-kv" => Kind::AzureKeyVault,
         "sops.aws-kms" => Kind::Unsupported("credentials of AWS KMS"),
-        "sops.azure-kv" => Kind::Unsupported("credentials of Azure Key Vault"),
         "sops.gcp-kms" => Kind::Unsupported("credentials of GCP KMS"),
         key if key.ends_with(".agekey") => Kind::Age,
-        key if key.ends_with(".asc") => Kind::Unsupported("a PGP key"),
+        key if key.ends_with(".asc") => Kind::Pgp,
         _ => Kind::Unknown,
     }
 }

@@ -194,7 +194,7 @@ fn all_objects_that_do_not_open_are_told_with_place_recipient_and_hint() {
     let env = STANDARD.encode(keys.encrypt("A=1\n", Format::Dotenv));
     let mut secret = strangers.secret.clone();
     secret.value_mut()["data"]["age.key"] = STANDARD.encode("AGE-SECRET-KEY-1QQQ").into();
-    secret.value_mut()["data"]["key.asc"] = STANDARD.encode("x").into();
+    secret.value_mut()["data"]["sops.gcp-kms"] = STANDARD.encode("x").into();
     let identities = Identities::from_secret(&secret).unwrap();
     let mut objects = vec![object.clone(), secret_of(json!({"b.env": env})), object];
     let errors = sealed(&mut objects, Some(&identities), &ignore).unwrap_err();
@@ -206,7 +206,7 @@ fn all_objects_that_do_not_open_are_told_with_place_recipient_and_hint() {
         &strangers.recipient,
         "our.agekey",
         "'age.key' holds an age identity",
-        "'key.asc' holds a PGP key",
+        "'sops.gcp-kms' holds credentials of GCP KMS, which is not supported",
     ] {
         assert!(first.contains(part), "{part} in {first}");
     }
@@ -223,6 +223,60 @@ fn a_secret_that_is_still_encrypted_is_refused_in_flux_words() {
         errors[0].to_string(),
         "Secret/db is SOPS encrypted, configuring decryption is required for this secret to be reconciled"
     );
+}
+
+/// A published PGP key, and its fingerprint.
+const PGP: &str = include_str!("../../crates/sops/fuzz/keys/example.asc");
+const FINGERPRINT: &str = "2AB5E339FECBBA2FA869C5011D61DD849AF432D9";
+
+#[test]
+fn all_keys_of_a_secret_open() {
+    let (classic, post_quantum) = (sops::generate(), sops::generate_post_quantum().unwrap());
+    let data = json!({
+        "a.agekey": STANDARD.encode(format!("# mine\n\n{}\n{}", *sops::generate().0, *classic.0)),
+        "b.agekey": STANDARD.encode(post_quantum.0.as_bytes()),
+        "c.asc": STANDARD.encode(PGP),
+    });
+    let identities = Identities::from_secret(&secret_of(data.clone())).unwrap();
+    let now = "2026-01-02T03:04:05Z";
+    let keys = [MasterKey::age(&classic.1), MasterKey::age(&post_quantum.1), MasterKey::pgp(FINGERPRINT, now)];
+    for key in keys {
+        let settings = Settings { groups: vec![vec![key.clone()]], ..Settings::default() };
+        let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).unwrap();
+        let env = Sealed::encrypt(b"A=1\n", Format::Dotenv, settings, identities.keys(), now, &mut random).unwrap();
+        let env = String::from_utf8(env.emit(Format::Dotenv, Indents::default()).unwrap()).unwrap();
+        let files = Files::new(tree(&[("b.env", &env)]), Some(&identities), true, &ignore);
+        assert_eq!(read(&files, "b.env", Purpose::SecretEnvs).unwrap(), "A=1\n");
+        let global = Identities::from_age_secret(&secret_of(data.clone())).unwrap();
+        let files = Files::new(tree(&[("b.env", &env)]), Some(&global), true, &ignore);
+        let is_pgp = key.kind() == sops::KeyKind::Pgp;
+        assert_eq!(read(&files, "b.env", Purpose::SecretEnvs).is_err(), is_pgp, "the global Secret holds age alone");
+    }
+}
+
+#[test]
+fn credentials_of_vaults_are_read_as_flux_reads_them() {
+    let utf_16: Vec<u8> =
+        "\u{feff}tenant: t\nappId: c\npassword: s\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let good = [
+        "tenantId: t\nclientId: c\nclientSecret: s\n".into(),
+        r#"{"tenant":"t","appId":"c","password":"s"}"#.into(),
+        utf_16,
+    ];
+    for text in good {
+        let identities = Identities::from_secret(&secret_of(json!({"sops.azure-kv": STANDARD.encode(text)}))).unwrap();
+        assert!(identities.has_azure_login());
+    }
+    for (text, problem) in [
+        ("clientId: hunter2\n", "a managed identity, which is not supported"),
+        ("tenantId: t\nclientId: c\nclientCertificate: hunter2\n", "client certificates are not supported"),
+        ("hunter2", "must hold tenantId, clientId and clientSecret"),
+        ("{", "not YAML"),
+    ] {
+        let error = Identities::from_secret(&secret_of(json!({"sops.azure-kv": STANDARD.encode(text)}))).err().unwrap();
+        let error = error.to_string();
+        assert!(error.contains(problem) && !error.contains("hunter2"), "{error}");
+    }
 }
 
 #[test]

@@ -4,6 +4,8 @@
 //! artifact -> decrypt (on read, by purpose) -> build -> decrypt what is still sealed -> substitute -> own -> expand -> Candidate
 //! ```
 
+mod identities;
+
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -146,18 +148,6 @@ impl Compile<'_> {
         })
     }
 
-    /// The private keys of `spec.decryption`; none without it.
-    async fn identities(&mut self) -> Result<Option<decrypt::Identities>, Vec<Problem>> {
-        let Some(decryption) = &self.job.spec.decryption else { return Ok(None) };
-        let Some(secret) = &decryption.secret_ref else { return Ok(Some(decrypt::Identities::default())) };
-        let at = Reference::new("v1", "Secret", self.job.object.namespace(), &secret.name);
-        let found = self.read(&at, Stage::Build).await?;
-        let missing = || Problem::general(Stage::Build, format!("decryption secret '{}' not found", at.id()));
-        let secret = found.ok_or_else(|| vec![missing()])?;
-        let identities = decrypt::Identities::from_secret(&secret);
-        identities.map(Some).map_err(|error| vec![Problem::general(Stage::Build, error.to_string())])
-    }
-
     /// Variables of `postBuild`, later ones winning; `None` when nothing is to be substituted.
     async fn variables(&mut self) -> Result<Option<Variables>, Vec<Problem>> {
         let mut variables = Variables::new();
@@ -264,7 +254,7 @@ impl Compile<'_> {
         desired
     }
 
-    async fn read(&mut self, at: &Reference, stage: Stage) -> Result<Option<Object>, Vec<Problem>> {
+    pub(super) async fn read(&mut self, at: &Reference, stage: Stage) -> Result<Option<Object>, Vec<Problem>> {
         let found = self.world.cluster.get(at).await.map_err(|error| vec![Problem::cluster(stage, &error)])?;
         self.read_set.note(Thing::object(at), object_version(found.as_ref()));
         Ok(found)

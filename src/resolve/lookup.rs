@@ -187,7 +187,10 @@ pub(super) fn secret_value(secret: &Object, key: &str) -> Option<Bytes> {
 }
 
 /// A token of a ServiceAccount for `audiences`.
-pub(super) async fn service_account_token(
+///
+/// # Errors
+/// When the API server makes none.
+pub async fn service_account_token(
     cluster: &Arc<dyn Cluster>,
     namespace: &str,
     name: &str,

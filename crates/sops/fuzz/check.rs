@@ -2,18 +2,28 @@
 
 use std::sync::LazyLock;
 
+use serde_json::json;
 use sops::{
     Format, Identities, Indents, MacState, MasterKey, Opened, Rule, RuleKind, Sealed, Settings, Step, decrypt_object,
-    detect, is_encrypted, is_encrypted_object,
+    detect, is_encrypted, is_encrypted_object, open_age,
 };
 
 const FORMATS: [Format; 5] = [Format::Yaml, Format::Json, Format::Dotenv, Format::Ini, Format::Binary];
-/// A published key, which the seeds are encrypted for.
+/// Published keys, which the seeds are encrypted for.
 const KEY: &str = include_str!("../../../keys-example/age/x25519.agekey");
+const POST_QUANTUM: &str = include_str!("../../../keys-example/age/post-quantum.agekey");
+const SSH: &str = include_str!("keys/example-ssh-ed25519");
+const PGP: &str = include_str!("keys/example.asc");
 
 static IDENTITIES: LazyLock<Identities> = LazyLock::new(|| {
     let mut identities = Identities::default();
-    let _ = identities.add_age("example", KEY);
+    let added = [
+        identities.add_age("example", KEY),
+        identities.add_age("example", POST_QUANTUM),
+        identities.add_ssh("example", SSH),
+        identities.add_pgp("example", PGP),
+    ];
+    assert!(added.iter().all(Result::is_ok) && identities.names().len() == added.len(), "the published keys are read");
     identities
 });
 
@@ -32,6 +42,32 @@ pub fn check(bytes: &[u8]) {
     if let Ok(object) = serde_json::from_slice(bytes) {
         let _ = (is_encrypted_object(&object), decrypt_object(object, &IDENTITIES, &|_| {}));
     }
+}
+
+/// Reads the bytes as a file of age, as private keys of each kind, as a recipient and as what a key made of a data key.
+///
+/// # Panics
+/// If anything in the crate does.
+pub fn check_keys(bytes: &[u8]) {
+    let text = String::from_utf8_lossy(bytes);
+    let _ = open_age(bytes, &IDENTITIES);
+    let mut identities = Identities::default();
+    let _ = (
+        identities.add_age("fuzz", &text).map_err(|error| error.to_string()),
+        identities.add_ssh("fuzz", &text).map_err(|error| error.to_string()),
+        identities.add_pgp("fuzz", &text).map_err(|error| error.to_string()),
+    );
+    let now = "2026-11-21T12:34:00Z";
+    let fingerprint = identities.names().iter().find_map(|name| name.split(' ').next().map(str::to_owned));
+    let keys = [MasterKey::age(&text), MasterKey::pgp(&fingerprint.unwrap_or_default(), now)];
+    for key in keys {
+        let settings = Settings { groups: vec![vec![key]], ..Settings::default() };
+        let _ = Sealed::encrypt(b"a: 1", Format::Yaml, settings, &identities, now, &mut |_| {}).map_err(told);
+    }
+    let sealed = json!({"a": "ENC[AES256_GCM,data:0w==,iv:hfX1KXIs4f/4YX+eXQSOMd9cQ9BeS82c3XO54Va3rag=,tag:N7y7UHQMXzrLi0T+T9IB3Q==,type:int]",
+        "sops": {"age": [{"recipient": "fuzz", "enc": text}], "pgp": [{"fp": "fuzz", "created_at": now, "enc": text}],
+            "lastmodified": now, "mac": "ENC[]", "version": "3.13.2"}});
+    let _ = decrypt_object(sealed, &IDENTITIES, &|_| {}).map_err(told);
 }
 
 fn open(bytes: &[u8], format: Format) {

@@ -78,6 +78,40 @@ fn no_seed_and_no_mutation_of_one_panics() {
     mutations::replay(&mutations::contents(&mutations::files("fuzz/seeds")), &PIECES, ROUNDS, check::check);
 }
 
+/// What is put into a key, or into what one made.
+const KEY_PIECES: [&str; 24] = [
+    "\n",
+    "-> ",
+    "-> X25519 ",
+    "-> mlkem768x25519 ",
+    "-> ssh-ed25519 ",
+    "-> ssh-rsa ",
+    "-> scrypt ",
+    "--- ",
+    "age-encryption.org/v1\n",
+    "-----BEGIN AGE ENCRYPTED FILE-----\n",
+    "-----END AGE ENCRYPTED FILE-----\n",
+    "-----BEGIN PGP MESSAGE-----\n\n",
+    "-----END PGP MESSAGE-----\n",
+    "-----BEGIN PGP PRIVATE KEY BLOCK-----\n\n",
+    "-----BEGIN OPENSSH PRIVATE KEY-----\n",
+    "-----BEGIN RSA PRIVATE KEY-----\n",
+    "-----BEGIN PRIVATE KEY-----\n",
+    "-----END RSA PRIVATE KEY-----\n",
+    "AGE-SECRET-KEY-1",
+    "AGE-SECRET-KEY-PQ-1",
+    "AGE-PLUGIN-",
+    "age1pq1",
+    "AAAA",
+    "////",
+];
+
+#[test]
+fn no_key_and_no_mutation_of_one_panics() {
+    let seeds = mutations::contents(&mutations::files("fuzz/key-seeds"));
+    mutations::replay(&seeds, &KEY_PIECES, ROUNDS, check::check_keys);
+}
+
 #[test]
 fn depth_is_refused_and_not_followed() {
     for open in ["[", "{\"a\":", "{a: ", "- ", "? ", "a:\n ", "[a]\n", "a__list_0__map_", "(", "# c\n"] {

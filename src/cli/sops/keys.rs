@@ -2,9 +2,12 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use sops::{Identities, IdentityError};
 use zeroize::Zeroizing;
+
+use super::vaults::OnDemand;
 
 /// Identities, and what is wrong with the places that have some. That is told when a file does not open alone: one good
 /// identity is enough.
@@ -36,6 +39,7 @@ impl Keys {
                 keys.problems.push(format!("{refused} names a program, and none is run: put the key into a file"));
             }
         }
+        keys.identities.set_service(Arc::new(OnDemand::default()));
         keys
     }
 
@@ -50,7 +54,7 @@ impl Keys {
     /// What may be the reason that a file does not open, to be put behind the error.
     pub(super) fn hint(&self) -> String {
         let mut reasons = self.problems.clone();
-        if self.identities.is_empty() {
+        if self.identities.names().is_empty() {
             reasons.push(format!("nothing in {}", self.empty.join(", ")));
         }
         if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) }
