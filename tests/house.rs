@@ -49,7 +49,7 @@ const ENGINES: &[(&str, &[&str])] = &[
     ("yaml", &[]),
     ("regexp", &[]),
     ("manifest", &["yaml"]),
-    ("sops", &["yaml"]),
+    ("sops", &["regexp", "yaml"]),
     ("gotemplate", &["yaml", "regexp"]),
     ("kustomize", &["yaml", "manifest", "regexp"]),
     ("helm", &["yaml", "manifest", "gotemplate"]),

@@ -61,6 +61,11 @@ impl Cipher {
         typed(parts.kind, data)
     }
 
+    /// The nonce of a sealed value.
+    pub(crate) fn nonce(sealed: &[u8]) -> Option<[u8; IV_LENGTH]> {
+        decode("iv", Parts::of(sealed)?.iv).ok()?.try_into().ok()
+    }
+
     /// Seals a value for the place that `aad` names; `None` for what cannot be sealed. An empty text stays empty.
     pub(crate) fn seal(&self, value: &Value, aad: &[u8], iv: &[u8; IV_LENGTH]) -> Option<Text> {
         let kind = kind(value)?;

@@ -64,6 +64,14 @@ pub enum Error {
         /// What is wrong, and at which key.
         problem: String,
     },
+    /// An entry that no environment can hold.
+    #[error("{problem}; offending key {key}")]
+    Environment {
+        /// The entry.
+        key: String,
+        /// What is wrong.
+        problem: &'static str,
+    },
     /// A path that leads to nothing.
     #[error("nothing at {path}: {problem}")]
     NoSuchPath {

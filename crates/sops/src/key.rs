@@ -1,5 +1,6 @@
 //! Who can open a document: master keys, each of which wraps the data key or a part of it.
 
+mod address;
 mod age;
 mod identities;
 #[cfg_attr(not(feature = "pgp"), path = "key/pgp_absent.rs")]
@@ -8,6 +9,7 @@ pub(crate) mod shamir;
 
 use std::fmt;
 
+pub use address::AddressError;
 pub use age::{IdentityError, generate, generate_post_quantum, open_age};
 pub use identities::{Identities, Service, Wrapped};
 
@@ -139,7 +141,7 @@ impl MasterKey {
         match self.kind {
             KeyKind::Age => self.get("recipient").to_owned(),
             KeyKind::Pgp => self.get("fp").to_owned(),
-            KeyKind::AwsKms => self.get("arn").to_owned(),
+            KeyKind::AwsKms => self.aws_name(),
             KeyKind::GcpKms => self.get("resource_id").to_owned(),
             KeyKind::HuaweiKms => self.get("key_id").to_owned(),
             KeyKind::AzureKeyVault => {
@@ -148,6 +150,20 @@ impl MasterKey {
             KeyKind::Vault => {
                 format!("{}/v1/{}/keys/{}", self.get("vault_address"), self.get("engine_path"), self.get("key_name"))
             }
+        }
+    }
+
+    /// With role, encryption context and profile, which tell keys apart.
+    fn aws_name(&self) -> String {
+        let mut name = self.get("arn").to_owned();
+        if !self.get("role").is_empty() {
+            name = format!("{name}+{}", self.get("role"));
+        }
+        let context: Vec<String> = self.context.iter().map(|(key, value)| format!("{key}:{value}")).collect();
+        match (context.join(","), self.get("aws_profile")) {
+            (context, "") if context.is_empty() => name,
+            (context, "") => format!("{name}|{context}"),
+            (context, profile) => format!("{name}|{context}|{profile}"),
         }
     }
 

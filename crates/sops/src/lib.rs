@@ -4,6 +4,7 @@
 //! ```text
 //! bytes -> store (by format) -> tree -> metadata out -> data key (identities, groups) -> walk: open, hash -> Opened
 //! Opened -> tree -> store -> bytes, as `sops decrypt` prints them
+//! Sealed -> open, with the data key and the nonces -> Editing: set, unset, replace, rotate -> seal -> Sealed
 //! bytes -> store -> tree -> walk: hash, seal -> metadata in -> store -> bytes, as `sops encrypt` prints them
 //! ```
 //!
@@ -23,6 +24,8 @@
 //! caller.
 
 mod cipher;
+mod config;
+mod edit;
 mod error;
 mod format;
 mod key;
@@ -39,10 +42,13 @@ mod time;
 mod tree;
 mod walk;
 
+pub use config::{Config, ConfigError};
+pub use edit::Editing;
 pub use error::{Action, DataKeyFailure, Error, GroupOutcome, KeyFailure, KeyProblem, MacState, ValueProblem};
 pub use format::{Format, detect, is_encrypted};
 pub use key::{
-    Identities, IdentityError, KeyKind, MasterKey, Service, Wrapped, generate, generate_post_quantum, open_age,
+    AddressError, Identities, IdentityError, KeyKind, MasterKey, Service, Wrapped, generate, generate_post_quantum,
+    open_age,
 };
 pub use object::{decrypt_object, is_encrypted_object};
 pub use opened::{Opened, Step};

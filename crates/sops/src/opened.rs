@@ -1,8 +1,8 @@
 //! Documents in plaintext.
 
 use crate::error::{Error, MacState};
-use crate::text::Plain;
-use crate::tree::{Branch, Value};
+use crate::text::{Plain, Text};
+use crate::tree::{Branch, Key, Value};
 use crate::{Format, Indents, store};
 
 /// A step of a path into a document.
@@ -42,6 +42,35 @@ impl Opened {
         store::emit_plain(&self.branches, format, indents).map(Plain::new)
     }
 
+    /// The values of the first document as variables of an environment, as `sops exec-env` gives them.
+    ///
+    /// # Errors
+    /// A value that is no single one; a name that no variable can have.
+    pub fn environment(&self) -> Result<Vec<(String, Plain)>, Error> {
+        let mut values = Vec::new();
+        for item in self.branches.first().into_iter().flatten() {
+            let refused =
+                |problem| Error::Environment { key: item.name().map(Text::lossy).unwrap_or_default(), problem };
+            if matches!(item.value, Value::Branch(_) | Value::List(_)) {
+                return Err(refused("cannot use complex value in environment"));
+            }
+            let name = match &item.key {
+                Key::Comment(_) => continue,
+                Key::Other(_) => return Err(refused("cannot use non-string keys in environment")),
+                Key::Name(name) => name.lossy(),
+            };
+            if name.is_empty() || name.contains(['=', '\0']) {
+                return Err(refused("cannot use keys with '=' in environment"));
+            }
+            let value = item.value.to_line().into_owned();
+            if value.contains(&0) {
+                return Err(refused("cannot use values with a zero byte in environment"));
+            }
+            values.push((name, Plain::new(value)));
+        }
+        Ok(values)
+    }
+
     /// Prints what is at a path as `sops decrypt --extract` does: a text as it is, anything else in the output format.
     ///
     /// # Errors
@@ -78,7 +107,7 @@ impl Opened {
     }
 }
 
-fn nothing(path: &[Step], problem: &'static str) -> Error {
+pub(crate) fn nothing(path: &[Step], problem: &'static str) -> Error {
     let show = |step: &Step| match step {
         Step::Key(key) => format!("[\"{key}\"]"),
         Step::Index(index) => format!("[{index}]"),

@@ -1,20 +1,18 @@
 //! Encrypting documents.
 
-use zeroize::Zeroizing;
-
-use crate::cipher::{Cipher, DataKey, IV_LENGTH, KEY_LENGTH};
+use crate::cipher::{Cipher, DataKey, IV_LENGTH};
+use crate::edit::{Editing, Nonces};
 use crate::error::{Error, ValueProblem};
 use crate::key::{Identities, MasterKey, shamir};
-use crate::metadata::{self, Metadata};
+use crate::metadata::Metadata;
 use crate::sealed::{Mac, Sealed, cipher};
 use crate::selection::{Rule, Selection};
-use crate::text::Text;
 use crate::tree::{Comment, Value};
 use crate::walk::{Place, Visitor, walk};
-use crate::{Format, store, time};
+use crate::{Format, time};
 
 /// The version of sops whose files these are.
-const VERSION: &str = "3.13.2";
+pub(crate) const VERSION: &str = "3.13.2";
 
 /// Fills its argument with random bytes fit for keys.
 pub type Random<'r> = &'r mut dyn FnMut(&mut [u8]);
@@ -49,33 +47,16 @@ impl Sealed {
         now: &str,
         random: Random<'_>,
     ) -> Result<Sealed, Error> {
-        let branches = store::load_plain(bytes, format)?;
-        if branches.is_empty() {
-            let problem = "it is empty; there must be at least one document".to_owned();
-            return Err(Error::Malformed { format, line: None, problem });
-        }
-        metadata::refuse_entries(&branches, format)?;
-        let Settings { groups, threshold, rule, mac_only_encrypted } = settings;
-        let metadata = Metadata {
-            groups,
-            threshold,
-            last_modified: String::new(),
-            mac: Text::default(),
-            mac_only_encrypted,
-            // The one value of a binary file is always encrypted.
-            rule: (format != Format::Binary).then_some(rule),
-            version: VERSION.to_owned(),
-        };
-        let mut sealed = Sealed { branches, metadata };
-        let mut data_key: DataKey = Zeroizing::new(vec![0; KEY_LENGTH]);
-        random(&mut data_key);
-        sealed.wrap(&data_key, identities, random)?;
-        sealed.seal(&data_key, now, random)?;
-        Ok(sealed)
+        Editing::begin(bytes, format, settings, identities, random)?.close(now, random)
     }
 
     /// Wraps the data key, or its parts, for all keys.
-    fn wrap(&mut self, data_key: &DataKey, identities: &Identities, random: Random<'_>) -> Result<(), Error> {
+    pub(crate) fn wrap(
+        &mut self,
+        data_key: &DataKey,
+        identities: &Identities,
+        random: Random<'_>,
+    ) -> Result<(), Error> {
         let Metadata { groups, threshold, .. } = &mut self.metadata;
         if groups.is_empty() || groups.iter().any(Vec::is_empty) {
             return Err(Error::Groups { problem: "a document must be encrypted for at least one key in each group" });
@@ -98,11 +79,17 @@ impl Sealed {
     }
 
     /// Seals all values that the rule selects, and the MAC.
-    fn seal(&mut self, data_key: &DataKey, now: &str, random: Random<'_>) -> Result<(), Error> {
+    pub(crate) fn seal(
+        &mut self,
+        data_key: &DataKey,
+        now: &str,
+        nonces: &mut Nonces,
+        random: Random<'_>,
+    ) -> Result<(), Error> {
         let cipher = cipher(data_key)?;
         let selection = Selection::new(&self.rule());
         let mac = Mac::new(self.metadata.mac_only_encrypted);
-        let mut sealing = Sealing { cipher: &cipher, selection: &selection, mac, random };
+        let mut sealing = Sealing { cipher: &cipher, selection: &selection, mac, nonces, random };
         walk(&mut self.branches, &selection, &mut sealing)?;
         let Sealing { mac, random, .. } = sealing;
         let now = time::parse(now).ok_or_else(|| Error::Metadata {
@@ -116,6 +103,13 @@ impl Sealed {
     }
 }
 
+/// The three numbers of a version; those of none are before all.
+pub(crate) fn number_of(version: &str) -> [u64; 3] {
+    let core = version.split(['-', '+']).next().unwrap_or_default();
+    let mut numbers = core.split('.').map(|part| part.parse().unwrap_or_default());
+    std::array::from_fn(|_| numbers.next().unwrap_or_default())
+}
+
 fn iv(random: Random<'_>) -> [u8; IV_LENGTH] {
     let mut iv = [0; IV_LENGTH];
     random(&mut iv);
@@ -126,6 +120,7 @@ struct Sealing<'s, 'r> {
     cipher: &'s Cipher,
     selection: &'s Selection,
     mac: Mac,
+    nonces: &'s mut Nonces,
     random: Random<'r>,
 }
 
@@ -135,7 +130,8 @@ impl Visitor for Sealing<'_, '_> {
         if !place.is_selected {
             return Ok(());
         }
-        let sealed = self.cipher.seal(value, place.path, &iv(self.random));
+        let nonce = self.nonces.take(value, place).unwrap_or_else(|| iv(self.random));
+        let sealed = self.cipher.seal(value, place.path, &nonce);
         let sealed = sealed.ok_or(ValueProblem::Unsupported { found: value.type_name() })?;
         *value = match value {
             Value::Comment(_) if self.selection.mistakes(&sealed) => return Err(ValueProblem::Mistaken),

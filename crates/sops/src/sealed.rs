@@ -3,6 +3,7 @@
 use sha2::{Digest as _, Sha512};
 
 use crate::cipher::{Cipher, DataKey};
+use crate::edit::Nonces;
 use crate::error::{DataKeyFailure, Error, GroupOutcome, KeyFailure, MacState, ValueProblem};
 use crate::key::{Identities, KeyKind, MasterKey, shamir};
 use crate::metadata::{self, Metadata};
@@ -54,6 +55,18 @@ impl Sealed {
         &self.metadata.groups
     }
 
+    /// How many groups must open; 0 where there is one alone.
+    #[must_use]
+    pub fn threshold(&self) -> usize {
+        self.metadata.threshold
+    }
+
+    /// What `sops filestatus` goes by.
+    #[must_use]
+    pub fn has_mac_and_version(&self) -> bool {
+        !self.metadata.mac.is_empty() && !self.metadata.version.is_empty()
+    }
+
     /// When it was last encrypted, as RFC 3339.
     #[must_use]
     pub fn last_modified(&self) -> &str {
@@ -90,10 +103,20 @@ impl Sealed {
     /// When the identities do not open the data key, or a value does not open.
     pub fn open(self, identities: &Identities, on_plaintext: &dyn Fn(&[u8])) -> Result<Opened, Error> {
         let data_key = self.data_key(identities)?;
+        self.open_with(&data_key, on_plaintext, None)
+    }
+
+    /// Opens the document with its data key, and keeps the nonces of its values for whoever will seal it again.
+    pub(crate) fn open_with(
+        self,
+        data_key: &DataKey,
+        on_plaintext: &dyn Fn(&[u8]),
+        nonces: Option<&mut Nonces>,
+    ) -> Result<Opened, Error> {
         let Sealed { mut branches, metadata } = self;
-        let cipher = cipher(&data_key)?;
-        let mut opening =
-            Opening { cipher: &cipher, mac: Mac::new(metadata.mac_only_encrypted), on_plaintext, unsealed_comments: 0 };
+        let cipher = cipher(data_key)?;
+        let mac = Mac::new(metadata.mac_only_encrypted);
+        let mut opening = Opening { cipher: &cipher, mac, on_plaintext, nonces, unsealed_comments: 0 };
         walk(&mut branches, &Selection::new(&metadata.rule.clone().unwrap_or_default()), &mut opening)?;
         let (computed, unsealed_comments) = (opening.mac.finish(), opening.unsealed_comments);
         let mac = match cipher.open(metadata.mac.bytes(), metadata.last_modified.as_bytes()) {
@@ -106,7 +129,7 @@ impl Sealed {
     }
 
     /// Recovers the data key from as many groups as it takes.
-    fn data_key(&self, identities: &Identities) -> Result<DataKey, Error> {
+    pub(crate) fn data_key(&self, identities: &Identities) -> Result<DataKey, Error> {
         let groups = &self.metadata.groups;
         let (mut parts, mut outcomes) = (Vec::new(), Vec::new());
         for group in groups {
@@ -191,6 +214,7 @@ struct Opening<'o> {
     cipher: &'o Cipher,
     mac: Mac,
     on_plaintext: &'o dyn Fn(&[u8]),
+    nonces: Option<&'o mut Nonces>,
     unsealed_comments: usize,
 }
 
@@ -218,8 +242,15 @@ impl Opening<'_> {
             },
             other => return Err(ValueProblem::NotText { found: other.type_name() }),
         };
-        *value = opened;
+        let sealed = std::mem::replace(value, opened);
         (self.on_plaintext)(&value.to_bytes());
+        if let Some(nonces) = &mut self.nonces {
+            nonces.keep(value, place, &sealed.to_bytes());
+            // Who decrypts gets a line for each comment, as from sops; who edits finds it where it was.
+            if let (Value::Comment(opened), Value::Comment(sealed)) = (value, &sealed) {
+                opened.inline = sealed.inline;
+            }
+        }
         Ok(())
     }
 }

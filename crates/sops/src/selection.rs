@@ -1,9 +1,8 @@
 //! Which values of a document are encrypted.
 
-mod pattern;
+use regexp::Regex;
 
 use crate::text::Text;
-use pattern::Pattern;
 
 /// A document has exactly one rule that selects its encrypted values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -76,6 +75,19 @@ enum Test {
     Comment(Pattern),
 }
 
+/// An expression; one that cannot be compiled matches nothing, as where sops overlooks the error.
+struct Pattern(Option<Regex>);
+
+impl Pattern {
+    fn new(expression: &str) -> Self {
+        Pattern(Regex::new(expression).ok())
+    }
+
+    fn matches(&self, text: &[u8]) -> bool {
+        self.0.as_ref().is_some_and(|regex| regex.is_match(&String::from_utf8_lossy(text)))
+    }
+}
+
 /// The comments above the current entry of one collection.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct Remarks {
@@ -136,5 +148,25 @@ impl Selection {
     /// opened again.
     pub(crate) fn mistakes(&self, sealed: &Text) -> bool {
         !self.encrypts && matches!(&self.test, Test::Comment(pattern) if pattern.matches(sealed.bytes()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn expressions_are_those_of_go_and_one_that_is_none_matches_nothing() {
+        for (expression, text, matches) in [
+            ("^(data|stringData)$", "data", true),
+            ("^(data|stringData)$", "metadata", false),
+            (r"^\d+$", "\u{0663}", false),
+            (r"^\Qa.b", "a.bc", true),
+            ("(?i)^KEY$", "key", true),
+            ("(", "(", false),
+            ("a{1000}{1000}{1000}", "a", false),
+        ] {
+            assert_eq!(Pattern::new(expression).matches(text.as_bytes()), matches, "{expression} on {text}");
+        }
     }
 }

@@ -35,6 +35,14 @@ pub(crate) fn load_plain(bytes: &[u8], format: Format) -> Result<Vec<Branch>, Er
     }
 }
 
+/// Reads a single value of JSON.
+pub(crate) fn load_value(json: &[u8]) -> Result<Value, Error> {
+    if json.len() > LARGEST {
+        return Err(Error::TooLarge { limit: LARGEST });
+    }
+    json_read::load_value(json)
+}
+
 /// How far collections are indented; `stores` of `.sops.yaml`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Indents {

@@ -17,6 +17,16 @@ pub(super) fn load(bytes: &[u8]) -> Result<Branch, Error> {
     }
 }
 
+/// Reads a single value, behind which nothing may stand.
+pub(super) fn load_value(bytes: &[u8]) -> Result<Value, Error> {
+    let mut reader = Reader { bytes, place: 0, depth: 0 };
+    let value = reader.value()?;
+    match reader.next_token() {
+        None => Ok(value),
+        Some(_) => Err(reader.error("more stands behind the value")),
+    }
+}
+
 struct Reader<'b> {
     bytes: &'b [u8],
     place: usize,
