@@ -56,7 +56,7 @@ enum Verb {
     Build(build::Arguments),
     Envsubst(envsubst::Arguments),
     Helm(helm::Arguments),
-    Sops(sops::Arguments),
+    Sops(Box<sops::Arguments>),
     Crds(crds::Arguments),
     Completion(completion::Arguments),
     Version(version::Arguments),

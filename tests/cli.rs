@@ -33,6 +33,8 @@ mod patch;
 mod remote;
 #[path = "support/repository.rs"]
 mod repository;
+#[path = "cli/sops.rs"]
+mod sops_commands;
 #[path = "support/testbed.rs"]
 mod testbed;
 #[path = "../crates/kustomize/tests/support/tree.rs"]

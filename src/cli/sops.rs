@@ -1,30 +1,52 @@
-//! `lockstep sops`.
+//! `lockstep sops`: the commands of sops 3.13, with its flags, variables and exit codes.
+//!
+//! # Guarantees
+//! A file is written whole or not at all: what fails leaves it as it was. Plaintext goes where it was asked for: to standard
+//! output, into a named file, to the editor or the command that is run.
 
+mod change;
 mod config;
+mod decrypt;
+mod edit;
+mod encrypt;
+mod exec;
+mod input;
 mod keys;
 mod path;
+mod private;
+mod recipients;
+mod update;
 mod vaults;
 
-use std::io::Read as _;
+use std::fs::Permissions;
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
-use sops::{Action, Error, Format, Indents, MacState, Opened, Plain, Sealed, Step};
+use gotemplate::Environment as _;
+use sops::{Action, Editing, Error, Format, Indents, MacState, Sealed};
 
 use super::{Failure, Outcome, print, warn};
+use crate::system::System;
 use keys::Keys;
 
 /// Exit codes of sops for what goes wrong before a document is read, or after.
 mod code {
     pub(super) const UNREADABLE: u8 = 2;
     pub(super) const UNWRITABLE: u8 = 3;
+    pub(super) const VALUE: u8 = 7;
     pub(super) const CONFLICT: u8 = 8;
+    pub(super) const NO_FILE_FOR_KEYS: u8 = 49;
+    pub(super) const INTERRUPTED: u8 = 85;
     pub(super) const PATH: u8 = 91;
     pub(super) const NO_FILE: u8 = 100;
+    pub(super) const NOT_CHANGED: u8 = 200;
+    pub(super) const EDITOR: u8 = 201;
 }
 
-/// Open files that were encrypted with SOPS.
+/// Work with files that are encrypted with SOPS.
 #[derive(Args)]
 #[command(disable_help_subcommand = true)]
 pub(super) struct Arguments {
@@ -40,130 +62,165 @@ pub(super) struct Arguments {
 
 #[derive(Subcommand)]
 enum Verb {
-    Decrypt(Decrypt),
+    Decrypt(decrypt::Decrypt),
+    Encrypt(encrypt::Encrypt),
+    Edit(edit::Edit),
+    Set(change::Set),
+    Unset(change::Unset),
+    Rotate(change::Rotate),
+    #[command(name = "updatekeys")]
+    UpdateKeys(update::UpdateKeys),
+    Groups(update::Groups),
+    #[command(name = "filestatus")]
+    FileStatus(update::FileStatus),
+    ExecEnv(exec::ExecEnv),
+    ExecFile(exec::ExecFile),
 }
 
-/// Print a file in the clear, as sops 3.13 does.
-///
-/// age identities are read from SOPS_AGE_KEY, from the file that SOPS_AGE_KEY_FILE names, and from
-/// sops/age/keys.txt in the configuration folder of the user (~/.config). Programs are not run: SOPS_AGE_KEY_CMD
-/// and age plugins are refused. Exit codes are those of sops: 51 for a MAC that does not match, 128 for a data
-/// key that no identity opens.
+impl Arguments {
+    pub(super) fn run(self) -> Outcome {
+        // Nothing that is opened here shall be found in a dump of the process.
+        #[cfg(target_os = "linux")]
+        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+        let config = config::find(self.config.as_deref())?;
+        let mut indents = config::indents(config.as_ref());
+        if let Some(indent) = self.indent {
+            let yaml = if indent == 0 { Indents::default().yaml } else { indent };
+            indents = Indents { yaml, json: Some(indent) };
+        }
+        let desk = Desk { config, indents };
+        match self.verb {
+            Verb::Decrypt(decrypt) => decrypt.run(&desk),
+            Verb::Encrypt(encrypt) => encrypt.run(&desk),
+            Verb::Edit(edit) => edit.run(&desk),
+            Verb::Set(set) => set.run(&desk),
+            Verb::Unset(unset) => unset.run(&desk),
+            Verb::Rotate(rotate) => rotate.run(&desk),
+            Verb::UpdateKeys(update) => update.run(&desk),
+            Verb::Groups(groups) => groups.run(&desk),
+            Verb::FileStatus(status) => status.run(),
+            Verb::ExecEnv(exec) => exec.run(),
+            Verb::ExecFile(exec) => exec.run(&desk),
+        }
+    }
+}
+
+/// What all commands work with.
+struct Desk {
+    config: Option<config::Located>,
+    indents: Indents,
+}
+
+/// How a file is read and written.
 #[derive(Args)]
-#[command(
-    after_help = "Example: one value\n  lockstep sops decrypt --extract '[\"stringData\"][\"password\"]' secret.yaml"
-)]
-struct Decrypt {
-    /// The encrypted file; standard input when none is named.
-    file: Option<PathBuf>,
-    /// Write the plaintext back to the file.
-    #[arg(short, long)]
-    in_place: bool,
-    /// Print a part alone, such as '["key"][0]'.
-    #[arg(long, value_name = "PATH", allow_hyphen_values = true)]
-    extract: Option<String>,
-    /// Write to this file.
-    #[arg(long, value_name = "FILE")]
-    output: Option<PathBuf>,
+struct Types {
     /// json, yaml, dotenv, ini or binary; told by the file's name otherwise.
     #[arg(long, value_name = "FORMAT")]
     input_type: Option<String>,
     /// json, yaml, dotenv, ini or binary; told by the file's name otherwise.
     #[arg(long, value_name = "FORMAT")]
     output_type: Option<String>,
-    /// Print a file all the same that is not as it was when it was encrypted.
-    #[arg(long)]
-    ignore_mac: bool,
-    /// Name that tells the formats, instead of the file's.
+}
+
+impl Types {
+    fn input(&self, name: &Path) -> Format {
+        format(self.input_type.as_deref(), name)
+    }
+
+    fn output(&self, name: &Path) -> Format {
+        format(self.output_type.as_deref(), name)
+    }
+}
+
+/// The format that is told, or the one of a file's name.
+fn format(told: Option<&str>, name: &Path) -> Format {
+    told.and_then(Format::from_name).unwrap_or_else(|| Format::from_path(&name.to_string_lossy()))
+}
+
+/// Where an encrypted document goes.
+#[derive(Args)]
+struct Target {
+    /// Write back to the file.
+    #[arg(short, long)]
+    in_place: bool,
+    /// Write to this file.
     #[arg(long, value_name = "FILE")]
-    filename_override: Option<PathBuf>,
+    output: Option<PathBuf>,
 }
 
-impl Arguments {
-    pub(super) fn run(self) -> Outcome {
-        let Verb::Decrypt(decrypt) = self.verb;
-        decrypt.check()?;
-        let mut indents = config::indents(self.config.as_deref())?;
-        if let Some(indent) = self.indent {
-            let yaml = if indent == 0 { Indents::default().yaml } else { indent };
-            indents = Indents { yaml, json: Some(indent) };
-        }
-        decrypt.run(indents)
-    }
-}
-
-impl Decrypt {
-    /// Refuses what cannot be done, before anything is read.
+impl Target {
+    /// Refuses two places.
     fn check(&self) -> Outcome {
-        let conflict = |problem: &'static str| Err(Failure::new(code::CONFLICT, anyhow!(problem)));
-        match &self.file {
-            None if self.in_place => conflict("cannot use --in-place when reading from standard input"),
-            Some(_) if self.in_place && self.output.is_some() => {
-                conflict("cannot operate on both --output and --in-place")
-            }
-            Some(file) if !file.exists() => {
-                let error = anyhow!("cannot operate on non-existent file \"{}\"", file.display());
-                Err(Failure::new(code::NO_FILE, error))
-            }
-            _ => Ok(()),
+        if self.in_place && self.output.is_some() {
+            return Err(Failure::new(code::CONFLICT, anyhow!("cannot operate on both --output and --in-place")));
         }
+        Ok(())
     }
 
-    fn run(self, indents: Indents) -> Outcome {
-        let steps = path::steps(self.extract.as_deref().unwrap_or_default());
-        let steps = steps.map_err(|error| Failure::new(code::PATH, error.context("--extract")))?;
-        let bytes = read(self.file.as_deref()).map_err(|error| Failure::new(code::UNREADABLE, error))?;
-        let name = self.filename_override.as_ref().or(self.file.as_ref());
-        let name = name.map(|path| path.to_string_lossy().into_owned()).unwrap_or_default();
-        let format = |told: &Option<String>| {
-            told.as_deref().and_then(Format::from_name).unwrap_or_else(|| Format::from_path(&name))
-        };
-        let opened = self.open(&bytes, format(&self.input_type))?;
-        let plain = print_plain(&opened, &steps, format(&self.output_type), indents);
-        let plain = plain.map_err(|error| Failure::new(error.exit_code(Action::Decrypt), error))?;
-        let target = if self.in_place { self.file } else { self.output };
-        match target {
-            None => print(plain.bytes()),
-            Some(file) => write(&file, &plain).map_err(|error| Failure::new(code::UNWRITABLE, error)),
+    /// Writes to the place that was asked for, of which `file` is the one that was read.
+    fn write(&self, file: Option<&Path>, bytes: &[u8]) -> Outcome {
+        match if self.in_place { file } else { self.output.as_deref() } {
+            None => print(bytes),
+            Some(file) => write(file, bytes),
         }
-    }
-
-    fn open(&self, bytes: &[u8], format: Format) -> Result<Opened, Failure> {
-        let keys = Keys::read();
-        let opened = Sealed::load(bytes, format).and_then(|sealed| {
-            sealed.check_version()?;
-            let opened = sealed.open(&keys.identities, &|_| {})?;
-            match opened.mac() {
-                MacState::Valid => Ok(opened),
-                _ if self.ignore_mac => Ok(opened),
-                state => Err(Error::Mac(state)),
-            }
-        });
-        let opened = opened.map_err(|error| {
-            let hint = if matches!(error, Error::DataKey(_)) { keys.hint() } else { String::new() };
-            Failure::new(error.exit_code(Action::Decrypt), anyhow!("{error}{hint}"))
-        })?;
-        if opened.unsealed_comments() > 0 {
-            warn("the file has comments that should be encrypted and are not");
-        }
-        Ok(opened)
     }
 }
 
-fn print_plain(opened: &Opened, steps: &[Step], format: Format, indents: Indents) -> Result<Plain, Error> {
-    if steps.is_empty() { opened.emit(format, indents) } else { opened.extract(steps, format, indents) }
-}
-
-fn read(file: Option<&Path>) -> anyhow::Result<Vec<u8>> {
-    let Some(file) = file else {
-        let mut bytes = Vec::new();
-        std::io::stdin().read_to_end(&mut bytes).context("standard input")?;
-        return Ok(bytes);
+/// Replaces a file as a whole, as far as its folder allows another file beside it. Its permissions stay.
+fn write(file: &Path, bytes: &[u8]) -> Outcome {
+    let failed = |error: std::io::Error| {
+        Failure::new(code::UNWRITABLE, anyhow::Error::new(error).context(file.display().to_string()))
     };
-    std::fs::read(file).with_context(|| file.display().to_string())
+    // What stands behind a link is replaced, not the link; a pipe or a terminal is written to.
+    let place = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+    let found = std::fs::metadata(&place);
+    if found.as_ref().is_ok_and(|metadata| !metadata.is_file()) {
+        return std::fs::write(&place, bytes).map_err(failed);
+    }
+    let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    // As the original makes a new file: the user's mask is taken off.
+    let usual = Permissions::from_mode(0o666);
+    let mut beside = tempfile::Builder::new().permissions(usual).tempfile_in(folder).map_err(failed)?;
+    beside.write_all(bytes).map_err(failed)?;
+    if let Ok(metadata) = found {
+        beside.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
+    }
+    beside.persist(&place).map_err(|error| failed(error.error))?;
+    Ok(())
 }
 
-/// Writes plaintext where it was asked for: the one place that does.
-fn write(file: &Path, plain: &Plain) -> anyhow::Result<()> {
-    std::fs::write(file, plain.bytes()).with_context(|| file.display().to_string())
+/// Reads an encrypted document.
+fn load(file: &Path, format: Format, action: Action) -> Result<Sealed, Failure> {
+    let bytes = input::read(Some(file)).map_err(|error| Failure::new(code::UNREADABLE, error))?;
+    let sealed = Sealed::load(&bytes, format).and_then(|sealed| sealed.check_version().map(|()| sealed));
+    sealed.map_err(|error| failure(error, action, &Keys::default()))
+}
+
+/// Opens a document for changes; one that is not as it was when it was encrypted is refused, unless that does not matter.
+fn open(sealed: Sealed, ignores_mac: bool, action: Action) -> Result<Editing, Failure> {
+    let keys = Keys::read();
+    let editing = sealed.edit(&keys.identities).map_err(|error| failure(error, action, &keys))?;
+    match editing.mac() {
+        MacState::Valid => Ok(editing),
+        _ if ignores_mac => Ok(editing),
+        state => Err(failure(Error::Mac(state), action, &keys)),
+    }
+}
+
+/// Encrypts what was open, and prints it.
+fn close(editing: Editing, format: Format, indents: Indents) -> Result<Vec<u8>, Failure> {
+    let sealed = editing.close(&now(), &mut |bytes| System.fill(bytes));
+    let printed = sealed.and_then(|sealed| sealed.emit(format, indents));
+    printed.map_err(|error| failure(error, Action::Encrypt, &Keys::default()))
+}
+
+/// With the exit code of sops, and what may be wrong with the keys where none fits.
+fn failure(error: Error, action: Action, keys: &Keys) -> Failure {
+    let hint = if matches!(error, Error::DataKey(_)) { keys.hint() } else { String::new() };
+    Failure::new(error.exit_code(action), anyhow!("{error}{hint}"))
+}
+
+/// The time of encryption.
+fn now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

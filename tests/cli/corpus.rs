@@ -7,11 +7,11 @@ use serde_json::Value as Json;
 use super::Lockstep;
 use super::corpus::{corpus, report, report_besides};
 
-fn text<'a>(case: &'a Json, field: &str) -> &'a str {
+pub(super) fn text<'a>(case: &'a Json, field: &str) -> &'a str {
     case[field].as_str().unwrap_or_default()
 }
 
-fn words<'a>(case: &'a Json, field: &str) -> Vec<&'a str> {
+pub(super) fn words<'a>(case: &'a Json, field: &str) -> Vec<&'a str> {
     case[field].as_array().into_iter().flatten().filter_map(Json::as_str).collect()
 }
 
@@ -20,7 +20,7 @@ pub(super) fn lines(path: &Path) -> Vec<Json> {
     text.split('\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_str(line).expect("JSON")).collect()
 }
 
-fn write(folder: &Path, path: &str, bytes: &[u8]) {
+pub(super) fn write(folder: &Path, path: &str, bytes: &[u8]) {
     let path = folder.join(path);
     std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("can be written");
     std::fs::write(path, bytes).expect("can be written");
@@ -163,7 +163,7 @@ fn encrypted_files_open_and_fail_as_with_the_original_command() {
 }
 
 /// The text of the named identities.
-fn identities(keys: &Path, names: &str) -> String {
+pub(super) fn identities(keys: &Path, names: &str) -> String {
     let files: &[&str] = match names {
         "all" => &["age-a.txt", "age-b.txt", "age-c.txt", "age-d.txt", "age-pq.txt"],
         "two.txt" => &["age-a.txt", "age-c.txt"],
