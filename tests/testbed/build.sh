@@ -75,13 +75,14 @@ install_cargo_deny() {
 
 for name in "$@"; do
   case $name in
-    testbed) "$0" "$linked" keyvault registry azure control-plane kwok ;;
+    testbed) "$0" "$linked" keyvault registry transit azure control-plane kwok ;;
     tools) "$0" "$linked" judges helm age kustomize flux sops crane source-controller ;;
     peers) "$0" "$linked" source-controller kustomize-controller helm-controller external-secrets ;;
     control-plane) control_plane ;;
     kwok) published kwok "sigs.k8s.io/kwok/cmd/kwok@$kwok" ;;
     keyvault) ours keyvault keyvault ;;
     registry) ours registry oci ;;
+    transit) ours transit transit ;;
     azure) azure ;;
     judges) judges ;;
     helm) published helm "helm.sh/helm/v4/cmd/helm@$helm" ;;

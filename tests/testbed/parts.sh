@@ -48,6 +48,7 @@ ready() {
     git) await 10 "$1" listens $((port + 20)) ;;
     ssh) await 10 "$1" listens $((port + 21)) ;;
     registry) await 10 "$1" listens $((port + 22)) ;;
+    transit) await 10 "$1" listens $((port + 23)) ;;
   esac
 }
 

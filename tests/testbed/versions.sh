@@ -9,4 +9,4 @@ age=v1.3.1
 flux=v2.9.4
 crane=v0.21.6
 cargo_deny=0.20.2
-debian_packages=(lighttpd lighttpd-mod-openssl openssh-server git curl openssl)
+debian_packages=(lighttpd lighttpd-mod-openssl openssh-server openssh-client git curl openssl gpg gpg-agent)

@@ -1,0 +1,2 @@
+# Sourced by up.sh: the stand-in for Vault's transit engine, whose token is `testbed`. It forgets its keys when it is killed.
+part transit "$data/bin/transit" -listen "127.0.0.1:$((port + 23))" -token testbed
