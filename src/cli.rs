@@ -17,6 +17,7 @@ mod envsubst;
 mod explain;
 mod folder;
 mod helm;
+mod keys;
 mod kustomize;
 mod network;
 mod plan;
@@ -57,6 +58,7 @@ enum Verb {
     Envsubst(envsubst::Arguments),
     Helm(helm::Arguments),
     Sops(Box<sops::Arguments>),
+    Keys(keys::Arguments),
     Crds(crds::Arguments),
     Completion(completion::Arguments),
     Version(version::Arguments),
@@ -95,6 +97,7 @@ impl Verb {
             Verb::Envsubst(arguments) => arguments.run(),
             Verb::Helm(arguments) => arguments.run(),
             Verb::Sops(arguments) => arguments.run(),
+            Verb::Keys(arguments) => arguments.run(),
             Verb::Crds(arguments) => arguments.run(),
             Verb::Completion(arguments) => arguments.run(),
             Verb::Version(arguments) => arguments.run(),

@@ -23,6 +23,8 @@ mod disk;
 mod flux;
 #[path = "support/git_server.rs"]
 mod git_server;
+#[path = "cli/keys.rs"]
+mod keys;
 #[path = "cli/kustomize.rs"]
 mod kustomizations;
 #[path = "cli/live.rs"]

@@ -30,7 +30,8 @@ use sops::{Action, Editing, Error, Format, Indents, MacState, Sealed};
 
 use super::{Failure, Outcome, print, warn};
 use crate::system::System;
-use keys::Keys;
+pub(in crate::cli) use keys::Keys;
+pub(in crate::cli) use update::is_confirmed;
 
 /// Exit codes of sops for what goes wrong before a document is read, or after.
 mod code {
@@ -167,7 +168,7 @@ impl Target {
 }
 
 /// Replaces a file as a whole, as far as its folder allows another file beside it. Its permissions stay.
-fn write(file: &Path, bytes: &[u8]) -> Outcome {
+pub(in crate::cli) fn write(file: &Path, bytes: &[u8]) -> Outcome {
     let failed = |error: std::io::Error| {
         Failure::new(code::UNWRITABLE, anyhow::Error::new(error).context(file.display().to_string()))
     };
@@ -197,7 +198,7 @@ fn load(file: &Path, format: Format, action: Action) -> Result<Sealed, Failure> 
 }
 
 /// Opens a document for changes; one that is not as it was when it was encrypted is refused, unless that does not matter.
-fn open(sealed: Sealed, ignores_mac: bool, action: Action) -> Result<Editing, Failure> {
+pub(in crate::cli) fn open(sealed: Sealed, ignores_mac: bool, action: Action) -> Result<Editing, Failure> {
     let keys = Keys::read();
     let editing = sealed.edit(&keys.identities).map_err(|error| failure(error, action, &keys))?;
     match editing.mac() {
@@ -208,19 +209,19 @@ fn open(sealed: Sealed, ignores_mac: bool, action: Action) -> Result<Editing, Fa
 }
 
 /// Encrypts what was open, and prints it.
-fn close(editing: Editing, format: Format, indents: Indents) -> Result<Vec<u8>, Failure> {
+pub(in crate::cli) fn close(editing: Editing, format: Format, indents: Indents) -> Result<Vec<u8>, Failure> {
     let sealed = editing.close(&now(), &mut |bytes| System.fill(bytes));
     let printed = sealed.and_then(|sealed| sealed.emit(format, indents));
     printed.map_err(|error| failure(error, Action::Encrypt, &Keys::default()))
 }
 
 /// With the exit code of sops, and what may be wrong with the keys where none fits.
-fn failure(error: Error, action: Action, keys: &Keys) -> Failure {
+pub(in crate::cli) fn failure(error: Error, action: Action, keys: &Keys) -> Failure {
     let hint = if matches!(error, Error::DataKey(_)) { keys.hint() } else { String::new() };
     Failure::new(error.exit_code(action), anyhow!("{error}{hint}"))
 }
 
 /// The time of encryption.
-fn now() -> String {
+pub(in crate::cli) fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }

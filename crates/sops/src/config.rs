@@ -1,5 +1,8 @@
 //! `.sops.yaml`: for whom and how files are encrypted, by their paths.
 
+mod rewrite;
+
+pub use rewrite::{RewriteError, add_recipient, remove_recipient};
 use serde_json::Value;
 
 use crate::key::{AddressError, KeyKind, MasterKey};
@@ -100,13 +103,11 @@ impl Config {
     /// # Errors
     /// Rules of which none is for the path; one that cannot be read.
     pub fn settings_for(&self, path: &str, now: &str) -> Result<Option<Settings>, ConfigError> {
-        let Some(rules) = &self.rules else { return Ok(None) };
-        for rule in rules {
-            if rule.is_for(path)? {
-                return rule.settings(now).map(Some);
-            }
+        match self.rule_for(path)? {
+            None if self.rules.is_some() => Err(ConfigError::NoRule),
+            None => Ok(None),
+            Some(rule) => self.settings_of(rule, now),
         }
-        Err(ConfigError::NoRule)
     }
 }
 

@@ -42,7 +42,7 @@ mod time;
 mod tree;
 mod walk;
 
-pub use config::{Config, ConfigError};
+pub use config::{Config, ConfigError, RewriteError, add_recipient, remove_recipient};
 pub use edit::Editing;
 pub use error::{Action, DataKeyFailure, Error, GroupOutcome, KeyFailure, KeyProblem, MacState, ValueProblem};
 pub use format::{Format, detect, is_encrypted};

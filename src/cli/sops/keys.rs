@@ -12,8 +12,8 @@ use super::vaults::OnDemand;
 /// Identities, and what is wrong with the places that have some. That is told when a file does not open alone: one good
 /// identity is enough.
 #[derive(Default)]
-pub(super) struct Keys {
-    pub(super) identities: Identities,
+pub(in crate::cli) struct Keys {
+    pub(in crate::cli) identities: Identities,
     problems: Vec<String>,
     /// Places that have none.
     empty: Vec<String>,
@@ -21,7 +21,7 @@ pub(super) struct Keys {
 
 impl Keys {
     /// Reads all places.
-    pub(super) fn read() -> Self {
+    pub(in crate::cli) fn read() -> Self {
         let mut keys = Self::default();
         keys.read_ssh();
         match env::var("SOPS_AGE_KEY").map(Zeroizing::new) {

@@ -125,7 +125,7 @@ fn changes(sealed: &Sealed, wanted: &[Vec<MasterKey>], threshold: usize) -> Opti
 }
 
 /// Asks until there is an answer; the end of standard input is none.
-fn is_confirmed() -> Result<bool, Failure> {
+pub(in crate::cli) fn is_confirmed() -> Result<bool, Failure> {
     loop {
         print(b"Is this okay? (y/n):")?;
         let mut line = String::new();

@@ -1,0 +1,228 @@
+//! `lockstep keys add`, `remove` and `rotate`.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, anyhow};
+use clap::Args;
+use gotemplate::Environment as _;
+use sops::{Action, MasterKey, Settings};
+
+use super::repository::{Encrypted, Repository};
+use super::{Failure, Outcome, identity};
+use crate::cli::print;
+use crate::cli::sops::{Keys, close, failure, is_confirmed, open, write};
+use crate::system::System;
+
+/// Let another key open the encrypted files of this repository.
+///
+/// The recipient comes into .sops.yaml, and the data key of each file is wrapped for it; values keep their ciphertext. It
+/// takes a key that opens the files already.
+#[derive(Args)]
+pub(super) struct Add {
+    /// The age recipient: age1..., or an SSH public key.
+    recipient: String,
+    /// Only these creation rules, from 0.
+    #[arg(long = "rule", value_name = "NUMBER")]
+    rules: Vec<usize>,
+    /// Of rules with several key groups, this one, from 0.
+    #[arg(long, value_name = "NUMBER")]
+    group: Option<usize>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Take a key out of .sops.yaml and of all files, which are encrypted anew with new data keys.
+///
+/// Whoever had the key can still read what is in the history of Git: what was secret there should be replaced. `lockstep
+/// keys who-can-read` lists it.
+#[derive(Args)]
+pub(super) struct Remove {
+    /// The age recipient.
+    recipient: String,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// Change to a new age key in two steps: first both open everything, then the old one is retired.
+///
+/// The first step makes an identity behind the one that is there, and adds it everywhere. When the cluster has both, --retire
+/// takes the old one out. Interrupted, the same command goes on.
+#[derive(Args)]
+pub(super) struct Rotate {
+    /// The file of the identities.
+    #[arg(long, value_name = "FILE", default_value = "age.agekey")]
+    identity: PathBuf,
+    /// Make a post-quantum identity.
+    #[arg(long)]
+    post_quantum: bool,
+    /// Take this recipient out: the second step.
+    #[arg(long, value_name = "RECIPIENT")]
+    retire: Option<String>,
+    #[command(flatten)]
+    consent: Consent,
+}
+
+/// How a plan becomes deeds.
+#[derive(Args)]
+struct Consent {
+    /// Do it without asking.
+    #[arg(short, long)]
+    yes: bool,
+    /// Only show what would be done.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+/// What is to be done.
+struct Plan {
+    repository: Repository,
+    /// The new text of the configuration, where it changes.
+    config: Option<String>,
+    /// Files whose data key is wrapped for other keys, and those that get another data key.
+    files: Vec<(Encrypted, Settings)>,
+    rotates: bool,
+    recipient: String,
+}
+
+impl Add {
+    pub(super) fn run(self) -> Outcome {
+        let Some(plan) = self.plan()? else { return print(b"Nothing to do: it is everywhere already\n") };
+        plan.carry_out(&self.consent)
+    }
+
+    fn plan(&self) -> anyhow::Result<Option<Plan>> {
+        let repository = Repository::find(Path::new("."))?;
+        let rules = (!self.rules.is_empty()).then_some(self.rules.as_slice());
+        let text = sops::add_recipient(&repository.text, self.recipient.trim(), rules, self.group)
+            .with_context(|| repository.config_path().display().to_string())?;
+        Plan::new(repository, text, self.recipient.trim(), false)
+    }
+}
+
+impl Remove {
+    pub(super) fn run(self) -> Outcome {
+        remove(self.recipient.trim(), &self.consent)
+    }
+}
+
+fn remove(recipient: &str, consent: &Consent) -> Outcome {
+    let repository = Repository::find(Path::new("."))?;
+    let text = sops::remove_recipient(&repository.text, recipient)
+        .with_context(|| repository.config_path().display().to_string())?;
+    match Plan::new(repository, text, recipient, true)? {
+        None => print(b"Nothing to do: it is nowhere\n"),
+        Some(plan) => plan.carry_out(consent),
+    }
+}
+
+impl Rotate {
+    pub(super) fn run(self) -> Outcome {
+        if let Some(old) = &self.retire {
+            return remove(old.trim(), &self.consent);
+        }
+        let repository = Repository::find(Path::new("."))?;
+        let recipients = identity::recipients(&self.identity)?;
+        // An identity that no rule knows is what an interrupted run has made.
+        let made = recipients.iter().find(|recipient| !repository.text.contains(recipient.as_str()));
+        let recipient = match made {
+            Some(recipient) => recipient.clone(),
+            None if self.consent.dry_run => {
+                return print(
+                    format!("{}: a new identity\n.sops.yaml and all files: its recipient\n", self.identity.display())
+                        .as_bytes(),
+                );
+            }
+            None => identity::make(&self.identity, self.post_quantum, true)?,
+        };
+        let add = Add { recipient: recipient.clone(), rules: Vec::new(), group: None, consent: self.consent };
+        let old: Vec<&String> = recipients.iter().filter(|other| **other != recipient).collect();
+        add.run()?;
+        let mut told = format!(
+            "Both keys open the files now. Give the cluster {} again, commit and push; then retire the old one:\n",
+            self.identity.display()
+        );
+        for old in old {
+            told.push_str(&format!("  lockstep keys rotate --retire {old}\n"));
+        }
+        print(told.as_bytes())
+    }
+}
+
+impl Plan {
+    /// What brings the files in line with a configuration, as far as a recipient goes; none where nothing is to be done.
+    fn new(repository: Repository, text: String, recipient: &str, rotates: bool) -> anyhow::Result<Option<Self>> {
+        let config = (text != repository.text).then_some(text.clone());
+        let wanted = Repository { config: sops::Config::parse(&text)?, folder: repository.folder.clone(), text };
+        let mut files = Vec::new();
+        for file in wanted.encrypted()? {
+            let Some(mut settings) = wanted.settings_for(&file.path)? else { continue };
+            let sealed = match &file.sealed {
+                Ok(sealed) => sealed,
+                Err(error) => return Err(anyhow!("{}: {error}", file.path)),
+            };
+            let has = |groups: &[Vec<MasterKey>]| groups.iter().flatten().any(|key| key.name() == recipient);
+            if has(sealed.groups()) != has(&settings.groups) {
+                settings.threshold = sealed.threshold().min(settings.groups.len());
+                files.push((file, settings));
+            }
+        }
+        if config.is_none() && files.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(Self { repository, config, files, rotates, recipient: recipient.to_owned() }))
+    }
+
+    /// Shows the plan, asks, and does it: the configuration first.
+    fn carry_out(self, consent: &Consent) -> Outcome {
+        print(self.told().as_bytes())?;
+        if consent.dry_run || !consent.yes && !is_confirmed()? {
+            return Ok(());
+        }
+        // Whoever cannot open the files learns it before anything is written.
+        let keys = Keys::read();
+        let mut written = Vec::new();
+        for (file, settings) in self.files {
+            let place = self.repository.place(&file.path);
+            let failed = |error: sops::Error| {
+                let failure = failure(error, Action::Decrypt, &keys);
+                let path = &file.path;
+                Failure { code: failure.code, error: failure.error.map(|error| anyhow!("{path}: {error:#}")) }
+            };
+            let indents = self.repository.config.indents();
+            let Ok(mut sealed) = file.sealed else { continue };
+            let bytes = if self.rotates {
+                let mut editing = open(sealed, false, Action::Decrypt)?;
+                *editing.groups_mut() = settings.groups;
+                editing.rotate(&keys.identities, &mut |bytes| System.fill(bytes)).map_err(failed)?;
+                close(editing, file.format, indents)?
+            } else {
+                let rewrapped = sealed
+                    .rewrap(&keys.identities, settings.groups, settings.threshold, &mut |bytes| System.fill(bytes))
+                    .and_then(|()| sealed.emit(file.format, indents));
+                rewrapped.map_err(failed)?
+            };
+            written.push((place, bytes));
+        }
+        if let Some(text) = self.config {
+            write(&self.repository.config_path(), text.as_bytes())?;
+        }
+        for (place, bytes) in &written {
+            write(place, bytes)?;
+        }
+        let files = if written.len() == 1 { "file" } else { "files" };
+        print(format!("Done: {} {files}. Commit what changed, with .sops.yaml\n", written.len()).as_bytes())
+    }
+
+    fn told(&self) -> String {
+        let mut told = String::new();
+        let deed = if self.rotates { "without" } else { "with" };
+        if self.config.is_some() {
+            told.push_str(&format!(".sops.yaml: {deed} {}\n", self.recipient));
+        }
+        for (file, _) in &self.files {
+            let how = if self.rotates { ", encrypted anew with another data key" } else { "" };
+            told.push_str(&format!("{}: {deed} {}{how}\n", file.path, self.recipient));
+        }
+        told
+    }
+}

@@ -1,0 +1,192 @@
+//! `lockstep keys`, in repositories of Git as a user has them.
+
+use std::path::Path;
+use std::process::Command;
+
+use serde_json::Value as Json;
+
+use super::{Lockstep, Ran};
+
+/// A repository, and the key of whoever works in it.
+struct Shop(tempfile::TempDir);
+
+const SECRET: &str =
+    "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\nstringData:\n  password: hunter2\n  user: admin\n";
+
+impl Shop {
+    /// With a key and a rule, and an encrypted file that is committed.
+    fn new() -> Self {
+        let shop = Self(tempfile::tempdir().unwrap());
+        shop.git(&["init", "-q", "."]);
+        shop.run(&["keys", "init"]).succeeds();
+        shop.write("apps/db.sops.yaml", SECRET);
+        shop.run(&["sops", "encrypt", "-i", "apps/db.sops.yaml"]).succeeds();
+        shop.commit();
+        shop
+    }
+
+    fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Ran {
+        Lockstep::new(self.path()).env("SOPS_AGE_KEY_FILE", self.path().join("age.agekey")).run(arguments)
+    }
+
+    fn git(&self, arguments: &[&str]) {
+        let mut git = Command::new("git");
+        git.current_dir(self.path()).args(["-c", "user.name=a", "-c", "user.email=a@example.com"]).args(arguments);
+        assert!(git.status().unwrap().success(), "git {arguments:?}");
+    }
+
+    fn commit(&self) {
+        self.git(&["add", "-A"]);
+        self.git(&["commit", "-qm", "change"]);
+    }
+
+    fn write(&self, path: &str, text: &str) {
+        super::cases::write(self.path(), path, text.as_bytes());
+    }
+
+    fn text(&self, path: &str) -> String {
+        std::fs::read_to_string(self.path().join(path)).unwrap()
+    }
+
+    /// The recipient that `.sops.yaml` names alone.
+    fn own(&self) -> String {
+        let key = self.text("age.agekey");
+        key.lines().find_map(|line| line.strip_prefix("# public key: ")).unwrap().to_owned()
+    }
+
+    fn findings(&self) -> Vec<String> {
+        let audited = self.run(&["keys", "audit", "-o", "json"]);
+        let reports: Json = serde_json::from_str(&audited.out()).unwrap();
+        let findings = reports.as_array().unwrap().iter().flat_map(|report| report["findings"].as_array().unwrap());
+        let findings: Vec<String> = findings.map(|finding| finding.as_str().unwrap().to_owned()).collect();
+        assert_eq!(audited.code(), if findings.is_empty() { 0 } else { 2 });
+        assert!(!audited.out().contains("hunter2"));
+        findings
+    }
+}
+
+fn stranger() -> (String, String) {
+    let (identity, recipient) = sops::generate();
+    (identity.to_string(), recipient)
+}
+
+#[test]
+fn a_key_is_made_once_and_kept_out_of_git() {
+    let shop = Shop(tempfile::tempdir().unwrap());
+    shop.git(&["init", "-q", "."]);
+    let told = shop.run(&["keys", "init"]).succeeds();
+    let own = shop.own();
+    assert!(told.contains(&format!("Public key: {own}\n")), "{told}");
+    let command = "kubectl create secret generic sops-age --namespace=flux-system --from-file=age.agekey=age.agekey\n";
+    assert!(told.contains(command), "{told}");
+    assert!(shop.text(".sops.yaml").contains(&format!("age: {own}\n")));
+    assert_eq!(shop.text(".gitignore"), "/age.agekey\n");
+    let identity = shop.text("age.agekey");
+    assert!(shop.run(&["keys", "init"]).fails(1).contains("is there already"));
+    assert_eq!(shop.text("age.agekey"), identity);
+    let second = shop.run(&["keys", "init", "--identity", "other.txt", "--post-quantum", "--secret", "s"]).succeeds();
+    assert!(second.contains("Public key: age1pq1") && second.contains("lockstep keys add age1pq1"), "{second}");
+    assert!(second.contains("generic s --namespace=flux-system --from-file=other.txt.agekey=other.txt\n"), "{second}");
+}
+
+#[test]
+fn an_audit_names_what_is_wrong_and_never_the_secret() {
+    let shop = Shop::new();
+    assert_eq!(shop.findings(), [""; 0]);
+    shop.write("apps/plain.sops.yaml", SECRET);
+    shop.write("notes.txt", &format!("key: {}\n", stranger().0));
+    assert_eq!(
+        shop.findings(),
+        [
+            "is not encrypted, and .sops.yaml has a rule for it",
+            "the value of stringData.password is in clear",
+            "the value of stringData.user is in clear",
+            "line 1 holds an age identity in clear",
+        ]
+    );
+    assert_eq!(shop.run(&["keys", "audit", "--staged"]).succeeds(), "0 encrypted files, 0 findings\n");
+    shop.git(&["add", "notes.txt"]);
+    let staged = shop.run(&["keys", "audit", "--staged"]);
+    assert_eq!(
+        (staged.code(), staged.out().as_str()),
+        (2, "notes.txt: line 1 holds an age identity in clear\n0 encrypted files, 1 findings\n")
+    );
+    std::fs::remove_file(shop.path().join("apps/plain.sops.yaml")).unwrap();
+    std::fs::remove_file(shop.path().join("notes.txt")).unwrap();
+    let changed = shop.text("apps/db.sops.yaml").replace("name: db", "name: other");
+    shop.write("apps/db.sops.yaml", &changed);
+    assert_eq!(shop.findings(), ["its MAC is stale: it was changed without sops"]);
+}
+
+#[test]
+fn a_key_comes_to_all_files_and_goes_with_new_data_keys() {
+    let shop = Shop::new();
+    let (identity, recipient) = stranger();
+    let reads = || {
+        Lockstep::new(shop.path()).env("SOPS_AGE_KEY", &identity).run(&["sops", "decrypt", "apps/db.sops.yaml"]).code()
+    };
+    let before = shop.text("apps/db.sops.yaml");
+    let planned = shop.run(&["keys", "add", &recipient, "--dry-run"]).succeeds();
+    assert_eq!(planned, format!(".sops.yaml: with {recipient}\napps/db.sops.yaml: with {recipient}\n"));
+    assert_eq!((reads(), shop.text("apps/db.sops.yaml")), (128, before.clone()));
+    shop.run(&["keys", "add", &recipient, "--yes"]).succeeds();
+    assert_eq!(reads(), 0);
+    let sealed = |text: &str| {
+        text.lines().filter(|line| line.starts_with("    password")).map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(sealed(&shop.text("apps/db.sops.yaml")), sealed(&before), "values keep their ciphertext");
+    assert!(shop.run(&["keys", "add", &recipient, "-y"]).succeeds().starts_with("Nothing to do"));
+    shop.commit();
+    // An interruption between the configuration and the files: the same command goes on.
+    let rules = shop.text(".sops.yaml").replace(&format!(",{recipient}"), "");
+    shop.write(".sops.yaml", &rules);
+    assert_eq!(shop.findings(), [format!("differs from .sops.yaml: still has {recipient}")]);
+    let gone = shop.run(&["keys", "remove", &recipient, "-y"]).succeeds();
+    assert!(gone.starts_with("apps/db.sops.yaml: without"), "{gone}");
+    assert_eq!((reads(), shop.findings()), (128, Vec::<String>::new()));
+    assert_ne!(sealed(&shop.text("apps/db.sops.yaml")), sealed(&before), "removal takes another data key");
+    let last = shop.run(&["keys", "remove", &shop.own(), "-y"]);
+    assert!(last.fails(1).contains("would have a group without keys"));
+}
+
+#[test]
+fn who_was_removed_and_can_still_read_is_found_in_the_history() {
+    let shop = Shop::new();
+    let (_, recipient) = stranger();
+    shop.run(&["keys", "add", &recipient, "-y"]).succeeds();
+    shop.commit();
+    // Wrong: the data key stays, and with it everything that the removed key has seen.
+    shop.write(".sops.yaml", &shop.text(".sops.yaml").replace(&format!(",{recipient}"), ""));
+    assert_eq!(shop.run(&["sops", "updatekeys", "-y", "apps/db.sops.yaml"]).code(), 0);
+    shop.commit();
+    let found = shop.findings();
+    assert!(
+        found.len() == 1 && found[0].starts_with(&format!("{recipient} was removed and can still read it")),
+        "{found:?}"
+    );
+    let who = || shop.run(&["keys", "who-can-read", &recipient, "-o", "json"]).succeeds();
+    assert!(who().contains("\"readsCurrentValues\": true"));
+    shop.run(&["sops", "rotate", "-i", "apps/db.sops.yaml"]).succeeds();
+    assert_eq!(shop.findings(), [""; 0]);
+    assert!(who().contains("\"readsCurrentValues\": false"));
+}
+
+#[test]
+fn a_key_is_changed_in_two_steps() {
+    let shop = Shop::new();
+    let old = shop.own();
+    let told = shop.run(&["keys", "rotate", "--yes"]).succeeds();
+    assert!(told.ends_with(&format!("  lockstep keys rotate --retire {old}\n")), "{told}");
+    assert_eq!(shop.text("age.agekey").matches("AGE-SECRET-KEY-1").count(), 2);
+    assert_eq!(shop.findings(), [""; 0]);
+    shop.run(&["keys", "rotate", "--retire", &old, "--yes"]).succeeds();
+    assert!(!shop.text(".sops.yaml").contains(&old) && !shop.text("apps/db.sops.yaml").contains(&old));
+    let plain = shop.run(&["sops", "decrypt", "apps/db.sops.yaml"]).succeeds();
+    assert!(plain.contains("password: hunter2\n"), "{plain}");
+    let mine = shop.run(&["keys", "list"]).succeeds();
+    assert!(mine.starts_with("KIND ") && mine.contains("   yes     age1"), "{mine}");
+}
