@@ -16,7 +16,7 @@ use std::path::PathBuf;
 
 use scene::{Scene, kustomization};
 use serde_json::{Value, json};
-use sops::{Format, Identities, Indents, MasterKey, Rule, RuleKind, Sealed, Settings};
+use sops::{Format, Identities, Indents, KeyKind, MasterKey, Rule, RuleKind, Sealed, Settings};
 use testbed::azure::TENANT;
 use testbed::run;
 
@@ -53,7 +53,11 @@ fn sealed_by_pgp(scene: &Scene, name: &str) -> String {
     identities.add_pgp("example", PGP).expect("a key");
     let now = "2026-01-02T03:04:05Z";
     let rule = Rule { kind: RuleKind::EncryptedRegex, text: "^(data|stringData)$".into() };
-    let settings = Settings { groups: vec![vec![MasterKey::pgp(FINGERPRINT, now)]], rule, ..Settings::default() };
+    let settings = Settings {
+        groups: vec![vec![MasterKey::parse(KeyKind::Pgp, FINGERPRINT, now).expect("a key")]],
+        rule,
+        ..Settings::default()
+    };
     let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).expect("randomness");
     let plain = secret(scene, name);
     let sealed = Sealed::encrypt(plain.as_bytes(), Format::Yaml, settings, &identities, now, &mut random);

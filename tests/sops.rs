@@ -168,7 +168,22 @@ impl User {
 
     /// The original, with all of the user's keys at hand.
     fn sops(&self) -> Command {
-        let mut command = self.testbed.tool("sops");
+        self.at_hand(self.testbed.tool("sops"))
+    }
+
+    /// Our command, likewise. It reads no keyring of GnuPG, so that it is given the keys.
+    fn ours(&self) -> Command {
+        let mut command = self.at_hand(command(env!("CARGO_BIN_EXE_lockstep").as_ref()));
+        command.envs(self.testbed.environment()).arg("sops");
+        for kind in [Kind::PgpRsa, Kind::PgpCurve25519, Kind::PgpNist] {
+            let file = self.path().join(format!("{kind:?}.asc"));
+            std::fs::write(&file, &self.key(kind).private).expect("the folder can be written");
+            command.arg("--pgp-key").arg(file);
+        }
+        command
+    }
+
+    fn at_hand(&self, mut command: Command) -> Command {
         for inherited in ["SOPS_AGE_KEY", "SOPS_AGE_RECIPIENTS", "SOPS_AGE_SSH_PRIVATE_KEY_FILE", "XDG_CONFIG_HOME"] {
             command.env_remove(inherited);
         }
@@ -355,6 +370,35 @@ fn exchange(user: &User, number: u64, case: &Case) -> Result<(), String> {
     let same = std::fs::read(&output).expect("sops wrote it") == read.bytes();
     std::fs::remove_dir_all(&folder).expect("it is ours");
     same.then_some(()).ok_or_else(|| "both open, and differ".to_owned())
+}
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn our_command_finds_the_keys_of_the_user() {
+    let user = User::new();
+    for kind in KINDS {
+        let folder = user.path().join(format!("{kind:?}"));
+        std::fs::create_dir_all(&folder).expect("the folder can be written");
+        let mut rules = user.rules(&[vec![kind]], 0);
+        if kind == Kind::Azure {
+            // The newest version is asked for, and written down.
+            rules["creation_rules"][0]["key_groups"][0]["azure_keyvault"][0]["version"] = "".into();
+        }
+        std::fs::write(folder.join(".sops.yaml"), rules.to_string()).expect("the folder can be written");
+        std::fs::write(folder.join("a.yaml"), "a: hunter2\n").expect("the folder can be written");
+        run(user.ours().current_dir(&folder).args(["encrypt", "-i", "a.yaml"]));
+        let first = std::fs::read_to_string(folder.join("a.yaml")).expect("it was written");
+        assert_eq!(
+            run(user.sops().current_dir(&folder).args(["decrypt", "a.yaml"])),
+            "a: hunter2",
+            "{kind:?}\n{first}"
+        );
+        run(user.ours().current_dir(&folder).args(["rotate", "-i", "a.yaml"]));
+        let second = std::fs::read_to_string(folder.join("a.yaml")).expect("it was written");
+        assert!(first != second && !second.contains("hunter2"));
+        assert_eq!(run(user.sops().current_dir(&folder).args(["decrypt", "a.yaml"])), "a: hunter2", "{kind:?}");
+        assert_eq!(run(user.ours().current_dir(&folder).args(["decrypt", "a.yaml"])), "a: hunter2", "{kind:?}");
+    }
 }
 
 #[test]

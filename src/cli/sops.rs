@@ -57,6 +57,9 @@ pub(super) struct Arguments {
     /// Spaces a level in YAML and JSON.
     #[arg(long, value_name = "NUMBER", global = true)]
     indent: Option<usize>,
+    /// Armored PGP keys, private or public. GnuPG is not run, and its keyrings are not read.
+    #[arg(long, env = "SOPS_PGP_KEY_FILE", value_name = "FILE", global = true)]
+    pgp_key: Vec<PathBuf>,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -83,6 +86,7 @@ impl Arguments {
         // Nothing that is opened here shall be found in a dump of the process.
         #[cfg(target_os = "linux")]
         rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+        Keys::name_pgp(self.pgp_key);
         let config = config::find(self.config.as_deref())?;
         let mut indents = config::indents(config.as_ref());
         if let Some(indent) = self.indent {

@@ -239,7 +239,11 @@ fn all_keys_of_a_secret_open() {
     });
     let identities = Identities::from_secret(&secret_of(data.clone())).unwrap();
     let now = "2026-01-02T03:04:05Z";
-    let keys = [MasterKey::age(&classic.1), MasterKey::age(&post_quantum.1), MasterKey::pgp(FINGERPRINT, now)];
+    let keys = [
+        MasterKey::age(&classic.1),
+        MasterKey::age(&post_quantum.1),
+        MasterKey::parse(sops::KeyKind::Pgp, FINGERPRINT, now).unwrap(),
+    ];
     for key in keys {
         let settings = Settings { groups: vec![vec![key.clone()]], ..Settings::default() };
         let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).unwrap();

@@ -4,8 +4,8 @@ use std::sync::LazyLock;
 
 use serde_json::json;
 use sops::{
-    Format, Identities, Indents, MacState, MasterKey, Opened, Rule, RuleKind, Sealed, Settings, Step, decrypt_object,
-    detect, is_encrypted, is_encrypted_object, open_age,
+    Format, Identities, Indents, KeyKind, MacState, MasterKey, Opened, Rule, RuleKind, Sealed, Settings, Step,
+    decrypt_object, detect, is_encrypted, is_encrypted_object, open_age,
 };
 
 const FORMATS: [Format; 5] = [Format::Yaml, Format::Json, Format::Dotenv, Format::Ini, Format::Binary];
@@ -59,8 +59,10 @@ pub fn check_keys(bytes: &[u8]) {
     );
     let now = "2026-11-21T12:34:00Z";
     let fingerprint = identities.names().iter().find_map(|name| name.split(' ').next().map(str::to_owned));
-    let keys = [MasterKey::age(&text), MasterKey::pgp(&fingerprint.unwrap_or_default(), now)];
-    for key in keys {
+    let kinds = [KeyKind::AwsKms, KeyKind::AzureKeyVault, KeyKind::GcpKms, KeyKind::HuaweiKms, KeyKind::Vault];
+    let _ = kinds.map(|kind| MasterKey::parse(kind, &text, now).map(|key| key.name()));
+    let keys = [Ok(MasterKey::age(&text)), MasterKey::parse(KeyKind::Pgp, &fingerprint.unwrap_or_default(), now)];
+    for key in keys.into_iter().flatten() {
         let settings = Settings { groups: vec![vec![key]], ..Settings::default() };
         let _ = Sealed::encrypt(b"a: 1", Format::Yaml, settings, &identities, now, &mut |_| {}).map_err(told);
     }

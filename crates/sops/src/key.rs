@@ -110,19 +110,6 @@ impl MasterKey {
         key
     }
 
-    /// A key for the OpenPGP key of a fingerprint, which wraps nothing yet, of a time of RFC 3339.
-    #[must_use]
-    pub fn pgp(fingerprint: &str, now: &str) -> Self {
-        Self::with(KeyKind::Pgp, now, [("fp", fingerprint.replace(' ', ""))])
-    }
-
-    fn with<const N: usize>(kind: KeyKind, now: &str, fields: [(&'static str, String); N]) -> Self {
-        let mut key = MasterKey::new(kind);
-        key.fields.extend(fields);
-        key.set("created_at", now.to_owned());
-        key
-    }
-
     /// What wraps the data key.
     #[must_use]
     pub fn kind(&self) -> KeyKind {

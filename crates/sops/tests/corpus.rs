@@ -11,8 +11,8 @@ use base64::Engine as _;
 use corpus::{corpus, report};
 use serde_json::Value;
 use sops::{
-    Action, Error, Format, Identities, Indents, MacState, MasterKey, Opened, Plain, Rule, RuleKind, Sealed, Settings,
-    Step,
+    Action, Error, Format, Identities, Indents, KeyKind, MacState, MasterKey, Opened, Plain, Rule, RuleKind, Sealed,
+    Settings, Step,
 };
 
 fn rows(part: &str) -> Option<Vec<Value>> {
@@ -215,7 +215,7 @@ const MODIFIED: &str = "2026-11-21T08:31:22Z";
 
 fn settings(row: &Value, recipients: &Value) -> Settings {
     let key = |name: &str| MasterKey::age(text(recipients, name));
-    let pgp = MasterKey::pgp(text(recipients, "pgp"), MODIFIED);
+    let pgp = MasterKey::parse(KeyKind::Pgp, text(recipients, "pgp"), MODIFIED).expect("a fingerprint");
     let (groups, threshold) = match text(row, "keys") {
         "three" => (vec![vec![key("a"), key("b"), key("c")]], 0),
         "pq" => (vec![vec![key("pq")]], 0),

@@ -2,7 +2,7 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use sops::{Identities, IdentityError};
 use zeroize::Zeroizing;
@@ -19,7 +19,15 @@ pub(in crate::cli) struct Keys {
     empty: Vec<String>,
 }
 
+/// What `--pgp-key` names, for all that a command reads.
+static PGP_FILES: OnceLock<Vec<PathBuf>> = OnceLock::new();
+
 impl Keys {
+    /// Keeps the files of `--pgp-key`, before anything is read.
+    pub(super) fn name_pgp(files: Vec<PathBuf>) {
+        let _ = PGP_FILES.set(files);
+    }
+
     /// Reads all places.
     pub(in crate::cli) fn read() -> Self {
         let mut keys = Self::default();
@@ -29,8 +37,7 @@ impl Keys {
             Err(_) => keys.empty.push("SOPS_AGE_KEY".to_owned()),
         }
         keys.add_named("SOPS_AGE_KEY_FILE", Identities::add_age);
-        // Ours: GnuPG is a program, and its keyrings are not read.
-        keys.add_named("SOPS_PGP_KEY_FILE", Identities::add_pgp);
+        keys.read_pgp();
         if let Some(path) = users_file() {
             keys.add_usual(&path, Identities::add_age);
         }
@@ -41,6 +48,14 @@ impl Keys {
         }
         keys.identities.set_service(Arc::new(OnDemand::default()));
         keys
+    }
+
+    /// Ours: GnuPG is a program, and its keyrings are not read.
+    fn read_pgp(&mut self) {
+        match PGP_FILES.get().map(Vec::as_slice) {
+            None | Some([]) => self.empty.push("--pgp-key and SOPS_PGP_KEY_FILE".to_owned()),
+            Some(files) => files.iter().for_each(|file| self.add_file("--pgp-key", file, Identities::add_pgp)),
+        }
     }
 
     fn read_ssh(&mut self) {
