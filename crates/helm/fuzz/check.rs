@@ -1,10 +1,8 @@
 //! What must hold for any bytes, for the fuzzer and for the replay of its seeds.
 
-use std::io::Write as _;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
-use flate2::Compression;
-use flate2::write::GzEncoder;
+use flate2::Crc;
 use gotemplate::go::base64;
 use gotemplate::{Limits, Still};
 use helm::record::{self, Release, Written};
@@ -32,10 +30,20 @@ pub fn check(bytes: &[u8]) {
     }
 }
 
+/// A gzip file of the bytes as they are: making them smaller would take longer than what is checked.
 fn packed(bytes: &[u8]) -> Vec<u8> {
-    let mut packer = GzEncoder::new(Vec::new(), Compression::fast());
-    let packed = packer.write_all(bytes).and_then(|()| packer.finish());
-    packed.unwrap_or_default()
+    const HEAD: [u8; 10] = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+    let mut packed = HEAD.to_vec();
+    for block in bytes.chunks(usize::from(u16::MAX)) {
+        let length = u16::try_from(block.len()).unwrap_or(u16::MAX);
+        packed.push(0);
+        packed.extend(length.to_le_bytes().into_iter().chain((!length).to_le_bytes()).chain(block.iter().copied()));
+    }
+    let mut sum = Crc::new();
+    sum.update(bytes);
+    packed.extend([1, 0, 0, 255, 255]);
+    packed.extend(sum.sum().to_le_bytes().into_iter().chain(sum.amount().to_le_bytes()));
+    packed
 }
 
 fn archive(bytes: &[u8]) {
@@ -62,16 +70,25 @@ pub fn check_archive(bytes: &[u8]) {
     archive(bytes);
 }
 
-/// The source of a template, among others.
+/// The source of a template in a chart.
 pub fn check_template(bytes: &[u8]) {
     chart("templates/a.yaml", bytes, &Values::new());
 }
 
-/// Values, and a schema for them.
+/// Values, those of a chart and a user's, and a schema for them. Nothing is rendered: many more are tried for that.
 pub fn check_values(bytes: &[u8]) {
-    let values = values(&String::from_utf8_lossy(bytes));
+    static PARENT: LazyLock<Option<Chart>> = LazyLock::new(|| Chart::load(&parent(), "").ok());
+    let text = String::from_utf8_lossy(bytes);
+    let values = values(&text);
     let _ = schema::check_one(&values, bytes);
-    chart("values.yaml", bytes, &values);
+    let Some(mut chart) = PARENT.clone() else { return };
+    if let Ok(chart) = chart.with_dependencies(&values) {
+        let _ = values::coalesce(&chart, values.clone());
+    }
+    chart.values = values;
+    if let Ok(chart) = chart.with_dependencies(&Values::new()) {
+        let _ = values::coalesce(&chart, Values::new());
+    }
 }
 
 fn record(bytes: &[u8]) {
@@ -103,11 +120,19 @@ fn values(text: &str) -> Values {
     values
 }
 
+/// A chart with a dependency.
+fn parent() -> MemoryFiles {
+    let mut files = MemoryFiles::default();
+    let depends = "{name: d, version: 1.x.x, condition: d.on, tags: [t], import-values: [a, {child: b, parent: c}]}";
+    files.insert("Chart.yaml", format!("{{apiVersion: v2, name: c, version: 0.1.0, dependencies: [{depends}]}}"));
+    files.insert("charts/d/Chart.yaml", "{apiVersion: v2, name: d, version: 1.0.0}");
+    files.insert("charts/d/values.yaml", "{exports: {a: {x: 1}}, b: {y: 2}, global: {g: 3}}");
+    files
+}
+
 /// Renders a chart that has the bytes as one of its files.
 fn chart(file: &str, bytes: &[u8], values: &Values) {
-    let mut files = MemoryFiles::default();
-    files.insert("Chart.yaml", "{apiVersion: v2, name: c, version: 0.1.0, dependencies: [{name: d, version: 1.x.x}]}");
-    files.insert("charts/d/Chart.yaml", "{apiVersion: v2, name: d, version: 1.0.0}");
+    let mut files = parent();
     files.insert("charts/d/templates/d.yaml", "d: {{ .Values | toJson }}\n---\n{{ .Values | toToml | indent 2 }}");
     files.insert("templates/b.yaml", "{{ toYaml .Values }}\n---\n{{ (.Files.Glob \"**\").AsConfig }}");
     files.insert(
