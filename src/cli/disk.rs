@@ -84,8 +84,14 @@ impl Files for Disk {
         let mut entries = Vec::new();
         for entry in std::fs::read_dir(system(path)).map_err(|error| failed(path, error))? {
             let entry = entry.map_err(|error| failed(path, error))?;
+            let found = entry.file_type().map_err(|error| failed(path, error))?;
             // A link that leads nowhere is a file that cannot be read.
-            let kind = std::fs::metadata(entry.path()).map_or(EntryKind::File, |metadata| kind_of(&metadata));
+            let is_folder = if found.is_symlink() {
+                std::fs::metadata(entry.path()).is_ok_and(|to| to.is_dir())
+            } else {
+                found.is_dir()
+            };
+            let kind = if is_folder { EntryKind::Folder } else { EntryKind::File };
             entries.push(Entry { name: entry.file_name().to_string_lossy().into_owned(), kind });
         }
         entries.sort_by(|left, right| left.name.cmp(&right.name));

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::Arc;
 
 use crate::exec::Item;
@@ -134,7 +135,28 @@ fn parse_type(name: &'static str) -> Type {
 /// A table of functions by name. Cloning is cheap enough to make one per engine.
 #[derive(Clone, Default)]
 pub struct Functions {
-    by_name: HashMap<&'static str, Arc<Function>>,
+    by_name: HashMap<&'static str, Arc<Function>, BuildHasherDefault<NameHash>>,
+}
+
+/// FNV-1a: every call looks its function up, and names are the program's own, so that nobody chooses ones that collide.
+struct NameHash(u64);
+
+impl Default for NameHash {
+    fn default() -> Self {
+        Self(0xcbf2_9ce4_8422_2325)
+    }
+}
+
+impl Hasher for NameHash {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
+    }
 }
 
 impl Functions {

@@ -1,6 +1,7 @@
 //! What the executions of one job share: limits, the world, and what is known of them afterwards.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::go::regex::{Regex, RegexError};
 use crate::limits::MAX_TEXT;
@@ -24,7 +25,7 @@ pub struct Session<'s> {
     depth: u32,
     random: Vec<&'static str>,
     changed: Vec<Map>,
-    expressions: HashMap<String, Regex>,
+    expressions: HashMap<String, Arc<Regex>>,
 }
 
 impl<'s> Session<'s> {
@@ -54,19 +55,19 @@ impl<'s> Session<'s> {
     }
 
     /// Compiles an expression, or finds it compiled: charts use a few expressions many times. Pays for a search in a
-    /// text of that length.
-    pub(crate) fn regex(&mut self, expression: &str, length: usize) -> Result<Result<Regex, RegexError>, Error> {
+    /// text of that length. One is shared, for a copy of it would begin without what the others learned of texts.
+    pub(crate) fn regex(&mut self, expression: &str, length: usize) -> Result<Result<Arc<Regex>, RegexError>, Error> {
         if let Some(known) = self.expressions.get(expression).cloned() {
             self.spend_steps(known.steps(length))?;
             return Ok(Ok(known));
         }
         self.spend_steps(STEPS_OF_AN_EXPRESSION)?;
-        let compiled = Regex::new(expression);
+        let compiled = Regex::new(expression).map(Arc::new);
         if let Ok(compiled) = &compiled {
             if self.expressions.len() >= MAX_EXPRESSIONS {
                 self.expressions.clear();
             }
-            self.expressions.insert(expression.to_owned(), compiled.clone());
+            self.expressions.insert(expression.to_owned(), Arc::clone(compiled));
             self.spend_steps(compiled.steps(length))?;
         }
         Ok(compiled)

@@ -8,6 +8,7 @@ mod glob;
 mod toml;
 
 use std::collections::BTreeMap;
+use std::panic::AssertUnwindSafe;
 use std::sync::{Arc, LazyLock};
 
 use gotemplate::{Environment, Functions, Known, Limits, MissingKey, Session, Templates};
@@ -184,7 +185,7 @@ pub enum RenderError {
     /// A rendered document is no manifest.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
-    /// The render could not begin: no thread, or the thread died.
+    /// The render could not begin for want of memory, or ended in the middle.
     #[error("the render could not run")]
     NotRun,
 }
@@ -221,7 +222,7 @@ pub fn render(
 type Texts = BTreeMap<String, String>;
 
 /// Renders all templates of a chart as they are, without looking at what they say; names the random functions that were
-/// called. Runs on a thread of its own, whose stack is large enough for templates that include one another.
+/// called. Runs on a stack that is large enough for templates that include one another.
 ///
 /// # Errors
 /// The first template that fails, in Helm's order.
@@ -232,12 +233,9 @@ pub(crate) fn texts(
     options: &RenderOptions,
     environment: &dyn Environment,
 ) -> Result<(Texts, Vec<&'static str>), RenderError> {
-    std::thread::scope(|scope| {
-        let run = move || execute(functions, chart, values, options, environment);
-        let thread = std::thread::Builder::new().name("render".into()).stack_size(STACK).spawn_scoped(scope, run);
-        let rendered = thread.map_err(|_| RenderError::NotRun)?.join().map_err(|_| RenderError::NotRun)?;
-        rendered.map_err(RenderError::Template)
-    })
+    let run = || stacker::grow(STACK, || execute(functions, chart, values, options, environment));
+    let rendered = std::panic::catch_unwind(AssertUnwindSafe(run)).map_err(|_| RenderError::NotRun)?;
+    rendered.map_err(RenderError::Template)
 }
 
 fn execute(

@@ -78,7 +78,7 @@ impl Call<'_, '_, '_> {
     }
 
     /// The expression that the first argument is, compiled once in a session, for one search in the second.
-    pub(crate) fn regex(&mut self) -> Result<Result<Regex, RegexError>, Failure> {
+    pub(crate) fn regex(&mut self) -> Result<Result<Arc<Regex>, RegexError>, Failure> {
         let (expression, length) = (self.str(0).into_owned(), self.bytes(1).len());
         Ok(self.run.session.regex(&expression, length)?)
     }
@@ -129,12 +129,19 @@ impl<'t> State<'t, '_, '_, '_> {
         if let Body::ShortCircuit(stops_at) = function.run {
             return self.short_circuit(dot, stops_at, arguments);
         }
-        let items = self.arguments(dot, function, arguments)?;
-        self.run.session.spend_steps(1)?;
         let result = match &function.run {
-            Body::Plain(_) => self.plain(function, items.into_iter().map(|item| item.value).collect()),
-            Body::Reflect(body) => body(&items),
-            Body::Call => self.call_value(&items, node),
+            Body::Plain(_) => {
+                let mut values = Vec::with_capacity(arguments.count());
+                self.arguments(dot, function, arguments, |item| values.push(item.value))?;
+                self.plain(function, values)
+            }
+            Body::Reflect(body) => body(&self.items(dot, function, arguments)?),
+            Body::Call => {
+                // It speaks of the function by how it is written.
+                let written = arguments.given.first().map(ToString::to_string).unwrap_or_default();
+                let items = self.items(dot, function, arguments)?;
+                self.call_value(&items, &written, node)
+            }
             Body::ShortCircuit(_) => Ok(Item::default()),
         };
         let item = result.map_err(|failure| {
@@ -171,7 +178,7 @@ impl<'t> State<'t, '_, '_, '_> {
     }
 
     fn check_count(&self, function: &Function, name: &str, arguments: &Arguments<'_>) -> Result<(), Error> {
-        let count = arguments.given.len() + usize::from(arguments.last.is_some());
+        let count = arguments.count();
         let required = function.required();
         if function.is_variadic && count < required {
             let given = arguments.given.len();
@@ -194,27 +201,32 @@ impl<'t> State<'t, '_, '_, '_> {
         Ok(arguments.last.unwrap_or(item))
     }
 
-    fn arguments(&mut self, dot: &Item, function: &Function, arguments: Arguments<'t>) -> Result<Vec<Item>, Error> {
-        let mut items = Vec::with_capacity(arguments.given.len() + 1);
+    /// Evaluates the arguments, pays for the call, and hands them out in order.
+    fn arguments(
+        &mut self,
+        dot: &Item,
+        function: &Function,
+        arguments: Arguments<'t>,
+        mut take: impl FnMut(Item),
+    ) -> Result<(), Error> {
         for (index, argument) in arguments.given.iter().enumerate() {
-            let item = self.argument(dot, Some(function.parameter(index)), argument)?;
-            items.push(item);
+            take(self.argument(dot, Some(function.parameter(index)), argument)?);
         }
         if let Some(last) = arguments.last {
-            items.push(self.validate(last, Some(function.parameter(items.len())))?);
+            take(self.validate(last, Some(function.parameter(arguments.given.len())))?);
         }
-        // `call` speaks of the function by how it is written.
-        if let (Body::Call, Some(written)) = (&function.run, arguments.given.first()) {
-            items.push(Item::bare(Value::from(written.to_string())));
-        }
+        self.run.session.spend_steps(1)
+    }
+
+    fn items(&mut self, dot: &Item, function: &Function, arguments: Arguments<'t>) -> Result<Vec<Item>, Error> {
+        let mut items = Vec::with_capacity(arguments.count());
+        self.arguments(dot, function, arguments, |item| items.push(item))?;
         Ok(items)
     }
 
-    /// `call`: the function value, its arguments, and last how the function is written.
-    fn call_value(&mut self, items: &[Item], node: At<'t>) -> Result<Item, Failure> {
-        let Some((written, items)) = items.split_last() else { return Err("call of nil".into()) };
+    /// `call`: the function value and its arguments; `name` is how the function is written.
+    fn call_value(&mut self, items: &[Item], name: &str, node: At<'t>) -> Result<Item, Failure> {
         let Some((function, arguments)) = items.split_first() else { return Err("call of nil".into()) };
-        let name = written.value.as_text().map(|text| text.to_str().into_owned()).unwrap_or_default();
         let function = match &function.value {
             Value::Nil => return Err("call of nil".into()),
             Value::Function(function) => Arc::clone(function),

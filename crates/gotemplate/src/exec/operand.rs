@@ -21,8 +21,13 @@ impl Arguments<'_> {
         Self { given: &[], last: None }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.given.len() + usize::from(self.last.is_some())
+    }
+
     fn is_empty(&self) -> bool {
-        self.given.is_empty() && self.last.is_none()
+        self.count() == 0
     }
 }
 

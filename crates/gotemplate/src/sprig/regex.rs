@@ -1,5 +1,7 @@
 //! Regular expressions.
 
+use std::sync::Arc;
+
 use super::strings::string_list;
 use super::{Result, give};
 use crate::function::Entry;
@@ -45,7 +47,7 @@ fn panicked(expression: &str, error: RegexError) -> Failure {
     format!("regexp: Compile({shown}): {error}").into()
 }
 
-fn compile(c: &mut Call<'_, '_, '_>, tell: Tell) -> std::result::Result<Regex, Failure> {
+fn compile(c: &mut Call<'_, '_, '_>, tell: Tell) -> std::result::Result<Arc<Regex>, Failure> {
     c.regex()?.map_err(|error| tell(&c.str(0), error))
 }
 

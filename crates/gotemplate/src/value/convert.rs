@@ -18,10 +18,12 @@ impl Value {
     /// Takes a JSON value whose whole numbers are `int64` and whose others are `float64`, as Helm holds what came from
     /// `--set` beside what came from files.
     pub fn from_json_integers(json: &Json) -> Self {
-        read(json, &|number| match number.as_i64() {
-            Some(whole) => Self::int64(whole),
-            None => Self::float(number.as_f64().unwrap_or(f64::NAN)),
-        })
+        read(json, &whole_or_float)
+    }
+
+    /// The same of an object's entries.
+    pub fn from_entries_with_integers(map: &JsonMap<String, Json>) -> Self {
+        read_map(map, &whole_or_float)
     }
 
     /// The value as `encoding/json` marshals it: numbers without a fraction are whole, text that is not UTF-8 gets
@@ -70,6 +72,10 @@ fn copy(value: &Value, depth: usize) -> Option<Value> {
     })
 }
 
+fn whole_or_float(number: &Number) -> Value {
+    number.as_i64().map_or_else(|| Value::float(number.as_f64().unwrap_or(f64::NAN)), Value::int64)
+}
+
 fn read(json: &Json, number: &dyn Fn(&Number) -> Value) -> Value {
     match json {
         Json::Null => Value::Nil,
@@ -77,10 +83,12 @@ fn read(json: &Json, number: &dyn Fn(&Number) -> Value) -> Value {
         Json::Number(value) => number(value),
         Json::String(text) => Value::String(text.as_str().into()),
         Json::Array(items) => Value::List(List::new(items.iter().map(|item| read(item, number)).collect())),
-        Json::Object(map) => {
-            Value::Map(Map::new(map.iter().map(|(key, value)| (key.as_str().into(), read(value, number))).collect()))
-        }
+        Json::Object(map) => read_map(map, number),
     }
+}
+
+fn read_map(map: &JsonMap<String, Json>, number: &dyn Fn(&Number) -> Value) -> Value {
+    Value::Map(Map::new(map.iter().map(|(key, value)| (key.as_str().into(), read(value, number))).collect()))
 }
 
 /// What becomes of floats without a fraction.

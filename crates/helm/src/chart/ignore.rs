@@ -14,8 +14,39 @@ struct Rule {
     is_for_folders: bool,
     /// Whether the whole path is compared, not only the name.
     is_path: bool,
-    /// Whether nothing in it stands for something else.
-    is_plain: bool,
+    form: Form,
+}
+
+/// What a pattern asks for, as far as it can be said more simply.
+enum Form {
+    /// Nothing in it stands for something else.
+    Plain,
+    /// It begins with a star, behind which it is plain.
+    Ending,
+    Pattern,
+}
+
+impl Form {
+    fn of(pattern: &str) -> Self {
+        let is_plain = |text: &str| !text.contains(['*', '?', '[', '\\']);
+        match pattern.strip_prefix('*') {
+            _ if is_plain(pattern) => Self::Plain,
+            Some(ending) if is_plain(ending) => Self::Ending,
+            _ => Self::Pattern,
+        }
+    }
+}
+
+impl Rule {
+    fn fits(&self, path: &str) -> bool {
+        let name = if self.is_path { path } else { base(path) };
+        match self.form {
+            Form::Plain => self.pattern == name,
+            // A star stands for no slash.
+            Form::Ending => name.strip_suffix(&self.pattern[1..]).is_some_and(|start| !start.contains('/')),
+            Form::Pattern => matches(&self.pattern, name).unwrap_or(false),
+        }
+    }
 }
 
 impl Rules {
@@ -47,8 +78,8 @@ impl Rules {
             Some(rest) => (true, rest),
             None => (rest.contains('/'), rest),
         };
-        let is_plain = !pattern.contains(['*', '?', '[', '\\']);
-        self.rules.push(Rule { pattern: pattern.to_owned(), is_negated, is_for_folders, is_path, is_plain });
+        let form = Form::of(pattern);
+        self.rules.push(Rule { pattern: pattern.to_owned(), is_negated, is_for_folders, is_path, form });
         Ok(())
     }
 
@@ -58,8 +89,7 @@ impl Rules {
             if rule.is_for_folders && !is_folder && !rule.is_negated {
                 continue;
             }
-            let name = if rule.is_path { path } else { base(path) };
-            let fits = if rule.is_plain { rule.pattern == name } else { matches(&rule.pattern, name).unwrap_or(false) };
+            let fits = rule.fits(path);
             if rule.is_negated {
                 if (rule.is_for_folders && !is_folder) || !fits {
                     return true;
@@ -85,5 +115,9 @@ mod tests {
         assert!(ignored("a/b.txt", false) && ignored("ci", true) && ignored("a/docs", true));
         assert!(!ignored("a/ci", true) && !ignored("docs", false) && !ignored("values.yaml", false));
         assert!(ignored("templates/.hidden", false));
+        let rules = Rules::parse("/*.md\n*/x\na/*b\n").unwrap();
+        let ignored = |path| rules.ignores(path, false);
+        assert!(ignored("R.md") && ignored("a/x") && ignored("a/b") && ignored("a/cb"));
+        assert!(!ignored("a/R.md") && !ignored("a/b/x") && !ignored("a/c/b") && !ignored("b"));
     }
 }

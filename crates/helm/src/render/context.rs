@@ -1,5 +1,6 @@
 //! What templates see: `.Values`, `.Chart`, `.Release`, `.Capabilities`, `.Files`, `.Subcharts`, `.Template`.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use gotemplate::{Call, Entries, Failure, Function, Host, List, Map, Member, Text, Type, Value};
@@ -15,16 +16,16 @@ use crate::{Chart, File};
 const VALUES: Type = Type::Named("common.Values", &Type::Map(&Type::Any));
 
 /// A template of a chart, and what it sees.
-pub(super) struct Renderable {
+pub(super) struct Renderable<'c> {
     /// Path from the root chart.
     pub(super) path: String,
-    pub(super) text: String,
+    pub(super) text: Cow<'c, str>,
     /// Path of the chart's templates.
     base: String,
     data: Map,
 }
 
-impl Renderable {
+impl Renderable<'_> {
     /// What the template sees. All templates of a chart share it, but for the template's own name.
     pub(super) fn data(&self) -> Value {
         let template = entries([("Name", self.path.as_str().into()), ("BasePath", self.base.as_str().into())]);
@@ -34,12 +35,12 @@ impl Renderable {
 }
 
 /// All templates of a chart and its dependencies.
-pub(super) fn renderables(chart: &Chart, values: &Values, options: &RenderOptions) -> Vec<Renderable> {
+pub(super) fn renderables<'c>(chart: &'c Chart, values: &Values, options: &RenderOptions) -> Vec<Renderable<'c>> {
     let shared = Shared {
         release: release(options),
-        capabilities: Value::Host(Arc::new(CapabilitiesObject(options.capabilities.clone()))),
+        capabilities: Value::Host(Arc::new(CapabilitiesObject::of(&options.capabilities))),
     };
-    let values = Value::from_json_integers(&serde_json::Value::Object(values.clone()));
+    let values = Value::from_entries_with_integers(values);
     let mut found = Vec::new();
     let place = Place { path: chart.name().to_owned(), is_root: true };
     shared.add(chart, &place, values, &mut found);
@@ -57,7 +58,7 @@ struct Place {
 }
 
 impl Shared {
-    fn add(&self, chart: &Chart, place: &Place, values: Value, found: &mut Vec<Renderable>) -> Map {
+    fn add<'c>(&self, chart: &'c Chart, place: &Place, values: Value, found: &mut Vec<Renderable<'c>>) -> Map {
         let own = match values {
             Value::Map(map) => map,
             _ => Map::default(),
@@ -78,14 +79,12 @@ impl Shared {
             ("Values", Value::Map(values_map(&own))),
         ]));
         let is_seen = |file: &&File| !chart.is_library() || gotemplate::go::path::base(&file.name).starts_with('_');
-        found.extend(chart.templates.iter().filter(is_seen).map(|file| {
-            Renderable {
-                path: gotemplate::go::path::join(&[&place.path, &file.name]),
-                text: std::str::from_utf8(&file.data)
-                    .map_or_else(|_| String::from_utf8_lossy(&file.data).into_owned(), str::to_owned),
-                base: gotemplate::go::path::join(&[&place.path, "templates"]),
-                data: data.clone(),
-            }
+        found.extend(chart.templates.iter().filter(is_seen).map(|file| Renderable {
+            path: gotemplate::go::path::join(&[&place.path, &file.name]),
+            // Nearly all is UTF-8, which is found out faster than what is not.
+            text: std::str::from_utf8(&file.data).map_or_else(|_| String::from_utf8_lossy(&file.data), Cow::Borrowed),
+            base: gotemplate::go::path::join(&[&place.path, "templates"]),
+            data: data.clone(),
         }));
         data
     }
@@ -183,8 +182,19 @@ fn maintainer(person: &Maintainer) -> Value {
     ]))
 }
 
-/// `.Capabilities`.
-struct CapabilitiesObject(Capabilities);
+/// `.Capabilities`: its fields by their names in Go and in JSON, which are the same.
+struct CapabilitiesObject([(&'static str, Value); 3]);
+
+impl CapabilitiesObject {
+    fn of(capabilities: &Capabilities) -> Self {
+        let Capabilities { kube_version, api_versions, helm_version } = capabilities;
+        Self([
+            ("KubeVersion", Value::Host(Arc::new(KubeVersionObject(kube_version.clone())))),
+            ("APIVersions", Value::Host(Arc::new(VersionSet(api_versions.as_slice().into())))),
+            ("HelmVersion", Value::Host(Arc::new(HelmVersion(helm_version.clone())))),
+        ])
+    }
+}
 
 impl Host for CapabilitiesObject {
     fn type_name(&self) -> &'static str {
@@ -192,17 +202,12 @@ impl Host for CapabilitiesObject {
     }
 
     fn member(&self, name: &str) -> Option<Member> {
-        let field = self.fields().into_iter().find(|(field, ..)| *field == name);
-        field.map(|(.., value)| Member::Field(value))
+        let field = self.0.iter().find(|(field, _)| *field == name);
+        field.map(|(_, value)| Member::Field(value.clone()))
     }
 
     fn fields(&self) -> Vec<(&'static str, &'static str, Value)> {
-        let Capabilities { kube_version, api_versions, helm_version } = &self.0;
-        vec![
-            ("KubeVersion", "KubeVersion", Value::Host(Arc::new(KubeVersionObject(kube_version.clone())))),
-            ("APIVersions", "APIVersions", Value::Host(Arc::new(VersionSet(api_versions.as_slice().into())))),
-            ("HelmVersion", "HelmVersion", Value::Host(Arc::new(HelmVersion(helm_version.clone())))),
-        ]
+        self.0.iter().map(|(name, value)| (*name, *name, value.clone())).collect()
     }
 }
 

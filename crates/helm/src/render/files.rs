@@ -27,7 +27,7 @@ const METHODS: &[Method] = &[
 
 impl Files {
     pub(super) fn new(files: &[File]) -> Self {
-        let entries = files.iter().map(|file| (file.name.as_str().into(), Value::Bytes(file.data.as_ref().into())));
+        let entries = files.iter().map(|file| (file.name.as_str().into(), Value::Bytes(Arc::clone(&file.data).into())));
         Self(Arc::new(entries.collect()))
     }
 

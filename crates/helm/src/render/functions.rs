@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use gotemplate::{Call, Entries, Failure, Function, Functions, List, Map, Type, Value, go};
+use gotemplate::{Call, Entries, Failure, Function, Functions, List, Map, Text, Type, Value, go};
 use serde_json::Value as Json;
 use yaml::emit::{EmitOptions, Sequences};
 use yaml::json::Html;
@@ -92,18 +92,18 @@ pub(crate) fn lenient_functions(lookup: Arc<dyn Lookup>) -> Functions {
 }
 
 fn include() -> Function {
-    let active: Mutex<HashMap<String, u32>> = Mutex::default();
+    let active: Mutex<HashMap<Text, u32>> = Mutex::default();
     let body = move |call: &mut Call<'_, '_, '_>| -> Result {
-        let name = call.str(0).into_owned();
+        let name = call.text(0);
         let lock = || active.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = lock().get(&name).copied().unwrap_or(0);
-        if count > MAX_INCLUDES {
-            let cause = Failure::new("unable to execute template");
-            return Err(cause.wrap(format!("rendering template has a nested reference name: {name}")));
-        }
-        lock().insert(name.clone(), count + 1);
-        let included = call.execute(&name, call.value(1).clone());
-        lock().insert(name, count);
+        let count = *lock().entry(name.clone()).and_modify(|count| *count += 1).or_insert(1);
+        let included = if count > MAX_INCLUDES + 1 {
+            let problem = format!("rendering template has a nested reference name: {}", name.to_str());
+            Err(Failure::new("unable to execute template").wrap(problem))
+        } else {
+            call.execute(&name.to_str(), call.value(1).clone()).map_err(Failure::from)
+        };
+        lock().entry(name).and_modify(|count| *count -= 1);
         Ok(included?.into())
     };
     Function::new("include", "func(string, any) (string, error)", Arc::new(body)).passing_on()

@@ -34,7 +34,9 @@ impl Files for Disk {
         let mut entries: Vec<Entry> = folder
             .map(|entry| {
                 let entry = entry.unwrap();
-                let kind = if entry.path().is_dir() { EntryKind::Folder } else { EntryKind::File };
+                let found = entry.file_type().unwrap();
+                let is_folder = if found.is_symlink() { entry.path().is_dir() } else { found.is_dir() };
+                let kind = if is_folder { EntryKind::Folder } else { EntryKind::File };
                 Entry { name: entry.file_name().into_string().unwrap(), kind }
             })
             .collect();
