@@ -31,6 +31,7 @@ use std::io::{self, Write as _};
 use std::process::ExitCode;
 
 use anstyle::{AnsiColor, Style};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Parser, Subcommand};
 
 /// Runs an unmodified Flux and External Secrets repository; lands secrets and workloads together.
@@ -68,6 +69,9 @@ enum Verb {
 pub fn run() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
+        Err(error) if std::env::args().nth(1).as_deref() == Some("helm") && told_as_by_helm(&error) => {
+            return ExitCode::FAILURE;
+        }
         Err(error) => {
             // Nobody is left to be told when this fails.
             let _ = error.print();
@@ -83,6 +87,15 @@ pub fn run() -> ExitCode {
             ExitCode::from(code)
         }
     }
+}
+
+/// Tells of a flag that is unknown to `helm`, whose users may read what it says; whether it is that.
+fn told_as_by_helm(error: &clap::Error) -> bool {
+    let is_unknown = error.kind() == ErrorKind::UnknownArgument;
+    let flag = error.get(ContextKind::InvalidArg).filter(|_| is_unknown);
+    let Some(ContextValue::String(flag)) = flag.filter(|flag| flag.to_string().starts_with('-')) else { return false };
+    fail(&helm::original::unknown_flag(flag));
+    true
 }
 
 impl Verb {

@@ -3,6 +3,7 @@
 mod dependency;
 mod lint;
 mod only;
+pub(super) mod original;
 pub(super) mod release;
 mod show;
 mod template;
@@ -20,7 +21,16 @@ use super::{Failure, Outcome, print, warn};
 /// Render and examine charts.
 #[derive(Args)]
 #[command(disable_help_subcommand = true)]
+#[command(mut_args(original::with_values))]
 pub(super) struct Arguments {
+    /// Namespace of the release that templates see.
+    #[arg(short, long, env = "HELM_NAMESPACE", default_value = "default", global = true)]
+    namespace: String,
+    /// Print what fails, as far as it was rendered.
+    #[arg(long, global = true)]
+    debug: bool,
+    #[command(flatten)]
+    _of_all: original::OfAll,
     #[command(subcommand)]
     verb: Verb,
 }
@@ -38,9 +48,9 @@ enum Verb {
 impl Arguments {
     pub(super) fn run(self) -> Outcome {
         match self.verb {
-            Verb::Template(template) => template.run(),
+            Verb::Template(template) => template.run(&self.namespace, self.debug),
             Verb::Show(show) => show.run(),
-            Verb::Lint(lint) => lint.run(),
+            Verb::Lint(lint) => lint.run(&self.namespace),
             Verb::Dependency(dependency) => dependency.run(),
         }
     }

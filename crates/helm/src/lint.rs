@@ -1,8 +1,6 @@
 //! What `helm lint` finds in a chart.
-//!
-//! # Caveats
-//! Mail and web addresses are judged by simpler rules than Helm's: what is odd and right may be told apart otherwise.
 
+mod address;
 mod definition;
 mod manifest;
 mod name;

@@ -9,19 +9,17 @@ use helm::{Chart, Finding, RenderOptions, Severity};
 use manifest::MemoryFiles;
 
 use super::release::Release;
-use super::{Failure, Outcome, entries, print, values};
+use super::{Failure, Outcome, entries, original, print, values};
 use crate::cli::disk::Disk;
 use crate::system::System;
 
 /// Look for what is wrong with charts.
 #[derive(Args)]
+#[command(mut_args(original::with_values))]
 pub(super) struct Lint {
     /// Folders or archives of charts.
     #[arg(default_value = ".")]
     charts: Vec<String>,
-    /// Namespace of the release that templates see.
-    #[arg(short, long, env = "HELM_NAMESPACE", default_value = "default")]
-    namespace: String,
     /// Fail for warnings too.
     #[arg(long)]
     strict: bool,
@@ -42,8 +40,8 @@ pub(super) struct Lint {
 }
 
 impl Lint {
-    pub(super) fn run(self) -> Outcome {
-        let mut release = Release::new("test-release", &self.namespace);
+    pub(super) fn run(self, namespace: &str) -> Outcome {
+        let mut release = Release::new("test-release", namespace);
         if let Some(version) = &self.kube_version {
             release.set_kube_version(version)?;
         }

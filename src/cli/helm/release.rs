@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::{anyhow, ensure};
 use gotemplate::{Functions, Limits, Session, Templates};
-use helm::values::Values;
-use helm::{Chart, ChartError, Event, KubeVersion, NoCluster, RenderOptions, Rendered};
+use helm::values::{self, Values};
+use helm::{Chart, ChartError, Event, KubeVersion, NoCluster, RenderError, RenderOptions, Rendered};
 
 use crate::system::System;
 
@@ -68,6 +68,24 @@ pub(in crate::cli) fn name_of(template: &str) -> anyhow::Result<String> {
 fn is_label(label: &str) -> bool {
     let is_good = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
     !label.is_empty() && label.bytes().all(is_good) && !label.starts_with('-') && !label.ends_with('-')
+}
+
+/// What `helm template --debug` prints of a render that failed: all files, where one of them is no manifest.
+pub(in crate::cli) fn failed_output(chart: &Chart, release: &Release, error: &anyhow::Error) -> String {
+    match error.downcast_ref::<RenderError>() {
+        Some(RenderError::Manifest(_)) => {}
+        Some(RenderError::Template(_) | RenderError::KubeVersion { .. }) => return "\n".to_owned(),
+        _ => return String::new(),
+    }
+    let texts = || -> Result<_, RenderError> {
+        let chart = chart.with_dependencies(&release.values)?;
+        let values = values::coalesce(&chart, release.values.clone())?;
+        helm::render_texts(&chart, &values, &release.options, &System)
+    };
+    let texts = texts().unwrap_or_default().into_iter();
+    let shown = texts.filter(|(path, text)| !path.ends_with("NOTES.txt") && !text.trim().is_empty());
+    let printed: String = shown.map(|(path, text)| format!("---\n# Source: {path}\n{text}\n")).collect();
+    format!("{}\n", printed.trim())
 }
 
 /// Renders a chart as `helm template` does, without the hooks that are not to be seen.

@@ -3,7 +3,7 @@
 use clap::{Args, Subcommand};
 use helm::{Chart, File};
 
-use super::{Outcome, files, print};
+use super::{Outcome, files, original, print};
 
 /// Print what a chart says of itself.
 #[derive(Subcommand)]
@@ -25,6 +25,10 @@ pub(super) enum Show {
 pub(super) struct Place {
     /// The chart's folder or archive.
     chart: String,
+    #[command(flatten)]
+    _of_charts: original::OfCharts,
+    #[command(flatten)]
+    _of_values: original::OfValues,
 }
 
 impl Show {

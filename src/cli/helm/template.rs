@@ -7,12 +7,13 @@ use clap::Args;
 use helm::{Action, Rendered};
 
 use super::release::{self, Release};
-use super::{Outcome, load, only, print, values, warn};
+use super::{Outcome, load, only, original, print, values, warn};
 
 /// Print what a chart renders to, as helm 4.2 does without a cluster.
 ///
 /// The chart lies on the disk, with its dependencies: nothing is fetched, and no cluster is asked.
 #[derive(Args)]
+#[command(mut_args(original::with_values))]
 #[command(override_usage = "lockstep helm template [OPTIONS] [NAME] <CHART>")]
 #[command(after_help = "Example: a chart as a release of the cluster would see it\n  \
                         lockstep helm template web ./charts/web -n shop -f production.yaml --set replicas=3")]
@@ -20,9 +21,6 @@ pub(super) struct Template {
     /// Name of the release, and the chart's folder or archive; a chart alone is the release 'release-name'.
     #[arg(required = true, num_args = 1..=2, value_name = "NAME|CHART")]
     names: Vec<String>,
-    /// Namespace of the release.
-    #[arg(short, long, env = "HELM_NAMESPACE", default_value = "default")]
-    namespace: String,
     /// Template of the release's name, for a chart alone.
     #[arg(long, value_name = "TEMPLATE")]
     name_template: Option<String>,
@@ -44,9 +42,6 @@ pub(super) struct Template {
     /// Check no values against the charts' schemas.
     #[arg(long)]
     skip_schema_validation: bool,
-    /// Read the notes of dependencies too, as an installation would; none are printed.
-    #[arg(long)]
-    render_subchart_notes: bool,
     /// Print the manifests of this template alone; a pattern, may be repeated.
     #[arg(short, long, value_name = "TEMPLATE")]
     show_only: Vec<String>,
@@ -65,58 +60,32 @@ pub(super) struct Template {
     /// API versions that the cluster has, beside Kubernetes' own; may be repeated.
     #[arg(short, long, value_name = "VERSION", value_delimiter = ',')]
     api_versions: Vec<String>,
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "unset")]
+    dry_run: Option<String>,
     #[command(flatten)]
-    refused: Refused,
+    _of_charts: original::OfCharts,
+    #[command(flatten)]
+    _of_installations: original::OfInstallations,
     #[command(flatten)]
     values: values::Values,
 }
 
-/// Flags of the original that are refused with a reason, not as if nobody had heard of them.
-#[derive(Args)]
-struct Refused {
-    #[arg(long, hide = true, conflicts_with = "dry_run")]
-    validate: bool,
-    #[arg(long, hide = true, num_args = 0..=1, require_equals = true, default_missing_value = "client")]
-    dry_run: Option<String>,
-    #[arg(long, hide = true)]
-    post_renderer: Option<String>,
-    #[arg(long, hide = true)]
-    dependency_update: bool,
-    #[arg(long, hide = true)]
-    repo: Option<String>,
-    #[arg(long, hide = true)]
-    version: Option<String>,
-}
-
-impl Refused {
-    fn check(&self) -> anyhow::Result<()> {
-        let needs_cluster = self.validate || self.dry_run.as_deref() == Some("server");
-        if needs_cluster {
-            bail!("a chart is rendered without a cluster: `lockstep plan` asks one what it would take");
-        }
-        if let Some(given) = self.dry_run.as_deref().filter(|given| *given != "client") {
-            bail!("invalid dry-run value (\"{given}\"). Must be \"server\" or \"client\"");
-        }
-        if self.post_renderer.is_some() {
-            bail!("programs are not run: give the output to the post-renderer, `lockstep helm template ... | program`");
-        }
-        if self.dependency_update || self.repo.is_some() || self.version.is_some() {
-            bail!("charts are not fetched: `helm pull --untar` and `helm dependency build` put them on the disk");
-        }
-        Ok(())
-    }
-}
-
 impl Template {
-    pub(super) fn run(self) -> Outcome {
-        self.refused.check()?;
+    pub(super) fn run(self, namespace: &str, debug: bool) -> Outcome {
+        original::check_dry_run(self.dry_run.as_deref())?;
         let (name, place) = self.name_and_chart()?;
-        let release = self.release(&name)?;
+        let release = self.release(&name, namespace)?;
         let chart = load(place)?;
         if chart.metadata.deprecated {
             warn("this chart is deprecated");
         }
-        let rendered = release::render(&chart, &release)?;
+        let rendered = match release::render(&chart, &release) {
+            Err(error) if debug => {
+                print(release::failed_output(&chart, &release, &error).as_bytes())?;
+                return Err(error.into());
+            }
+            rendered => rendered?,
+        };
         let text = match &self.output_dir {
             Some(folder) => self.write(folder, &name, &rendered, release.with_crds)?,
             None => rendered.template_output(release.with_crds),
@@ -137,15 +106,14 @@ impl Template {
         }
     }
 
-    fn release(&self, name: &str) -> anyhow::Result<Release> {
-        let mut release = Release::new(name, &self.namespace);
+    fn release(&self, name: &str, namespace: &str) -> anyhow::Result<Release> {
+        let mut release = Release::new(name, namespace);
         if let Some(version) = &self.kube_version {
             release.set_kube_version(version)?;
         }
         release.options.capabilities.api_versions.extend(self.api_versions.iter().cloned());
         release.options.action = if self.is_upgrade { Action::Upgrade } else { Action::Install };
         release.options.skips_schema = self.skip_schema_validation;
-        release.options.with_dependency_notes = self.render_subchart_notes;
         release.values = self.values.merged()?;
         release.with_crds = self.include_crds && !self.skip_crds;
         release.without_hooks = self.no_hooks;

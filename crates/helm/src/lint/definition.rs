@@ -4,6 +4,7 @@ use gotemplate::go::path::base;
 use gotemplate::go::semver::{Constraint, Version};
 use serde_json::Value;
 
+use super::address::{is_mail, is_request, is_web};
 use super::{Linter, Severity};
 use crate::chart::{Maintainer, Metadata};
 use crate::values::yaml_problem;
@@ -34,13 +35,13 @@ pub(super) fn check(linter: &mut Linter, text: &str) {
         metadata
             .sources
             .iter()
-            .find(|source| !is_address(source))
+            .find(|source| !is_request(source))
             .map(|source| format!("invalid source URL '{source}'")),
     ];
     errors.into_iter().flatten().for_each(|words| linter.add(Severity::Error, FILE, words));
     if icon.is_empty() {
         linter.add(Severity::Info, FILE, "icon is recommended");
-    } else if !is_address(icon) {
+    } else if !is_request(icon) {
         linter.add(Severity::Error, FILE, format!("invalid icon URL '{icon}'"));
     }
     of_second_form(&metadata, &value).into_iter().for_each(|words| linter.add(Severity::Error, FILE, words));
@@ -164,24 +165,4 @@ fn maintainer(person: &Maintainer) -> Option<String> {
         return Some(format!("invalid email '{email}' for maintainer '{name}'"));
     }
     (!url.is_empty() && !is_web(url)).then(|| format!("invalid url '{url}' for maintainer '{name}'"))
-}
-
-/// A whole address, with its scheme.
-fn is_address(text: &str) -> bool {
-    !text.is_empty() && gotemplate::go::url::parse(text).is_ok_and(|url| !url.scheme.is_empty())
-}
-
-fn is_mail(text: &str) -> bool {
-    let Some((person, host)) = text.rsplit_once('@') else { return false };
-    let is_part = |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "-_~.".contains(c));
-    let is_person = !person.is_empty() && !person.chars().any(|c| c.is_whitespace() || "@\"(),:;<>[\\]".contains(c));
-    is_person && host.contains('.') && host.split('.').all(is_part)
-}
-
-/// An address of the web, perhaps without its scheme.
-fn is_web(text: &str) -> bool {
-    let rest = text.split_once("://").map_or(text, |(_, rest)| rest);
-    let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    let is_good = |c: char| c.is_alphanumeric() || "-_.:@[]".contains(c);
-    text.len() >= 3 && !text.contains(char::is_whitespace) && !host.is_empty() && host.chars().all(is_good)
 }
