@@ -63,7 +63,7 @@ const NOT_YET: [&str; 1] = ["pgp-good"];
 /// Runs of `helm template` that end otherwise, and why.
 const OTHERWISE: [(&str, &str); 2] = [
     ("schema-invalid#0", "a malformed schema is refused in our words"),
-    ("schema-remote-ref#0", "schemas are not fetched"),
+    ("schema-remote-ref#0", "a schema elsewhere takes everything; the original fetches it, here in vain"),
 ];
 
 /// What the original said, without what it logs and its advice.

@@ -390,3 +390,34 @@ fn api_versions_are_deprecated_as_by_the_original() {
     }
     assert!(failed.is_empty() && manifests.len() > 1000, "{} of {}", failed.join("\n"), manifests.len());
 }
+
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn notes_are_those_of_the_original() {
+    let Some(charts) = corpus("helm/charts") else { return };
+    let original = Testbed::shared();
+    let (mut ran, mut failed) = (0, Vec::new());
+    for entry in std::fs::read_dir(&charts).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let mut install = original.tool("helm");
+        let arguments = ["install", "rel", &name, "-n", "apps", "--dry-run=client", "--skip-schema-validation"];
+        let printed = Ran(install.args(arguments).current_dir(&charts).output().unwrap());
+        let Some((_, wanted)) = printed.out().split_once("\nNOTES:\n").map(|(a, b)| (a.to_owned(), b.to_owned()))
+        else {
+            continue;
+        };
+        ran += 1;
+        let chart = helm::Chart::load(&super::disk::DiskFiles(charts.join(&name)), "").unwrap();
+        let mut options = helm::RenderOptions::new("rel", "apps");
+        options.skips_schema = true;
+        let none = std::sync::Arc::new(helm::NoCluster);
+        let rendered = helm::render(&chart, &helm::values::Values::new(), &options, none, &lockstep::system::System);
+        let notes = rendered.map(|rendered| rendered.notes).unwrap_or_default();
+        if notes.trim() != wanted.trim() {
+            let first = wanted.trim().lines().zip(notes.trim().lines()).find(|(wanted, own)| wanted != own);
+            failed.push(format!("{name}: {first:?}"));
+        }
+    }
+    report("cli/helm-notes", ran, &failed);
+    assert!(ran > 45, "only {ran} charts have notes");
+}
