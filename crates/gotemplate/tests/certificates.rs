@@ -47,6 +47,8 @@ macro_rules! file {
 const RSA: &str = file!("rsa.key");
 const EC: &str = file!("ec.key");
 const ED25519: &str = file!("ed25519.key");
+const RSA_1024: &str = file!("rsa1024.key");
+const P224: &str = file!("p224.key");
 
 /// A definition of `$ca`, the authority.
 fn authority() -> String {
@@ -62,14 +64,18 @@ fn certificates_are_byte_for_byte_those_of_go() {
     assert_eq!(run(&leaf), file!("leaf.pem"));
     let nameless = format!("{{{{ (genSelfSignedCertWithKey \"\" nil (list \"web\") 200000 {ED25519:?}).Cert }}}}");
     assert_eq!(run(&nameless), file!("nameless.pem"));
-    let curve = run(&format!("{{{{ (genSelfSignedCertWithKey \"web@shop\" nil nil 1 {EC:?}).Cert }}}}"));
-    let (made, wanted) = (pem::next(&curve).unwrap().0.bytes, pem::next(file!("ec.pem")).unwrap().0.bytes);
-    assert!(made.windows(wanted.len()).any(|part| part == wanted), "{curve}");
+    let small = run(&format!("{{{{ (genCAWithKey \"shop's CA\" 365 {RSA_1024:?}).Cert }}}}"));
+    assert_eq!(small, file!("rsa1024.pem"));
+    for (key, signed) in [(EC, file!("ec.pem")), (P224, file!("ec224.pem"))] {
+        let curve = run(&format!("{{{{ (genSelfSignedCertWithKey \"web@shop\" nil nil 1 {key:?}).Cert }}}}"));
+        let (made, wanted) = (pem::next(&curve).unwrap().0.bytes, pem::next(signed).unwrap().0.bytes);
+        assert!(made.windows(wanted.len()).any(|part| part == wanted), "{curve}");
+    }
 }
 
 #[test]
 fn keys_come_back_as_they_were_given() {
-    for key in [RSA, EC, ED25519] {
+    for key in [RSA, RSA_1024, EC, P224, ED25519] {
         let text = format!("{{{{ (genCAWithKey \"ca\" 1 {key:?}).Key }}}}");
         assert_eq!(run(&text), key);
     }
@@ -102,10 +108,14 @@ fn what_is_no_key_or_certificate_is_told_in_gos_words() {
             "genCAWithKey: parsing private key: invalid private key type X PRIVATE KEY",
         ),
         ("{{ buildCustomCert \"\" \"\" }}", "buildCustomCert: unable to decode certificate"),
-        ("{{ genPrivateKey \"dsa\" }}", "genPrivateKey: DSA keys are not made any more: ask for rsa, ecdsa or ed25519"),
     ] {
         assert_eq!(fails(text), wanted, "{text}");
     }
+    assert_eq!(
+        fails(&format!("{{{{ genCAWithKey \"ca\" 1 {:?} }}}}", file!("rsa512.key"))),
+        "genCAWithKey: error creating certificate: crypto/rsa: 512-bit keys are insecure \
+         (see https://go.dev/pkg/crypto/rsa#hdr-Minimum_key_size)"
+    );
     for (arguments, wanted) in [
         ("(list 1) nil 1", "error parsing ip: 1 is not a string"),
         ("nil (list true) 1", "error processing alternate dns name: true is not a string"),
@@ -149,6 +159,7 @@ fn what_rolls_dice_is_named_and_what_does_not_is_not() {
     for (text, named) in [
         ("{{ genPrivateKey \"ecdsa\" }}", "genPrivateKey"),
         ("{{ genPrivateKey \"rsa\" }}", "genPrivateKey"),
+        ("{{ genPrivateKey \"dsa\" }}", "genPrivateKey"),
         ("{{ genCA \"ca\" 1 }}", "genCA"),
         ("{{ genSelfSignedCert \"x\" nil nil 1 }}", "genSelfSignedCert"),
         ("{{ bcrypt \"p\" }}", "bcrypt"),
@@ -171,7 +182,7 @@ fn what_rolls_dice_is_named_and_what_does_not_is_not() {
 #[test]
 fn without_dice_there_are_no_keys() {
     let world = Still::default();
-    for kind in ["rsa", "ecdsa"] {
+    for kind in ["rsa", "ecdsa", "dsa"] {
         let error = run_in(&world, &format!("{{{{ genPrivateKey \"{kind}\" }}}}")).0.unwrap_err();
         assert!(error.contains("there is no source of randomness"), "{error}");
     }

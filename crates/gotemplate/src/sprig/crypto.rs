@@ -2,6 +2,7 @@
 
 mod certificate;
 mod key;
+mod number;
 mod password;
 
 use aes::Aes256;

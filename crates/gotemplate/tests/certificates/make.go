@@ -78,4 +78,6 @@ func main() {
 	write("nameless", nameless, nameless, key("ed25519"), key("ed25519"))
 	curve := template("web@shop", 1, nil, nil)
 	write("ec", curve, curve, key("ec"), key("ec"))
+	write("ec224", curve, curve, key("p224"), key("p224"))
+	write("rsa1024", ca, ca, key("rsa1024"), key("rsa1024"))
 }

@@ -187,6 +187,9 @@ impl Template {
                 &element(context(3), &element(SEQUENCE, &extensions)),
             ],
         );
+        if let Some(words) = signing.is_insecure() {
+            return Err(failed(words));
+        }
         let signature = signing.sign(&body).ok_or_else(|| failed("the key does not sign".into()))?;
         let whole = members(SEQUENCE, &[&body, &algorithm, &bit_string(&signature)]);
         give(Block::new("CERTIFICATE", whole).encode(), key.encode())

@@ -1,13 +1,15 @@
 //! Private keys: made, read, written, and what they sign.
 
-use aws_lc_rs::rand::SystemRandom;
+use aws_lc_rs::rand::{SecureRandom as _, SystemRandom};
 use aws_lc_rs::signature::{
     ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, ECDSA_P521_SHA512_ASN1_SIGNING, EcdsaKeyPair,
     EcdsaSigningAlgorithm, Ed25519KeyPair, KeyPair as _, RSA_PKCS1_SHA256, RsaKeyPair,
 };
+use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
 
 use super::super::{Result, give};
+use super::number;
 use crate::go::der::{
     INTEGER, NULL, OCTET_STRING, OID, Reader, SEQUENCE, bit_string, context, element, members, unsigned,
 };
@@ -30,6 +32,10 @@ pub(super) enum Key {
     Ecdsa { curve: &'static Curve, secret: Bytes, pair: EcdsaKeyPair },
     /// Ed25519, as its seed.
     Ed25519 { seed: Bytes, pair: Ed25519KeyPair },
+    /// RSA below 2048 bits.
+    SmallRsa { pkcs1: Bytes, key: Box<number::Rsa> },
+    /// On P-224.
+    P224 { secret: Bytes, public: Vec<u8> },
     /// Of a kind that signs no certificate: DSA, X25519.
     Mute,
 }
@@ -41,11 +47,19 @@ pub(super) fn generate(c: &mut Call<'_, '_, '_>) -> Result {
         "" | "rsa" => Key::rsa(c, 4096)?,
         "ecdsa" => Key::ecdsa(c)?,
         "ed25519" => Key::ed25519(c)?,
-        // Retired by FIPS 186-5; no library that is kept makes them.
-        "dsa" => return Err("DSA keys are not made any more: ask for rsa, ecdsa or ed25519".into()),
+        "dsa" => return give(dsa(c)?),
         _ => return give(format!("Unknown type {kind}")),
     };
     give(key.encode())
+}
+
+/// A key of a kind that FIPS 186-5 retired, in the form that sprig gives it.
+fn dsa(c: &mut Call<'_, '_, '_>) -> std::result::Result<String, Failure> {
+    c.spend(STEPS_OF_4096_BITS)?;
+    let environment = c.environment();
+    let numbers = number::dsa(&mut |bytes| environment.fill(bytes)).ok_or_else(no_dice)?;
+    let parts: Vec<u8> = numbers.iter().flat_map(|number| unsigned(number)).collect();
+    Ok(Block::new("DSA PRIVATE KEY", members(SEQUENCE, &[&unsigned(&[0]), &parts])).encode())
 }
 
 fn no_dice() -> Failure {
@@ -139,10 +153,21 @@ impl Key {
     }
 
     fn from_pkcs1(bytes: &[u8]) -> std::result::Result<Self, Failure> {
-        let pair = RsaKeyPair::from_der(bytes);
-        // Go takes smaller ones, which nobody should.
-        let pair = pair.map_err(|_| Failure::new("x509: no RSA private key of 2048 to 8192 bits"))?;
-        Ok(Self::Rsa { pkcs1: Zeroizing::new(bytes.to_vec()), pair })
+        let pkcs1 = Zeroizing::new(bytes.to_vec());
+        if let Ok(pair) = RsaKeyPair::from_der(bytes) {
+            return Ok(Self::Rsa { pkcs1, pair });
+        }
+        let key = Self::rsa_numbers(bytes).and_then(|[_, rest @ ..]| number::Rsa::new(rest));
+        let key = key.filter(|key| key.bits() < 2048);
+        let key = key.ok_or_else(|| Failure::new("x509: no RSA private key of at most 8192 bits"))?;
+        Ok(Self::SmallRsa { pkcs1, key: Box::new(key) })
+    }
+
+    /// Version, modulus, exponents and primes.
+    fn rsa_numbers(pkcs1: &[u8]) -> Option<[&[u8]; 6]> {
+        let mut parts = Reader::new(pkcs1).enter(SEQUENCE)?;
+        let mut next = || parts.expect(INTEGER).map(|part| part.body);
+        Some([next()?, next()?, next()?, next()?, next()?, next()?])
     }
 
     /// Reads the form of RFC 5915; the curve may stand outside.
@@ -156,7 +181,7 @@ impl Key {
         let secret = parts.expect(OCTET_STRING).ok_or_else(malformed)?.body;
         let inner = parts.optional(context(0)).and_then(|id| Reader::new(id.body).expect(OID));
         let id = curve.or(inner.map(|id| id.body)).unwrap_or_default();
-        let curve = CURVES.iter().find(|curve| curve.id == id);
+        let curve = CURVES.iter().chain([&P224]).find(|curve| curve.id == id);
         let curve = curve.ok_or_else(|| Failure::new("x509: unknown elliptic curve"))?;
         // Some write more zeros in front than there should be, some fewer.
         let start = secret.iter().position(|byte| *byte != 0).unwrap_or(secret.len());
@@ -167,6 +192,11 @@ impl Key {
     }
 
     fn on_curve(curve: &'static Curve, secret: Bytes) -> std::result::Result<Self, Failure> {
+        if curve.size == P224.size {
+            let public = number::p224_public(&secret);
+            let public = public.ok_or_else(|| Failure::new("x509: invalid elliptic curve private key value"))?;
+            return Ok(Self::P224 { secret, public });
+        }
         let sec1 = Zeroizing::new(sec1(curve, &secret, None));
         let pair = EcdsaKeyPair::from_private_key_der(curve_algorithm(curve), &sec1);
         let pair = pair.map_err(|_| Failure::new("ecdsa: private key is no number of its curve"))?;
@@ -182,7 +212,8 @@ impl Key {
     /// As PEM, in the form that Go gives its kind.
     pub(super) fn encode(&self) -> String {
         let (kind, bytes) = match self {
-            Self::Rsa { pkcs1, .. } => ("RSA PRIVATE KEY", pkcs1.to_vec()),
+            Self::Rsa { pkcs1, .. } | Self::SmallRsa { pkcs1, .. } => ("RSA PRIVATE KEY", pkcs1.to_vec()),
+            Self::P224 { secret, public } => ("EC PRIVATE KEY", sec1(&P224, secret, Some(public))),
             Self::Ecdsa { curve, secret, pair } => {
                 ("EC PRIVATE KEY", sec1(curve, secret, Some(pair.public_key().as_ref())))
             }
@@ -199,10 +230,12 @@ impl Key {
     pub(super) fn public(&self) -> Option<(Vec<u8>, Vec<u8>)> {
         match self {
             Self::Rsa { pair, .. } => Some((rsa_algorithm(), pair.public_key().as_ref().to_vec())),
-            Self::Ecdsa { curve, pair, .. } => {
-                let algorithm = members(SEQUENCE, &[&element(OID, EC), &element(OID, curve.id)]);
-                Some((algorithm, pair.public_key().as_ref().to_vec()))
+            Self::SmallRsa { pkcs1, .. } => {
+                let [_, modulus, exponent, ..] = Self::rsa_numbers(pkcs1)?;
+                Some((rsa_algorithm(), members(SEQUENCE, &[&unsigned(modulus), &unsigned(exponent)])))
             }
+            Self::Ecdsa { curve, pair, .. } => Some((ec_algorithm(curve), pair.public_key().as_ref().to_vec())),
+            Self::P224 { public, .. } => Some((ec_algorithm(&P224), public.clone())),
             Self::Ed25519 { pair, .. } => {
                 Some((members(SEQUENCE, &[&element(OID, ED25519)]), pair.public_key().as_ref().to_vec()))
             }
@@ -213,7 +246,10 @@ impl Key {
     /// The name of the algorithm by which it signs, as an element.
     pub(super) fn signature_algorithm(&self) -> Option<Vec<u8>> {
         Some(match self {
-            Self::Rsa { .. } => members(SEQUENCE, &[&element(OID, RSA_SHA256), &element(NULL, &[])]),
+            Self::Rsa { .. } | Self::SmallRsa { .. } => {
+                members(SEQUENCE, &[&element(OID, RSA_SHA256), &element(NULL, &[])])
+            }
+            Self::P224 { .. } => members(SEQUENCE, &[&element(OID, &[ECDSA_SHA2, &[2]].concat())]),
             Self::Ecdsa { curve, .. } => {
                 let digest = match curve.size {
                     32 => 2,
@@ -227,6 +263,14 @@ impl Key {
         })
     }
 
+    /// Why it must not sign, in Go's words.
+    pub(super) fn is_insecure(&self) -> Option<String> {
+        let Self::SmallRsa { key, .. } = self else { return None };
+        let bits = key.bits();
+        let about = "https://go.dev/pkg/crypto/rsa#hdr-Minimum_key_size";
+        (bits < 1024).then(|| format!("crypto/rsa: {bits}-bit keys are insecure (see {about})"))
+    }
+
     /// Signs a message.
     pub(super) fn sign(&self, message: &[u8]) -> Option<Vec<u8>> {
         let dice = SystemRandom::new();
@@ -236,11 +280,24 @@ impl Key {
                 pair.sign(&RSA_PKCS1_SHA256, &dice, message, &mut signature).ok()?;
                 Some(signature)
             }
+            Self::SmallRsa { key, .. } => {
+                let algorithm = members(SEQUENCE, &[&element(OID, SHA256), &element(NULL, &[])]);
+                key.sign(&members(SEQUENCE, &[&algorithm, &element(OCTET_STRING, &Sha256::digest(message))]))
+            }
             Self::Ecdsa { pair, .. } => Some(pair.sign(&dice, message).ok()?.as_ref().to_vec()),
+            Self::P224 { secret, .. } => {
+                let mut roll = |bytes: &mut [u8]| dice.fill(bytes).unwrap_or_default();
+                let [r, s] = number::p224_sign(secret, &Sha256::digest(message), &mut roll)?;
+                Some(members(SEQUENCE, &[&unsigned(&r), &unsigned(&s)]))
+            }
             Self::Ed25519 { pair, .. } => Some(pair.sign(message).as_ref().to_vec()),
             Self::Mute => None,
         }
     }
+}
+
+fn ec_algorithm(curve: &Curve) -> Vec<u8> {
+    members(SEQUENCE, &[&element(OID, EC), &element(OID, curve.id)])
 }
 
 /// The form of RFC 5915.
@@ -250,6 +307,10 @@ fn sec1(curve: &Curve, secret: &[u8], public: Option<&[u8]>) -> Vec<u8> {
     members(SEQUENCE, &[&unsigned(&[1]), &secret, &curve, &public])
 }
 
+/// The curve that none but Go still takes.
+static P224: Curve = Curve { name: "P-224", id: &[0x2b, 0x81, 0x04, 0x00, 0x21], size: number::P224 };
+/// The identifier of SHA-256.
+const SHA256: &[u8] = &[0x60, 0x86, 0x48, 0x01, 0x65, 0x03, 0x04, 0x02, 0x01];
 /// `sha256WithRSAEncryption`.
 const RSA_SHA256: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b];
 /// What `ecdsa-with-SHA256` and its sisters begin with.
