@@ -29,6 +29,8 @@ mod keys;
 mod kustomizations;
 #[path = "cli/live.rs"]
 mod live;
+#[path = "cli/merges.rs"]
+mod merges;
 #[path = "../crates/kustomize/tests/beside/patch.rs"]
 mod patch;
 #[path = "cli/remote.rs"]

@@ -12,6 +12,7 @@ mod encrypt;
 mod exec;
 mod input;
 mod keys;
+mod merge;
 mod path;
 mod private;
 mod recipients;
@@ -79,6 +80,9 @@ enum Verb {
     FileStatus(update::FileStatus),
     ExecEnv(exec::ExecEnv),
     ExecFile(exec::ExecFile),
+    Diff(merge::Diff),
+    Merge(merge::Merge),
+    GitSetup(merge::GitSetup),
 }
 
 impl Arguments {
@@ -106,6 +110,9 @@ impl Arguments {
             Verb::FileStatus(status) => status.run(),
             Verb::ExecEnv(exec) => exec.run(),
             Verb::ExecFile(exec) => exec.run(&desk),
+            Verb::Diff(diff) => diff.run(&desk),
+            Verb::Merge(merge) => merge.run(&desk),
+            Verb::GitSetup(setup) => setup.run(),
         }
     }
 }

@@ -66,6 +66,11 @@ impl Cipher {
         decode("iv", Parts::of(sealed)?.iv).ok()?.try_into().ok()
     }
 
+    /// The name of a sealed value's type.
+    pub(crate) fn kind(sealed: &[u8]) -> Option<&str> {
+        std::str::from_utf8(Parts::of(sealed)?.kind).ok()
+    }
+
     /// Seals a value for the place that `aad` names; `None` for what cannot be sealed. An empty text stays empty.
     pub(crate) fn seal(&self, value: &Value, aad: &[u8], iv: &[u8; IV_LENGTH]) -> Option<Text> {
         let kind = kind(value)?;

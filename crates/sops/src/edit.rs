@@ -141,6 +141,32 @@ impl Editing {
         Ok(())
     }
 
+    /// Lets values that come from another version of the document keep its ciphertext, where both have one data key.
+    /// Whether they have.
+    pub fn adopt(&mut self, other: Editing) -> bool {
+        let is_same = self.data_key == other.data_key;
+        if is_same {
+            for (place, nonces) in other.nonces.0 {
+                self.nonces.0.entry(place).or_default().extend(nonces);
+            }
+        }
+        is_same
+    }
+
+    /// Whether the keys of two versions of a document are the same: the data key, who can open it, and the rule by which
+    /// values are encrypted.
+    #[must_use]
+    pub fn has_keys_of(&self, other: &Editing) -> bool {
+        let names = |editing: &Editing| -> Vec<Vec<String>> {
+            editing.metadata.groups.iter().map(|group| group.iter().map(MasterKey::name).collect()).collect()
+        };
+        let (own, others) = (&self.metadata, &other.metadata);
+        self.data_key == other.data_key
+            && names(self) == names(other)
+            && (&own.rule, own.threshold, own.mac_only_encrypted)
+                == (&others.rule, others.threshold, others.mac_only_encrypted)
+    }
+
     /// The groups of keys that the document will be encrypted for. A data key that is not new is wrapped for what is in
     /// them only by [`Editing::rotate`].
     pub fn groups_mut(&mut self) -> &mut Vec<Vec<MasterKey>> {

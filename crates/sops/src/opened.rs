@@ -1,5 +1,7 @@
 //! Documents in plaintext.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::error::{Error, MacState};
 use crate::text::{Plain, Text};
 use crate::tree::{Branch, Key, Value};
@@ -40,6 +42,17 @@ impl Opened {
     /// When the format cannot hold it.
     pub fn emit(&self, format: Format, indents: Indents) -> Result<Plain, Error> {
         store::emit_plain(&self.branches, format, indents).map(Plain::new)
+    }
+
+    /// The places whose values differ between two versions of a document: keys with dots between them, entries of lists by
+    /// number. Comments do not count.
+    #[must_use]
+    pub fn changes(&self, other: &Opened) -> BTreeSet<String> {
+        let (own, others) = (leaves(&self.branches), leaves(&other.branches));
+        let is_new = |(place, value): &(&String, &Vec<&Value>)| others.get(*place) != Some(*value);
+        let changed = own.iter().filter(is_new).map(|(place, _)| place.clone());
+        let gone = others.keys().filter(|place| !own.contains_key(*place)).cloned();
+        changed.chain(gone).collect()
     }
 
     /// The values of the first document as variables of an environment, as `sops exec-env` gives them.
@@ -104,6 +117,37 @@ impl Opened {
             Some(value) => store::emit_value(value, format, indents)?,
         };
         Ok(Plain::new(bytes))
+    }
+}
+
+/// All single values, by place. The documents of a file share places: a place may have several.
+fn leaves(branches: &[Branch]) -> BTreeMap<String, Vec<&Value>> {
+    let mut leaves = BTreeMap::new();
+    for branch in branches {
+        leaves_of(branch, "", &mut leaves);
+    }
+    leaves
+}
+
+fn leaves_of<'v>(branch: &'v Branch, above: &str, leaves: &mut BTreeMap<String, Vec<&'v Value>>) {
+    for item in branch {
+        if let Some(name) = item.name() {
+            let place = if above.is_empty() { name.lossy() } else { format!("{above}.{}", name.lossy()) };
+            leaf(&item.value, place, leaves);
+        }
+    }
+}
+
+fn leaf<'v>(value: &'v Value, place: String, leaves: &mut BTreeMap<String, Vec<&'v Value>>) {
+    match value {
+        Value::Branch(branch) if !branch.is_empty() => leaves_of(branch, &place, leaves),
+        Value::List(list) if !list.is_empty() => {
+            let entries = list.iter().filter(|entry| !matches!(entry, Value::Comment(_)));
+            for (index, entry) in entries.enumerate() {
+                leaf(entry, format!("{place}[{index}]"), leaves);
+            }
+        }
+        value => leaves.entry(place).or_default().push(value),
     }
 }
 

@@ -1,6 +1,6 @@
 //! Encrypted documents, and how they are opened.
 
-use sha2::{Digest as _, Sha512};
+use sha2::{Digest as _, Sha256, Sha512};
 
 use crate::cipher::{Cipher, DataKey};
 use crate::edit::Nonces;
@@ -9,7 +9,7 @@ use crate::key::{Identities, KeyKind, MasterKey, shamir};
 use crate::metadata::{self, Metadata};
 use crate::opened::Opened;
 use crate::selection::{Rule, Selection};
-use crate::tree::{Branch, Value};
+use crate::tree::{Branch, Comment, Value};
 use crate::walk::{Place, Visitor, walk};
 use crate::{Format, Indents, store};
 
@@ -47,6 +47,17 @@ impl Sealed {
         let mut branches = self.branches.clone();
         metadata::embed(&mut branches, &self.metadata, format);
         store::emit_sealed(&branches, format, indents)
+    }
+
+    /// Prints the document without its metadata, each ciphertext as its type and a short digest: enough to see which values
+    /// differ from those of another version.
+    ///
+    /// # Errors
+    /// When the format cannot hold it.
+    pub fn outline(&self, format: Format, indents: Indents) -> Result<Vec<u8>, Error> {
+        let mut branches = self.branches.clone();
+        walk(&mut branches, &Selection::new(&self.rule()), &mut Outlining)?;
+        store::emit_plain(&branches, format, indents)
     }
 
     /// The groups of keys that the document is encrypted for; one group, unless its data key is shared.
@@ -207,6 +218,21 @@ impl Mac {
 
     pub(crate) fn finish(self) -> String {
         self.hash.finalize().iter().map(|byte| format!("{byte:02X}")).collect()
+    }
+}
+
+struct Outlining;
+
+impl Visitor for Outlining {
+    fn visit(&mut self, value: &mut Value, _: &Place<'_>) -> Result<(), ValueProblem> {
+        if let Value::Str(text) | Value::Comment(Comment { text, .. }) = value
+            && let Some(kind) = Cipher::kind(text.bytes())
+        {
+            let digest: String =
+                Sha256::digest(text.bytes()).iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+            *text = format!("ENC[{kind} {digest}]").into();
+        }
+        Ok(())
     }
 }
 
