@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dice::Dice;
-use lockstep::decrypt::{AzureLogin, Credentials, Proof, TransitLogin, Vaults};
+use lockstep::decrypt::{AwsLogin, AzureLogin, Credentials, Proof, TransitLogin, Vaults};
 use serde_json::{Map, Value, json};
 use sops::{Error, Format, Identities, Indents, MacState, Sealed, Settings};
 use tempfile::TempDir;
@@ -38,10 +38,11 @@ enum Kind {
     PgpCurve25519,
     PgpNist,
     Azure,
+    Aws,
     Transit,
 }
 
-const KINDS: [Kind; 9] = [
+const KINDS: [Kind; 10] = [
     Kind::Age,
     Kind::PostQuantum,
     Kind::SshEd25519,
@@ -50,6 +51,7 @@ const KINDS: [Kind; 9] = [
     Kind::PgpCurve25519,
     Kind::PgpNist,
     Kind::Azure,
+    Kind::Aws,
     Kind::Transit,
 ];
 
@@ -100,11 +102,17 @@ impl User {
             ("AZURE_CLIENT_ID", identity.client_id.clone()),
             ("AZURE_CLIENT_SECRET", identity.secret.clone()),
             ("VAULT_TOKEN", "testbed".to_owned()),
+            ("AWS_ACCESS_KEY_ID", "AKIATESTBED".to_owned()),
+            ("AWS_SECRET_ACCESS_KEY", "testbed".to_owned()),
+            ("AWS_ENDPOINT_URL_KMS", testbed.value("TESTBED_KMS").to_owned()),
         ];
         let mut user = Self { testbed, folder, keys: Vec::new(), login, client: client(testbed), environment, runtime };
         user.add(Kind::Azure, "azure_keyvault", azure, String::new());
         let transit = format!("{}/v1/{}/keys/sops", testbed.value("TESTBED_TRANSIT"), unique("transit"));
         user.add(Kind::Transit, "hc_vault", transit.into(), String::new());
+        let arn = format!("arn:aws:kms:eu-west-1:123456789012:key/{}", unique("kms"));
+        let aws = json!({"arn": arn, "context": {"team": "a<b", "app": "é"}});
+        user.add(Kind::Aws, "kms", aws, String::new());
         user.add_age();
         user.add_ssh(Kind::SshEd25519, "ed25519", "id_ed25519");
         user.add_ssh(Kind::SshRsa, "rsa", "id_rsa");
@@ -214,8 +222,14 @@ impl User {
     /// The vaults of some kinds alone.
     fn vaults(&self, kinds: &[Kind]) -> Arc<Vaults> {
         let azure = kinds.contains(&Kind::Azure).then(|| self.login.clone());
+        let aws = kinds.contains(&Kind::Aws).then(|| AwsLogin {
+            id: "AKIATESTBED".to_owned(),
+            secret: Zeroizing::new("testbed".to_owned()),
+            session: None,
+            endpoint: Some(self.testbed.value("TESTBED_KMS").to_owned()),
+        });
         let token = kinds.contains(&Kind::Transit).then(|| Zeroizing::new("testbed".to_owned()));
-        let credentials = Credentials { azure, transit: TransitLogin { token, ..TransitLogin::default() } };
+        let credentials = Credentials { azure, aws, transit: TransitLogin { token, ..TransitLogin::default() } };
         Arc::new(Vaults::new(self.client.clone(), self.runtime.handle().clone(), credentials))
     }
 
@@ -227,7 +241,7 @@ impl User {
                 Kind::Age | Kind::PostQuantum => identities.add_age("key", &key.private),
                 Kind::SshEd25519 | Kind::SshRsa => identities.add_ssh("key", &key.private),
                 Kind::PgpRsa | Kind::PgpCurve25519 | Kind::PgpNist => identities.add_pgp("key", &key.private),
-                Kind::Azure | Kind::Transit => {
+                Kind::Azure | Kind::Aws | Kind::Transit => {
                     identities.set_service(self.vaults(kinds));
                     Ok(())
                 }

@@ -10,7 +10,7 @@ use sops::{Identities as Keys, IdentityError};
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
-use super::vaults::{AzureLogin, Credentials, Vaults};
+use super::vaults::{AwsLogin, AzureLogin, Credentials, Vaults};
 
 /// What the Secret of `spec.decryption` holds. Keys of kinds that are not supported are an error only when a file needs
 /// them: their names are part of that error.
@@ -96,6 +96,11 @@ impl Identities {
                     let error = |problem| SecretError::Credentials { secret: name.clone(), key: key.clone(), problem };
                     identities.credentials.azure = Some(login.map_err(error)?);
                 }
+                Kind::Aws => {
+                    let login = AwsLogin::parse(bytes.unwrap_or_default());
+                    let error = |problem| SecretError::Credentials { secret: name.clone(), key: key.clone(), problem };
+                    identities.credentials.aws = Some(login.map_err(error)?);
+                }
                 Kind::Unsupported(what) => {
                     identities.hints.push(format!("the Secret's key '{key}' holds {what}, which is not supported"));
                 }
@@ -152,6 +157,7 @@ enum Kind {
     Pgp,
     VaultToken,
     AzureKeyVault,
+    Aws,
     Unsupported(&'static str),
     Unknown,
 }
@@ -160,7 +166,7 @@ fn kind(key: &str) -> Kind {
     match key {
         "sops.vault-token" => Kind::VaultToken,
         "sops.azure-kv" => Kind::AzureKeyVault,
-        "sops.aws-kms" => Kind::Unsupported("credentials of AWS KMS"),
+        "sops.aws-kms" => Kind::Aws,
         "sops.gcp-kms" => Kind::Unsupported("credentials of GCP KMS"),
         key if key.ends_with(".agekey") => Kind::Age,
         key if key.ends_with(".asc") => Kind::Pgp,

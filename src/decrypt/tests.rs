@@ -271,6 +271,11 @@ fn credentials_of_vaults_are_read_as_flux_reads_them() {
         let identities = Identities::from_secret(&secret_of(json!({"sops.azure-kv": STANDARD.encode(text)}))).unwrap();
         assert!(identities.has_azure_login());
     }
+    let aws = "aws_access_key_id: a\naws_secret_access_key: b\naws_session_token: c\n";
+    assert!(Identities::from_secret(&secret_of(json!({"sops.aws-kms": STANDARD.encode(aws)}))).is_ok());
+    let half = json!({"sops.aws-kms": STANDARD.encode("aws_secret_access_key: hunter2\n")});
+    let error = Identities::from_secret(&secret_of(half)).err().unwrap().to_string();
+    assert!(error.ends_with("it must hold aws_access_key_id and aws_secret_access_key"), "{error}");
     for (text, problem) in [
         ("clientId: hunter2\n", "a managed identity, which is not supported"),
         ("tenantId: t\nclientId: c\nclientCertificate: hunter2\n", "client certificates are not supported"),

@@ -1,4 +1,4 @@
-//! Data keys that a key vault wraps: Azure Key Vault, and the transit engine of Vault and OpenBao.
+//! Data keys that a key vault wraps: Azure Key Vault, AWS KMS, and the transit engine of Vault and OpenBao.
 //!
 //! # Guarantees
 //! A file says by which vault its data key is wrapped, and whoever writes files is not whoever holds credentials. So a
@@ -8,6 +8,7 @@
 //! # Errors
 //! Name the vault and what it answered; never what was sent.
 
+mod aws;
 mod azure;
 mod transit;
 
@@ -18,6 +19,7 @@ use sops::{KeyKind, KeyProblem, MasterKey, Service, Wrapped};
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
+pub use aws::AwsLogin;
 pub use azure::{Assertion, AzureLogin, Proof};
 pub use transit::{Allowed, TransitLogin};
 
@@ -31,8 +33,10 @@ const LONGEST_MESSAGE: usize = 400;
 /// Who we are towards vaults.
 #[derive(Default)]
 pub struct Credentials {
-    /// Towards Azure Key Vault; without it, why there is none.
+    /// Towards Azure Key Vault.
     pub azure: Option<AzureLogin>,
+    /// Towards AWS.
+    pub aws: Option<AwsLogin>,
     /// Towards Vault.
     pub transit: TransitLogin,
 }
@@ -54,6 +58,7 @@ impl Vaults {
     async fn open(&self, key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, String> {
         match key.kind() {
             KeyKind::AzureKeyVault => self.azure()?.decrypt(key).await,
+            KeyKind::AwsKms => self.aws()?.decrypt(&self.http, key).await,
             KeyKind::Vault => self.credentials.transit.decrypt(&self.http, key).await,
             kind => Err(unsupported(kind)),
         }
@@ -62,9 +67,14 @@ impl Vaults {
     async fn seal(&self, key: &MasterKey, part: &[u8]) -> Result<Wrapped, String> {
         match key.kind() {
             KeyKind::AzureKeyVault => self.azure()?.encrypt(key, part).await,
+            KeyKind::AwsKms => self.aws()?.encrypt(&self.http, key, part).await,
             KeyKind::Vault => self.credentials.transit.encrypt(&self.http, key, part).await,
             kind => Err(unsupported(kind)),
         }
+    }
+
+    fn aws(&self) -> Result<&AwsLogin, String> {
+        self.credentials.aws.as_ref().ok_or_else(|| aws::NO_LOGIN.to_owned())
     }
 
     fn azure(&self) -> Result<azure::Client<'_>, String> {
@@ -85,6 +95,13 @@ impl Service for Vaults {
     fn wrap(&self, key: &MasterKey, part: &[u8]) -> Result<Wrapped, String> {
         self.runtime.block_on(self.seal(key, part))
     }
+}
+
+/// The first document of a file of credentials.
+fn yaml(text: &[u8]) -> Result<Value, String> {
+    let documents = yaml::parse(text, &yaml::Limits::default()).map_err(|_| "not YAML")?;
+    let value = documents.first().map(|first| yaml::to_value(first, yaml::Resolver::V3, yaml::Strictness::Lenient));
+    value.and_then(Result::ok).ok_or_else(|| "not YAML".to_owned())
 }
 
 /// Sends one request, and reads its answer as JSON; of a refusal, what `told` finds in it.

@@ -75,7 +75,7 @@ install_cargo_deny() {
 
 for name in "$@"; do
   case $name in
-    testbed) "$0" "$linked" keyvault registry transit azure control-plane kwok ;;
+    testbed) "$0" "$linked" keyvault registry transit kms azure control-plane kwok ;;
     tools) "$0" "$linked" judges helm age kustomize flux sops crane source-controller ;;
     peers) "$0" "$linked" source-controller kustomize-controller helm-controller external-secrets ;;
     control-plane) control_plane ;;
@@ -83,6 +83,7 @@ for name in "$@"; do
     keyvault) ours keyvault keyvault ;;
     registry) ours registry oci ;;
     transit) ours transit transit ;;
+    kms) ours kms kms ;;
     azure) azure ;;
     judges) judges ;;
     helm) published helm "helm.sh/helm/v4/cmd/helm@$helm" ;;

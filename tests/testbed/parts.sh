@@ -49,6 +49,7 @@ ready() {
     ssh) await 10 "$1" listens $((port + 21)) ;;
     registry) await 10 "$1" listens $((port + 22)) ;;
     transit) await 10 "$1" listens $((port + 23)) ;;
+    kms) await 10 "$1" listens $((port + 24)) ;;
   esac
 }
 

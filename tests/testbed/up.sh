@@ -6,7 +6,7 @@
 #
 # Its ports are one block of 64 from the name PORT on: API server 0, etcd 1 and 2, controller manager 3, scheduler 4, kwok 5,
 # Key Vault 10, Entra 11, vault proxy 12, its control 13, names 14, Entra's control 15, Git https 20, Git ssh 21, registry 22,
-#   Vault's transit engine 23.
+#   Vault's transit engine 23, AWS KMS 24.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/parts.sh"
@@ -46,7 +46,7 @@ busy() { # first port: whether anyone uses a port of the block
 claim_ports
 echo "$port" > "$data/port"
 source "$here/control-plane/certificates.sh"
-for room in control-plane azure git registry transit; do source "$here/$room/start.sh"; done
+for room in control-plane azure git registry transit kms; do source "$here/$room/start.sh"; done
 for part in "$data"/parts/*; do ready "${part##*/}"; done
 # ports as URLs, and what clients need to use real names: exactly what `set -a; source` and the Rust tests read
 cat > "$data/env" <<V
@@ -67,6 +67,7 @@ TESTBED_GIT=https://127.0.0.1:$((port + 20))
 TESTBED_SSH=ssh://$(id -un)@127.0.0.1:$((port + 21))
 TESTBED_REGISTRY=127.0.0.1:$((port + 22))
 TESTBED_TRANSIT=http://127.0.0.1:$((port + 23))
+TESTBED_KMS=http://127.0.0.1:$((port + 24))
 V
 echo "ready $data/env"
 cat >/dev/null

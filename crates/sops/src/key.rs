@@ -116,6 +116,12 @@ impl MasterKey {
         self.kind
     }
 
+    /// The encryption context of AWS KMS.
+    #[must_use]
+    pub fn context(&self) -> &[(String, String)] {
+        &self.context
+    }
+
     /// What it made of the data key, or of a part of one, as the metadata hold it.
     #[must_use]
     pub fn wrapped(&self) -> &str {

@@ -8,7 +8,7 @@ use sops::{KeyProblem, MasterKey, Service, Wrapped};
 use tokio::runtime::Runtime;
 use zeroize::Zeroizing;
 
-use crate::decrypt::{Allowed, AzureLogin, Credentials, Proof, TransitLogin, Vaults};
+use crate::decrypt::{Allowed, AwsLogin, AzureLogin, Credentials, Proof, TransitLogin, Vaults};
 use crate::source::http;
 
 /// Connects when it is first asked.
@@ -45,7 +45,7 @@ fn connect() -> Result<Line, String> {
     let options =
         http::Options { refuses_redirects: true, authorities: authorities.transpose()?, ..Default::default() };
     let client = http::client(&options).map_err(|error| error.to_string())?;
-    let credentials = Credentials { azure: azure(), transit: transit()? };
+    let credentials = Credentials { azure: azure(), aws: aws(), transit: transit()? };
     let vaults = Vaults::new(client, runtime.handle().clone(), credentials);
     Ok(Line { _runtime: runtime, vaults })
 }
@@ -60,6 +60,14 @@ fn azure() -> Option<AzureLogin> {
     let secret = variable("AZURE_CLIENT_SECRET").map(|secret| Proof::Secret(Zeroizing::new(secret)));
     let proof = secret.or_else(|| variable("AZURE_FEDERATED_TOKEN_FILE").map(|file| Proof::File(file.into())))?;
     Some(AzureLogin { authority: variable("AZURE_AUTHORITY_HOST").unwrap_or_default(), tenant, client, proof })
+}
+
+/// The variables of AWS's SDKs; its files and its metadata are not read.
+fn aws() -> Option<AwsLogin> {
+    let (id, secret) = (variable("AWS_ACCESS_KEY_ID")?, Zeroizing::new(variable("AWS_SECRET_ACCESS_KEY")?));
+    let session = variable("AWS_SESSION_TOKEN").map(Zeroizing::new);
+    let endpoint = variable("AWS_ENDPOINT_URL_KMS").or_else(|| variable("AWS_ENDPOINT_URL"));
+    Some(AwsLogin { id, secret, session, endpoint })
 }
 
 /// Vault's own variables, and the file in which its command keeps the token.

@@ -138,10 +138,7 @@ impl AzureLogin {
     /// # Errors
     /// Which field is missing, or of no use here.
     pub fn parse(text: &[u8]) -> Result<Self, String> {
-        let documents = yaml::parse(text, &yaml::Limits::default()).map_err(|_| "not YAML")?;
-        let value =
-            documents.first().map(|document| yaml::to_value(document, yaml::Resolver::V3, yaml::Strictness::Lenient));
-        let value = value.and_then(Result::ok).ok_or("not YAML")?;
+        let value = super::yaml(text)?;
         let field = |names: [&str; 2]| {
             let found = names.iter().find_map(|name| value.get(name)?.as_str());
             found.filter(|text| !text.is_empty()).map(ToOwned::to_owned)
