@@ -20,8 +20,8 @@
 //! types of values are not authenticated by sops.
 //!
 //! # Caveats
-//! age makes its file keys and nonces with the operating system's randomness; all other randomness comes from the
-//! caller.
+//! age and PGP make their keys and nonces with the operating system's randomness; all other randomness comes from the
+//! caller. Keys that only a network reaches are opened and wrapped by a [`Service`] of the caller's.
 
 mod cipher;
 mod config;

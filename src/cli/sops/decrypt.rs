@@ -12,8 +12,11 @@ use super::{Desk, Failure, Outcome, Target, Types, code, failure, input, path, w
 /// Print a file in the clear, as sops 3.13 does.
 ///
 /// age identities are read from SOPS_AGE_KEY, from the file that SOPS_AGE_KEY_FILE names, and from
-/// sops/age/keys.txt in the configuration folder of the user (~/.config). Programs are not run: SOPS_AGE_KEY_CMD
-/// and age plugins are refused. Exit codes are those of sops: 51 for a MAC that does not match, 128 for a data
+/// sops/age/keys.txt in the configuration folder of the user (~/.config); SSH keys without a passphrase from
+/// SOPS_AGE_SSH_PRIVATE_KEY_FILE, ~/.ssh/id_ed25519 and ~/.ssh/id_rsa; PGP keys from --pgp-key. Key vaults are asked
+/// with the variables of Azure (AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE),
+/// of AWS (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and of Vault (VAULT_TOKEN). Programs are not run:
+/// SOPS_AGE_KEY_CMD, GnuPG and age plugins are refused. Exit codes are those of sops: 51 for a MAC that does not match, 128 for a data
 /// key that no identity opens. A file may be named as it was in a commit: HEAD~1:apps/secret.yaml.
 #[derive(Args)]
 #[command(
