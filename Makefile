@@ -1,5 +1,5 @@
 # The rest are cargo aliases: .cargo/config.toml.
-.PHONY: test simulate ordeal demo image testbed bench-landing bench-kustomize bench-helm
+.PHONY: test simulate ordeal demo image testbed bench-landing bench-kustomize bench-helm bench-sops
 
 # Installs and builds what is missing, starts the testbed, runs every check and test.
 test:
@@ -41,3 +41,7 @@ bench-kustomize:
 # The Helm engine beside the original's engine and command, outputs compared: tests/bench/helm.py tells more.
 bench-helm:
 	@python3 tests/bench/helm.py $(ARGS)
+
+# Decryption beside the original's library in a loop and its command, plaintexts compared: tests/bench/sops.py tells more.
+bench-sops:
+	@python3 tests/bench/sops.py $(ARGS)

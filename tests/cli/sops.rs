@@ -124,3 +124,77 @@ fn changed(case: &Json, keys: &Path) -> Option<String> {
         Lockstep::new(folder.path()).env("SOPS_AGE_KEY", identities(keys, "all")).run(&["sops", "decrypt", file]);
     (plain.out() != decrypted).then(|| format!("{}{}", plain.out(), plain.err()))
 }
+
+/// What no command may let out, whatever it does with it.
+const CANARY: &str = "canary-4f1d9c";
+
+/// Files below a folder that hold the canary.
+fn told(folder: &Path) -> Vec<String> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder").flatten() {
+        if entry.path().is_dir() {
+            found.extend(told(&entry.path()));
+        } else if std::fs::read(entry.path()).is_ok_and(|bytes| String::from_utf8_lossy(&bytes).contains(CANARY)) {
+            found.push(entry.path().display().to_string());
+        }
+    }
+    found
+}
+
+#[test]
+fn plaintext_goes_nowhere_but_where_it_was_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (identity, recipient) = sops::generate();
+    let (_, second) = sops::generate();
+    std::fs::create_dir(folder.path().join("tmp")).expect("a folder");
+    write(folder.path(), "key", identity.as_bytes());
+    write(folder.path(), ".sops.yaml", format!("creation_rules:\n- age: {recipient}\n").as_bytes());
+    let editor =
+        "#!/bin/sh\ntr '\\0' '\\n' < /proc/$$/environ > seen; echo \"$@\" >> seen; sed -i 's/b: 1/b: 2/' \"$1\"\n";
+    write(folder.path(), "editor", editor.as_bytes());
+    let run = |arguments: &[&str]| {
+        let ran = Lockstep::new(folder.path())
+            .env("SOPS_AGE_KEY_FILE", folder.path().join("key"))
+            .env("TMPDIR", folder.path().join("tmp"))
+            .env("PATH", "/usr/bin:/bin")
+            .env("EDITOR", "sh ./editor")
+            .run(&[&["sops"], arguments].concat());
+        assert!(!ran.err().contains(CANARY), "{arguments:?}: {}", ran.err());
+        ran
+    };
+    write(folder.path(), "a.yaml", format!("a: {CANARY}\nb: 1\n").as_bytes());
+    assert_eq!(run(&["encrypt", "-i", "a.yaml"]).code(), 0);
+    let first = std::fs::read(folder.path().join("a.yaml")).expect("the file");
+    for (arguments, code) in [
+        (&["edit", "a.yaml"][..], 0),
+        (&["set", "a.yaml", "[\"c\"]", "[1, 2]"], 0),
+        (&["set", "a.yaml", "[\"a\"][\"x\"][0]", "no"], 7),
+        (&["unset", "a.yaml", "[\"c\"]"], 0),
+        (&["unset", "a.yaml", "[\"a\"][\"x\"]"], 1),
+        (&["rotate", "-i", "--add-age", &second, "a.yaml"], 0),
+        (&["updatekeys", "-y", "a.yaml"], 0),
+        (&["groups", "add", "-f", "a.yaml", "--age", &second], 0),
+        (&["filestatus", "a.yaml"], 0),
+        (&["diff", "a.yaml"], 0),
+        (&["exec-file", "a.yaml", "test -p {}"], 0),
+        (&["exec-file", "--no-fifo", "a.yaml", "test -s {}"], 0),
+        (&["exec-env", "a.yaml", "false"], 1),
+        (&["decrypt", "--extract", "[\"a\"][\"x\"]", "a.yaml"], 1),
+        (&["decrypt", "--output-type", "binary", "a.yaml"], 4),
+    ] {
+        let ran = run(arguments);
+        assert_eq!(ran.code(), code, "{arguments:?}: {}", ran.err());
+        assert!(!ran.out().contains(CANARY), "{arguments:?}: {}", ran.out());
+        assert_eq!(told(folder.path()), [""; 0], "{arguments:?}");
+    }
+    for name in ["base", "theirs"] {
+        std::fs::write(folder.path().join(name), &first).expect("can be written");
+    }
+    assert_eq!(run(&["merge", "base", "a.yaml", "theirs", "a.yaml"]).code(), 0);
+    assert_eq!(told(folder.path()), [""; 0]);
+    assert!(
+        run(&["decrypt", "a.yaml"]).out().starts_with(&format!("a: {CANARY}\nb: 2\n")),
+        "it was there all the time"
+    );
+    assert!(std::fs::read_dir(folder.path().join("tmp")).expect("a folder").next().is_none(), "nothing is left behind");
+}
