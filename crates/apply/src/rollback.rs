@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use manifest::{Object, ObjectId};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::cleanup::Cleanup;
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
@@ -335,6 +335,7 @@ async fn restore_image(
             return Ok(());
         }
         let mut image = image.clone();
+        keep_of_others(&mut image, &live, manager);
         image.metadata().insert("resourceVersion".into(), live.resource_version().into());
         image.metadata().insert("uid".into(), live.uid().into());
         let call = Call::Update { object: image, manager: manager.into(), dry_run: false, subresource: None };
@@ -342,6 +343,39 @@ async fn restore_image(
             // Somebody, such as its controller, wrote it meanwhile: read again.
             Err(ClusterError::Conflict { .. }) if ctx.clock.now() < deadline => {}
             other => return other.map(drop),
+        }
+    }
+}
+
+/// What others hold of the live object stays theirs: they may have written it after the image was taken. Lists are as in the
+/// image.
+fn keep_of_others(image: &mut Object, live: &Object, manager: &str) {
+    let entries = live.value().pointer("/metadata/managedFields").and_then(Value::as_array);
+    let is_of_others = |entry: &&Value| entry["manager"] != manager && entry.get("subresource").is_none();
+    for entry in entries.into_iter().flatten().filter(is_of_others) {
+        if let Some(fields) = entry.get("fieldsV1").and_then(Value::as_object) {
+            keep(fields, image.value_mut(), live.value());
+        }
+        let list = image.metadata().entry("managedFields").or_insert_with(|| Value::Array(Vec::new()));
+        let Some(list) = list.as_array_mut() else { continue };
+        list.retain(|known| known["manager"] != entry["manager"] || known["operation"] != entry["operation"]);
+        list.push(entry.clone());
+    }
+}
+
+fn keep(fields: &Map<String, Value>, image: &mut Value, live: &Value) {
+    let Some(image) = image.as_object_mut() else { return };
+    for (field, below) in fields {
+        let Some((name, theirs)) = field.strip_prefix("f:").and_then(|name| Some((name, live.get(name)?))) else {
+            continue;
+        };
+        let below = below.as_object().filter(|below| below.keys().any(|part| part != "."));
+        match below {
+            None => drop(image.insert(name.to_owned(), theirs.clone())),
+            Some(below) if below.keys().any(|part| part.starts_with("f:")) => {
+                keep(below, image.entry(name).or_insert_with(|| Value::Object(Map::new())), theirs);
+            }
+            Some(_) => {}
         }
     }
 }

@@ -142,6 +142,7 @@ const FOUND: &[(u64, &str)] = &[
     (1182, "a landing that had failed was tried again each time that drift was put right"),
     (1474, "what a landing waited for was deleted, and the commit that would have taken its place was refused"),
     (18115, "a Secret was pruned although the workload that reads it could not be deleted"),
+    (271_740, "undo took a field from an adopted object that others had added after it was looked at"),
     (
         scenario::PARCELS + 1962,
         "a leader that was frozen wrote the journal of a landing that its successor went on with",
