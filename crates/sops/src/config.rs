@@ -54,26 +54,15 @@ pub enum ConfigError {
     NoRule,
 }
 
-/// The lists of keys of a rule without groups, in the order in which sops puts them into one group.
-const SINGLE: [(&str, KeyKind); 7] = [
-    ("age", KeyKind::Age),
-    ("pgp", KeyKind::Pgp),
-    ("kms", KeyKind::AwsKms),
-    ("gcp_kms", KeyKind::GcpKms),
-    ("hckms", KeyKind::HuaweiKms),
-    ("azure_keyvault", KeyKind::AzureKeyVault),
-    ("hc_vault_transit_uri", KeyKind::Vault),
-];
-
-/// The lists of a group.
-const GROUPED: [(&str, KeyKind); 7] = [
-    ("age", KeyKind::Age),
-    ("pgp", KeyKind::Pgp),
-    ("kms", KeyKind::AwsKms),
-    ("gcp_kms", KeyKind::GcpKms),
-    ("hckms", KeyKind::HuaweiKms),
-    ("azure_keyvault", KeyKind::AzureKeyVault),
-    ("hc_vault", KeyKind::Vault),
+/// The lists of keys, by their names in a rule without groups and in a group, in the order in which sops puts them together.
+const LISTS: [(&str, &str, KeyKind); 7] = [
+    ("age", "age", KeyKind::Age),
+    ("pgp", "pgp", KeyKind::Pgp),
+    ("kms", "kms", KeyKind::AwsKms),
+    ("gcp_kms", "gcp_kms", KeyKind::GcpKms),
+    ("hckms", "hckms", KeyKind::HuaweiKms),
+    ("azure_keyvault", "azure_keyvault", KeyKind::AzureKeyVault),
+    ("hc_vault_transit_uri", "hc_vault", KeyKind::Vault),
 ];
 
 impl Config {
@@ -194,7 +183,7 @@ impl CreationRule {
         }
         let profile = self.text("aws_profile")?;
         let mut group = Vec::new();
-        for (name, kind) in SINGLE {
+        for (name, _, kind) in LISTS {
             let place = format!("{}.{name}", self.place);
             for text in texts(self.fields.get(name), &place)? {
                 let key = parse(kind, &text, &place, now)?;
@@ -216,7 +205,7 @@ fn group_of(group: &Value, place: &str, now: &str) -> Result<Vec<MasterKey>, Con
     for (index, merged) in list("merge")?.iter().enumerate() {
         keys.extend(group_of(merged, &format!("{place}.merge[{index}]"), now)?);
     }
-    for (name, kind) in GROUPED {
+    for (_, name, kind) in LISTS {
         for (index, entry) in list(name)?.iter().enumerate() {
             keys.extend(entry_keys(kind, entry, &format!("{place}.{name}[{index}]"), now)?);
         }
