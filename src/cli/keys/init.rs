@@ -64,14 +64,15 @@ impl Init {
             write(Path::new(".sops.yaml"), rules(&self.path_regex, &recipient).as_bytes())?;
             told.push_str(&format!(".sops.yaml: files that match {} are encrypted for it\n", self.path_regex));
         }
-        if self.apply {
-            self.give()?;
-            told.push_str(&format!("Secret {}/{}: applied\n", self.namespace, self.secret));
-        } else {
-            told.push_str(&format!("Give the key to the cluster:\n  {}\n", self.command()));
+        let encrypting = "Encrypt a file:\n  lockstep sops encrypt -i apps/database.sops.yaml\n";
+        if !self.apply {
+            told.push_str(&format!("Give the key to the cluster:\n  {}\n{encrypting}", self.command()));
+            return print_styled(&told);
         }
-        told.push_str("Encrypt a file:\n  lockstep sops encrypt -i apps/database.sops.yaml\n");
-        print_styled(&told)
+        // What is made already is told, whatever the cluster says.
+        print_styled(&told)?;
+        self.give()?;
+        print_styled(&format!("Secret {}/{}: made\n{encrypting}", self.namespace, self.secret))
     }
 
     /// What writes the Secret; its entry must end in `.agekey`.
