@@ -14,6 +14,7 @@ mod repository;
 
 use clap::{Args, Subcommand};
 
+use super::sops::leave_no_dump;
 use super::{Failure, Outcome};
 
 /// Make age keys, and say who can read the encrypted files of a repository.
@@ -38,6 +39,7 @@ enum Verb {
 
 impl Arguments {
     pub(super) fn run(self) -> Outcome {
+        leave_no_dump()?;
         match self.verb {
             Verb::Init(init) => init.run(),
             Verb::List(list) => list.run(),

@@ -19,6 +19,7 @@ mod recipients;
 mod update;
 mod vaults;
 
+use std::cell::OnceCell;
 use std::fs::Permissions;
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -27,7 +28,7 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::{Args, Subcommand};
 use gotemplate::Environment as _;
-use sops::{Action, Editing, Error, Format, Indents, MacState, Sealed};
+use sops::{Action, Editing, Error, Format, Indents, Sealed};
 
 use super::{Failure, Outcome, print, warn};
 use crate::system::System;
@@ -87,17 +88,14 @@ enum Verb {
 
 impl Arguments {
     pub(super) fn run(self) -> Outcome {
-        // Nothing that is opened here shall be found in a dump of the process.
-        #[cfg(target_os = "linux")]
-        rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
-        Keys::name_pgp(self.pgp_key);
+        leave_no_dump()?;
         let config = config::find(self.config.as_deref())?;
         let mut indents = config::indents(config.as_ref());
         if let Some(indent) = self.indent {
             let yaml = if indent == 0 { Indents::default().yaml } else { indent };
             indents = Indents { yaml, json: Some(indent) };
         }
-        let desk = Desk { config, indents };
+        let desk = Desk { config, indents, pgp_keys: self.pgp_key, keys: OnceCell::new() };
         match self.verb {
             Verb::Decrypt(decrypt) => decrypt.run(&desk),
             Verb::Encrypt(encrypt) => encrypt.run(&desk),
@@ -108,7 +106,7 @@ impl Arguments {
             Verb::UpdateKeys(update) => update.run(&desk),
             Verb::Groups(groups) => groups.run(&desk),
             Verb::FileStatus(status) => status.run(),
-            Verb::ExecEnv(exec) => exec.run(),
+            Verb::ExecEnv(exec) => exec.run(&desk),
             Verb::ExecFile(exec) => exec.run(&desk),
             Verb::Diff(diff) => diff.run(&desk),
             Verb::Merge(merge) => merge.run(&desk),
@@ -121,6 +119,23 @@ impl Arguments {
 struct Desk {
     config: Option<config::Located>,
     indents: Indents,
+    /// What `--pgp-key` names.
+    pgp_keys: Vec<PathBuf>,
+    keys: OnceCell<Keys>,
+}
+
+impl Desk {
+    /// The user's keys, read when the first command asks for them.
+    fn keys(&self) -> &Keys {
+        self.keys.get_or_init(|| Keys::read(&self.pgp_keys))
+    }
+}
+
+/// Keeps what is opened here out of a dump of the process.
+pub(super) fn leave_no_dump() -> anyhow::Result<()> {
+    #[cfg(target_os = "linux")]
+    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+    Ok(())
 }
 
 /// How a file is read and written.
@@ -190,9 +205,10 @@ pub(in crate::cli) fn write(file: &Path, bytes: &[u8]) -> Outcome {
         return std::fs::write(&place, bytes).map_err(failed);
     }
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    // As the original makes a new file: the user's mask is taken off.
-    let usual = Permissions::from_mode(0o666);
-    let mut beside = tempfile::Builder::new().permissions(usual).tempfile_in(folder).map_err(failed)?;
+    // A new file is as the original makes it, the user's mask taken off. What replaces another is nobody else's until it
+    // has that one's permissions.
+    let first = Permissions::from_mode(if found.is_ok() { 0o600 } else { 0o666 });
+    let mut beside = tempfile::Builder::new().permissions(first).tempfile_in(folder).map_err(failed)?;
     beside.write_all(bytes).map_err(failed)?;
     if let Ok(metadata) = found {
         beside.as_file().set_permissions(metadata.permissions()).map_err(failed)?;
@@ -202,34 +218,27 @@ pub(in crate::cli) fn write(file: &Path, bytes: &[u8]) -> Outcome {
 }
 
 /// Reads an encrypted document.
-fn load(file: &Path, format: Format, action: Action) -> Result<Sealed, Failure> {
+fn load(file: &Path, format: Format) -> Result<Sealed, Failure> {
     let bytes = input::read(Some(file)).map_err(|error| Failure::new(code::UNREADABLE, error))?;
     let sealed = Sealed::load(&bytes, format).and_then(|sealed| sealed.check_version().map(|()| sealed));
-    sealed.map_err(|error| failure(error, action, &Keys::default()))
-}
-
-/// Opens a document for changes; one that is not as it was when it was encrypted is refused, unless that does not matter.
-pub(in crate::cli) fn open(sealed: Sealed, ignores_mac: bool, action: Action) -> Result<Editing, Failure> {
-    let keys = Keys::read();
-    let editing = sealed.edit(&keys.identities).map_err(|error| failure(error, action, &keys))?;
-    match editing.mac() {
-        MacState::Valid => Ok(editing),
-        _ if ignores_mac => Ok(editing),
-        state => Err(failure(Error::Mac(state), action, &keys)),
-    }
+    sealed.map_err(|error| failure(error, Action::Decrypt))
 }
 
 /// Encrypts what was open, and prints it.
 pub(in crate::cli) fn close(editing: Editing, format: Format, indents: Indents) -> Result<Vec<u8>, Failure> {
-    let sealed = editing.close(&now(), &mut |bytes| System.fill(bytes));
-    let printed = sealed.and_then(|sealed| sealed.emit(format, indents));
-    printed.map_err(|error| failure(error, Action::Encrypt, &Keys::default()))
+    let sealed =
+        editing.close(&now(), &mut |bytes| System.fill(bytes)).map_err(|error| failure(error, Action::Encrypt))?;
+    printed(&sealed, format, indents)
 }
 
-/// With the exit code of sops, and what may be wrong with the keys where none fits.
-pub(in crate::cli) fn failure(error: Error, action: Action, keys: &Keys) -> Failure {
-    let hint = if matches!(error, Error::DataKey(_)) { keys.hint() } else { String::new() };
-    Failure::new(error.exit_code(action), anyhow!("{error}{hint}"))
+/// An encrypted document as a file.
+fn printed(sealed: &Sealed, format: Format, indents: Indents) -> Result<Vec<u8>, Failure> {
+    sealed.emit(format, indents).map_err(|error| failure(error, Action::Encrypt))
+}
+
+/// With the exit code of sops.
+fn failure(error: Error, action: Action) -> Failure {
+    Failure::new(error.exit_code(action), error)
 }
 
 /// The time of encryption.

@@ -148,6 +148,23 @@ fn files_are_merged_as_git_merges_their_plaintexts() {
     assert!(merged > 60 && conflicts > 20, "{merged} merged, {conflicts} conflicts");
 }
 
+/// A merge makes a new MAC: what was changed without sops must not get one.
+#[test]
+fn a_file_that_was_changed_without_sops_is_not_merged() {
+    let folder = tempfile::tempdir().unwrap();
+    let (identity, recipient) = sops::generate();
+    let run = |arguments: &[&str]| Lockstep::new(folder.path()).env("SOPS_AGE_KEY", &*identity).run(arguments);
+    std::fs::write(folder.path().join("a.yaml"), "a_unencrypted: 1\nb: two\n").unwrap();
+    run(&["sops", "encrypt", "-i", "--age", &recipient, "a.yaml"]).succeeds();
+    let sealed = std::fs::read_to_string(folder.path().join("a.yaml")).unwrap();
+    let changed = sealed.replace("a_unencrypted: 1", "a_unencrypted: 2");
+    std::fs::write(folder.path().join("theirs"), &changed).unwrap();
+    std::fs::write(folder.path().join("base"), &sealed).unwrap();
+    let told = run(&["sops", "merge", "base", "a.yaml", "theirs", "a.yaml"]).fails(1);
+    assert!(told.contains("a.yaml: the MAC does not match"), "{told}");
+    assert_eq!(std::fs::read_to_string(folder.path().join("a.yaml")).unwrap(), sealed);
+}
+
 /// What Git makes of the plaintexts, and whether there was no conflict.
 fn by_git(folder: &Path, [base, ours, theirs]: &[String; 3]) -> (String, bool) {
     for (name, text) in [("b", base), ("o", ours), ("t", theirs)] {

@@ -125,6 +125,25 @@ fn changed(case: &Json, keys: &Path) -> Option<String> {
     (plain.out() != decrypted).then(|| format!("{}{}", plain.out(), plain.err()))
 }
 
+#[test]
+fn a_file_keeps_its_permissions_and_a_new_one_has_the_usual_ones() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let folder = tempfile::tempdir().expect("a folder");
+    let (identity, recipient) = sops::generate();
+    let run = |arguments: &[&str]| {
+        Lockstep::new(folder.path()).env("SOPS_AGE_KEY", &*identity).run(&[&["sops"], arguments].concat()).succeeds()
+    };
+    let mode = |name: &str| std::fs::metadata(folder.path().join(name)).expect("the file").permissions().mode() & 0o777;
+    write(folder.path(), "a.yaml", b"a: 1\n");
+    let usual = mode("a.yaml");
+    std::fs::set_permissions(folder.path().join("a.yaml"), std::fs::Permissions::from_mode(0o640))
+        .expect("permissions");
+    run(&["encrypt", "-i", "--age", &recipient, "a.yaml"]);
+    run(&["decrypt", "--output", "b.yaml", "a.yaml"]);
+    run(&["decrypt", "-i", "a.yaml"]);
+    assert_eq!((mode("a.yaml"), mode("b.yaml")), (0o640, usual));
+}
+
 /// What no command may let out, whatever it does with it.
 const CANARY: &str = "canary-4f1d9c";
 

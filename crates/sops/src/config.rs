@@ -23,6 +23,8 @@ pub struct Config {
 struct CreationRule {
     /// Its place, for messages.
     place: String,
+    /// `path_regex`, compiled once for all paths; what is wrong with it matters to the paths that come to this rule.
+    path: Result<Option<regexp::Regex>, String>,
     fields: Value,
 }
 
@@ -101,7 +103,15 @@ impl Config {
 }
 
 fn rule((index, fields): (usize, Value)) -> CreationRule {
-    CreationRule { place: format!("creation_rules[{index}]"), fields }
+    let path = match fields.get("path_regex") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) if text.is_empty() => Ok(None),
+        Some(Value::String(text)) => {
+            regexp::Regex::new(text).map(Some).map_err(|error| format!("can not compile regexp: {error}"))
+        }
+        Some(_) => Err("must be a text".to_owned()),
+    };
+    CreationRule { place: format!("creation_rules[{index}]"), path, fields }
 }
 
 fn field(place: impl Into<String>, problem: impl Into<String>) -> ConfigError {
@@ -141,9 +151,8 @@ impl CreationRule {
     }
 
     fn is_for(&self, path: &str) -> Result<bool, ConfigError> {
-        let expression = self.text("path_regex")?;
-        let wrong = |error: regexp::RegexError| self.wrong("path_regex", &format!("can not compile regexp: {error}"));
-        Ok(expression.is_empty() || regexp::Regex::new(expression).map_err(wrong)?.is_match(path))
+        let expression = self.path.as_ref().map_err(|problem| self.wrong("path_regex", problem))?;
+        Ok(expression.as_ref().is_none_or(|expression| expression.is_match(path)))
     }
 
     fn settings(&self, now: &str) -> Result<Settings, ConfigError> {

@@ -51,7 +51,7 @@ impl Sealed {
     ) -> Result<(), Error> {
         let data_key = self.data_key(identities)?;
         (self.metadata.groups, self.metadata.threshold) = (groups, threshold);
-        self.wrap(&data_key, identities, random)
+        self.metadata.wrap(&data_key, identities, random)
     }
 }
 
@@ -142,15 +142,12 @@ impl Editing {
     }
 
     /// Lets values that come from another version of the document keep its ciphertext, where both have one data key.
-    /// Whether they have.
-    pub fn adopt(&mut self, other: Editing) -> bool {
-        let is_same = self.data_key == other.data_key;
-        if is_same {
+    pub fn adopt(&mut self, other: Editing) {
+        if self.data_key == other.data_key {
             for (place, nonces) in other.nonces.0 {
                 self.nonces.0.entry(place).or_default().extend(nonces);
             }
         }
-        is_same
     }
 
     /// Whether the keys of two versions of a document are the same: the data key, who can open it, and the rule by which
@@ -182,10 +179,7 @@ impl Editing {
         let mut data_key = DataKey::new(vec![0; KEY_LENGTH]);
         random(&mut data_key);
         (self.data_key, self.nonces) = (data_key, Nonces::default());
-        let mut sealed = Sealed { branches: Vec::new(), metadata: self.metadata.clone() };
-        sealed.wrap(&self.data_key, identities, random)?;
-        self.metadata = sealed.metadata;
-        Ok(())
+        self.metadata.wrap(&self.data_key, identities, random)
     }
 
     /// Encrypts the document again, at a time of RFC 3339.

@@ -50,34 +50,6 @@ impl Sealed {
         Editing::begin(bytes, format, settings, identities, random)?.close(now, random)
     }
 
-    /// Wraps the data key, or its parts, for all keys.
-    pub(crate) fn wrap(
-        &mut self,
-        data_key: &DataKey,
-        identities: &Identities,
-        random: Random<'_>,
-    ) -> Result<(), Error> {
-        let Metadata { groups, threshold, .. } = &mut self.metadata;
-        if groups.is_empty() || groups.iter().any(Vec::is_empty) {
-            return Err(Error::Groups { problem: "a document must be encrypted for at least one key in each group" });
-        }
-        let parts = if groups.len() == 1 {
-            vec![data_key.clone()]
-        } else {
-            if *threshold == 0 {
-                *threshold = groups.len();
-            }
-            let parts = shamir::split(data_key, groups.len(), *threshold, random);
-            parts.map_err(|problem| Error::Groups { problem })?
-        };
-        for (group, part) in groups.iter_mut().zip(&parts) {
-            for master in group {
-                identities.wrap(master, part)?;
-            }
-        }
-        Ok(())
-    }
-
     /// Seals all values that the rule selects, and the MAC.
     pub(crate) fn seal(
         &mut self,
@@ -103,11 +75,42 @@ impl Sealed {
     }
 }
 
-/// The three numbers of a version; those of none are before all.
-pub(crate) fn number_of(version: &str) -> [u64; 3] {
-    let core = version.split(['-', '+']).next().unwrap_or_default();
-    let mut numbers = core.split('.').map(|part| part.parse().unwrap_or_default());
-    std::array::from_fn(|_| numbers.next().unwrap_or_default())
+impl Metadata {
+    /// Wraps the data key, or its parts, for all keys.
+    pub(crate) fn wrap(
+        &mut self,
+        data_key: &DataKey,
+        identities: &Identities,
+        random: Random<'_>,
+    ) -> Result<(), Error> {
+        let Metadata { groups, threshold, .. } = self;
+        if groups.is_empty() || groups.iter().any(Vec::is_empty) {
+            return Err(Error::Groups { problem: "a document must be encrypted for at least one key in each group" });
+        }
+        let parts = if groups.len() == 1 {
+            vec![data_key.clone()]
+        } else {
+            if *threshold == 0 {
+                *threshold = groups.len();
+            }
+            let parts = shamir::split(data_key, groups.len(), *threshold, random);
+            parts.map_err(|problem| Error::Groups { problem })?
+        };
+        for (group, part) in groups.iter_mut().zip(&parts) {
+            for master in group {
+                identities.wrap(master, part)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The three numbers of a version; none of a text that is no version.
+pub(crate) fn number_of(version: &str) -> Option<[u64; 3]> {
+    let core = version.split(['-', '+']).next()?;
+    let is_number = |part: &&str| part.bytes().all(|byte| byte.is_ascii_digit());
+    let numbers: Option<Vec<u64>> = core.split('.').map(|part| Some(part).filter(is_number)?.parse().ok()).collect();
+    numbers?.try_into().ok()
 }
 
 fn iv(random: Random<'_>) -> [u8; IV_LENGTH] {

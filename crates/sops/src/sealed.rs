@@ -8,6 +8,7 @@ use crate::error::{DataKeyFailure, Error, GroupOutcome, KeyFailure, MacState, Va
 use crate::key::{Identities, KeyKind, MasterKey, shamir};
 use crate::metadata::{self, Metadata};
 use crate::opened::Opened;
+use crate::seal::number_of;
 use crate::selection::{Rule, Selection};
 use crate::tree::{Branch, Comment, Value};
 use crate::walk::{Place, Visitor, walk};
@@ -95,11 +96,7 @@ impl Sealed {
     /// # Errors
     /// A version that is not of three numbers.
     pub fn check_version(&self) -> Result<(), Error> {
-        let version = self.metadata.version.as_str();
-        let core = version.split(['-', '+']).next().unwrap_or_default();
-        let numbers: Vec<&str> = core.split('.').collect();
-        let is_number = |part: &&str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
-        if numbers.len() == 3 && numbers.iter().all(is_number) {
+        if number_of(&self.metadata.version).is_some() {
             return Ok(());
         }
         Err(Error::Metadata { field: "version".to_owned(), problem: "is not a version such as 3.13.2".to_owned() })

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
+use anyhow::Context as _;
 use apply::Reference;
 use base64::Engine as _;
 use manifest::{Object, ObjectId};
 use serde_json::{Value, json};
-use sops::{Format, Identities, Indents, MasterKey, Rule, RuleKind, Sealed, Settings};
+use sops::{Config, Format, Identities, Indents, Sealed};
 
 use super::account::Account;
 use super::stage::{FLUX, SHOP, Stage, ready};
@@ -122,19 +123,14 @@ fn is_before(written: &[ObjectId], first: (&str, &str), second: (&str, &str)) ->
 
 /// Encrypts the database's password as `sops` does, for the recipients of the repository's `.sops.yaml`.
 fn seal(stage: &mut Stage, password: &str) -> anyhow::Result<()> {
-    let rules = yaml::from_str(stage.repository.read(".sops.yaml")?)?;
-    let rule = |field: &str| rules["creation_rules"][0][field].as_str().unwrap_or_default().to_owned();
     let plain = format!(
         "apiVersion: v1\nkind: Secret\nmetadata:\n    name: database\n    namespace: {SHOP}\nstringData:\n    password: {password}\n"
     );
-    let settings = Settings {
-        groups: vec![vec![MasterKey::age(&rule("age"))]],
-        rule: Rule { kind: RuleKind::EncryptedRegex, text: rule("encrypted_regex") },
-        ..Settings::default()
-    };
     let mut has_failed = false;
     let mut random = |bytes: &mut [u8]| has_failed |= getrandom::fill(bytes).is_err();
     let now = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string();
+    let settings = Config::parse(stage.repository.read(".sops.yaml")?)?.settings_for(DATABASE, &now)?;
+    let settings = settings.context(".sops.yaml has no rules")?;
     let sealed = Sealed::encrypt(plain.as_bytes(), Format::Yaml, settings, &Identities::default(), &now, &mut random)?;
     anyhow::ensure!(!has_failed, "the system has no randomness");
     stage.repository.write(DATABASE, String::from_utf8(sealed.emit(Format::Yaml, Indents::default())?)?);

@@ -52,7 +52,7 @@ impl Audit {
         let repository = Repository::find(&self.path)?;
         let files = if self.staged { staged(&repository)? } else { on_disk(&repository)? };
         let past = if self.staged { Vec::new() } else { versions(&repository.folder)? };
-        let look = Look { repository: &repository, keys: Keys::read(), past };
+        let look = Look { repository: &repository, keys: Keys::of_environment(), past };
         let mut reports: BTreeMap<String, Report> = BTreeMap::new();
         for (path, bytes) in &files {
             reports.extend(look.at(path, bytes)?.map(|report| (path.clone(), report)));
@@ -129,7 +129,7 @@ impl Look<'_> {
         match encrypted(path, bytes) {
             Some(file) => self.encrypted(file, bytes, &mut report)?,
             None if is_configuration => {}
-            None if self.repository.config.rule_for(path)?.is_some() && self.has_narrow_rule(path)? => {
+            None if self.has_narrow_rule(path)? => {
                 report.findings.push("is not encrypted, and .sops.yaml has a rule for it".to_owned());
             }
             None => {}
@@ -139,9 +139,11 @@ impl Look<'_> {
         Ok(says_something.then_some(report))
     }
 
-    /// Whether the rule of a path names paths at all: a rule for everything does not mean that all is encrypted.
+    /// Whether a rule is for a path, and names paths at all: one for everything does not mean that all is encrypted.
     fn has_narrow_rule(&self, path: &str) -> anyhow::Result<bool> {
-        Ok(self.repository.config.rule_for(path)? != self.repository.config.rule_for("\0")?)
+        let rule_for = |path| self.repository.config.rule_for(path);
+        let rule = rule_for(path)?;
+        Ok(rule.is_some() && rule != rule_for("\0")?)
     }
 
     fn encrypted(&self, file: Encrypted, bytes: &[u8], report: &mut Report) -> anyhow::Result<()> {

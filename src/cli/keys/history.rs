@@ -1,6 +1,6 @@
 //! What encrypted files were in the history of Git, and `lockstep keys who-can-read`.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -138,10 +138,13 @@ impl WhoCanRead {
                 rows.push((file.path, "(work tree)".to_owned(), String::new(), true));
             }
         }
+        let mut current: HashMap<String, HashSet<String>> = HashMap::new();
         for version in versions(&repository.folder)?.into_iter().rev() {
             if version.readers.contains(&self.recipient) {
-                let now = std::fs::read(repository.place(&version.path)).unwrap_or_default();
-                let reads_now = !values(&now).is_disjoint(&version.values);
+                let now = current
+                    .entry(version.path.clone())
+                    .or_insert_with_key(|path| values(&std::fs::read(repository.place(path)).unwrap_or_default()));
+                let reads_now = !now.is_disjoint(&version.values);
                 rows.push((version.path, version.commit, version.time, reads_now));
             }
         }

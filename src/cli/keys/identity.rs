@@ -30,7 +30,5 @@ pub(super) fn recipients(file: &Path) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(file).map(Zeroizing::new).with_context(|| file.display().to_string())?;
     let mut identities = Identities::default();
     identities.add_age("", &text)?;
-    // The names are `RECIPIENT of PLACE`.
-    let recipient = |name: &String| name.split(' ').next().unwrap_or_default().to_owned();
-    Ok(identities.names().iter().map(recipient).filter(|name| name.starts_with("age1")).collect())
+    Ok(identities.recipients().into_iter().map(str::to_owned).collect())
 }

@@ -36,8 +36,11 @@ struct Named {
 impl List {
     pub(super) fn run(self) -> Outcome {
         let keys = named(&self.path)?;
-        let own = Keys::read().identities.names();
-        let is_own = |name: &str| own.iter().any(|identity| identity.starts_with(&format!("{name} of ")));
+        let user = Keys::of_environment();
+        let own = user.identities.recipients();
+        // A recipient of SSH may have a comment behind it.
+        let is_own =
+            |name: &str| own.iter().any(|recipient| name == *recipient || name.starts_with(&format!("{recipient} ")));
         if let Some(document) = self.output {
             let entry = |(name, key): (&String, &Named)| json!({"recipient": name, "kind": key.kind, "rules": key.rules, "files": key.files, "own": is_own(name)});
             return print(document.text(&keys.iter().map(entry).collect()).as_bytes());

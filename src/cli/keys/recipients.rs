@@ -10,7 +10,7 @@ use sops::{Action, MasterKey, Settings};
 use super::repository::{Encrypted, Repository};
 use super::{Failure, Outcome, identity};
 use crate::cli::print;
-use crate::cli::sops::{Keys, close, failure, is_confirmed, open, write};
+use crate::cli::sops::{Keys, close, is_confirmed, write};
 use crate::system::System;
 
 /// Let another key open the encrypted files of this repository.
@@ -179,19 +179,19 @@ impl Plan {
             return Ok(());
         }
         // Whoever cannot open the files learns it before anything is written.
-        let keys = Keys::read();
+        let keys = Keys::of_environment();
         let mut written = Vec::new();
         for (file, settings) in self.files {
             let place = self.repository.place(&file.path);
             let failed = |error: sops::Error| {
-                let failure = failure(error, Action::Decrypt, &keys);
+                let failure = keys.failure(error, Action::Decrypt);
                 let path = &file.path;
                 Failure { code: failure.code, error: failure.error.map(|error| anyhow!("{path}: {error:#}")) }
             };
             let indents = self.repository.config.indents();
             let Ok(mut sealed) = file.sealed else { continue };
             let bytes = if self.rotates {
-                let mut editing = open(sealed, false, Action::Decrypt)?;
+                let mut editing = keys.open(sealed, false)?;
                 *editing.groups_mut() = settings.groups;
                 editing.rotate(&keys.identities, &mut |bytes| System.fill(bytes)).map_err(failed)?;
                 close(editing, file.format, indents)?

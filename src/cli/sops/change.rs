@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 use anyhow::anyhow;
 use clap::Args;
 use gotemplate::Environment as _;
-use sops::{Action, Editing, Error, Format, MasterKey, Step};
+use sops::{Action, Error, MasterKey, Step};
 use zeroize::Zeroizing;
 
-use super::keys::Keys;
 use super::recipients::Changes;
-use super::{Desk, Failure, Outcome, Target, Types, close, code, failure, input, load, now, open, path, write};
+use super::{Desk, Failure, Outcome, Target, Types, close, code, failure, input, load, now, path, write};
 use crate::system::System;
 
 /// Change one value of an encrypted file; all other values keep their ciphertext.
@@ -92,14 +91,14 @@ impl Set {
     pub(super) fn run(self, desk: &Desk) -> Outcome {
         let steps = steps(&self.index, "set")?;
         let value = self.value()?;
-        let editing = load(&self.file, self.types.input(&self.file), Action::Decrypt)?;
-        let mut editing = open(editing, self.ignore_mac, Action::Decrypt)?;
+        let sealed = load(&self.file, self.types.input(&self.file))?;
+        let mut editing = desk.keys().open(sealed, self.ignore_mac)?;
         let changed = editing.set(&steps, &value).map_err(|error| match error {
             // Of the value, not of the file.
             Error::Malformed { problem, .. } => {
                 Failure::new(code::VALUE, anyhow!("the value is not valid JSON: {problem}"))
             }
-            error => failure(error, Action::Encrypt, &Keys::default()),
+            error => failure(error, Action::Encrypt),
         })?;
         if !changed && self.idempotent {
             return Ok(());
@@ -120,11 +119,11 @@ impl Set {
 impl Unset {
     pub(super) fn run(self, desk: &Desk) -> Outcome {
         let steps = steps(&self.index, "unset")?;
-        let sealed = load(&self.file, self.types.input(&self.file), Action::Decrypt)?;
-        let mut editing = open(sealed, self.ignore_mac, Action::Decrypt)?;
+        let sealed = load(&self.file, self.types.input(&self.file))?;
+        let mut editing = desk.keys().open(sealed, self.ignore_mac)?;
         match editing.unset(&steps) {
             Err(Error::NoSuchPath { .. }) if self.idempotent => return Ok(()),
-            taken => taken.map_err(|error| failure(error, Action::Encrypt, &Keys::default()))?,
+            taken => taken.map_err(|error| failure(error, Action::Encrypt))?,
         }
         write(&self.file, &close(editing, self.types.output(&self.file), desk.indents)?)
     }
@@ -140,27 +139,22 @@ impl Rotate {
             return Err(Failure::new(code::NO_FILE_FOR_KEYS, anyhow!("{problem}: {}", self.file.display())));
         }
         let name = self.filename_override.as_ref().unwrap_or(&self.file);
-        let sealed = load(&self.file, self.types.input(name), Action::Decrypt)?;
-        let mut editing = open(sealed, self.ignore_mac, Action::Decrypt)?;
-        let printed = rotate(&mut editing, added, &removed).and_then(|()| {
-            let format: Format = self.types.output(name);
-            close(editing, format, desk.indents)
-        })?;
-        self.target.write(Some(&self.file), &printed)
+        let sealed = load(&self.file, self.types.input(name))?;
+        let mut editing = desk.keys().open(sealed, self.ignore_mac)?;
+        exchange(editing.groups_mut(), added, &removed);
+        let rotated = editing.rotate(&desk.keys().identities, &mut |bytes| System.fill(bytes));
+        rotated.map_err(|error| failure(error, Action::Encrypt))?;
+        self.target.write(Some(&self.file), &close(editing, self.types.output(name), desk.indents)?)
     }
 }
 
-/// Adds keys to the first group, takes others out of all groups, and makes a new data key.
-fn rotate(editing: &mut Editing, added: Vec<MasterKey>, removed: &[MasterKey]) -> Outcome {
-    let groups = editing.groups_mut();
+/// Adds keys to the first group, and takes others out of all groups.
+fn exchange(groups: &mut [Vec<MasterKey>], added: Vec<MasterKey>, removed: &[MasterKey]) {
     if let Some(first) = groups.first_mut() {
         first.extend(added);
     }
     let is_removed = |key: &MasterKey| removed.iter().any(|removed| removed.name() == key.name());
-    for group in groups.iter_mut() {
+    for group in groups {
         group.retain(|key| !is_removed(key));
     }
-    let keys = Keys::read();
-    let rotated = editing.rotate(&keys.identities, &mut |bytes| System.fill(bytes));
-    rotated.map_err(|error| failure(error, Action::Encrypt, &keys))
 }

@@ -66,16 +66,15 @@ impl Decrypt {
         let steps = steps.map_err(|error| Failure::new(code::PATH, error.context("--extract")))?;
         let bytes = input::read(self.file.as_deref()).map_err(|error| Failure::new(code::UNREADABLE, error))?;
         let name = self.filename_override.clone().or(self.file.clone()).unwrap_or_default();
-        let opened = open(&bytes, self.types.input(&name), self.ignore_mac)?;
+        let opened = open(desk.keys(), &bytes, self.types.input(&name), self.ignore_mac)?;
         let plain = print_plain(&opened, &steps, self.types.output(&name), desk.indents);
-        let plain = plain.map_err(|error| failure(error, Action::Decrypt, &Keys::default()))?;
+        let plain = plain.map_err(|error| failure(error, Action::Decrypt))?;
         self.target.write(self.file.as_deref(), plain.bytes())
     }
 }
 
 /// Opens a document to be read; one that is not as it was when it was encrypted is refused, unless that does not matter.
-pub(super) fn open(bytes: &[u8], format: Format, ignores_mac: bool) -> Result<Opened, Failure> {
-    let keys = Keys::read();
+pub(super) fn open(keys: &Keys, bytes: &[u8], format: Format, ignores_mac: bool) -> Result<Opened, Failure> {
     let opened = Sealed::load(bytes, format).and_then(|sealed| {
         sealed.check_version()?;
         let opened = sealed.open(&keys.identities, &|_| {})?;
@@ -85,7 +84,7 @@ pub(super) fn open(bytes: &[u8], format: Format, ignores_mac: bool) -> Result<Op
             state => Err(Error::Mac(state)),
         }
     });
-    let opened = opened.map_err(|error| failure(error, Action::Decrypt, &keys))?;
+    let opened = opened.map_err(|error| keys.failure(error, Action::Decrypt))?;
     if opened.unsealed_comments() > 0 {
         warn("the file has comments that should be encrypted and are not");
     }

@@ -12,9 +12,8 @@ use zeroize::Zeroizing;
 
 use super::encrypt::How;
 use super::exec::shell;
-use super::keys::Keys;
 use super::private::Private;
-use super::{Desk, Failure, Outcome, Types, close, code, failure, load, open, write};
+use super::{Desk, Failure, Outcome, Types, close, code, failure, load, write};
 use crate::cli::fail;
 use crate::system::System;
 
@@ -45,12 +44,12 @@ impl Edit {
     pub(super) fn run(self, desk: &Desk) -> Outcome {
         let (input, output) = (self.types.input(&self.file), self.types.output(&self.file));
         let editing = if self.file.exists() {
-            open(load(&self.file, input, Action::Decrypt)?, self.ignore_mac, Action::Decrypt)?
+            desk.keys().open(load(&self.file, input)?, self.ignore_mac)?
         } else {
             self.example(desk, input)?
         };
         let plain = editing.opened().emit(output, desk.indents);
-        let plain = plain.map_err(|error| failure(error, Action::Encrypt, &Keys::default()))?;
+        let plain = plain.map_err(|error| failure(error, Action::Encrypt))?;
         let folder = Private::new()?;
         let name = self.file.file_name().map_or_else(|| "file".into(), |name| name.to_string_lossy());
         let path = folder.write(&name, plain.bytes())?;
@@ -71,9 +70,9 @@ impl Edit {
             Format::Ini => b"[Welcome!]\nhello = Welcome to SOPS! Edit this file as you please!\n".to_vec(),
             Format::Binary => b"Welcome to SOPS! Edit this file as you please!".to_vec(),
         };
-        let keys = Keys::read();
-        let begun = Editing::begin(&text, format, settings, &keys.identities, &mut |bytes| System.fill(bytes));
-        begun.map_err(|error| failure(error, Action::Encrypt, &keys))
+        let identities = &desk.keys().identities;
+        let begun = Editing::begin(&text, format, settings, identities, &mut |bytes| System.fill(bytes));
+        begun.map_err(|error| failure(error, Action::Encrypt))
     }
 }
 

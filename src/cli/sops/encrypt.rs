@@ -7,9 +7,8 @@ use clap::Args;
 use gotemplate::Environment as _;
 use sops::{Action, Format, Rule, RuleKind, Sealed, Settings};
 
-use super::keys::Keys;
 use super::recipients::Recipients;
-use super::{Desk, Failure, Outcome, Target, Types, code, failure, input, now, warn};
+use super::{Desk, Failure, Outcome, Target, Types, code, failure, input, now, printed, warn};
 use crate::system::System;
 
 /// Encrypt a file, for the keys that .sops.yaml names for it or that are given.
@@ -146,11 +145,9 @@ impl Encrypt {
         let format = self.types.input(&name);
         let settings = self.how.settings(desk, &name, format)?;
         let bytes = input::read(self.file.as_deref()).map_err(|error| Failure::new(code::UNREADABLE, error))?;
-        let keys = Keys::read();
-        let sealed =
-            Sealed::encrypt(&bytes, format, settings, &keys.identities, &now(), &mut |bytes| System.fill(bytes));
-        let printed = sealed.and_then(|sealed| sealed.emit(self.types.output(&name), desk.indents));
-        let printed = printed.map_err(|error| failure(error, Action::Encrypt, &keys))?;
-        self.target.write(self.file.as_deref(), &printed)
+        let identities = &desk.keys().identities;
+        let sealed = Sealed::encrypt(&bytes, format, settings, identities, &now(), &mut |bytes| System.fill(bytes));
+        let sealed = sealed.map_err(|error| failure(error, Action::Encrypt))?;
+        self.target.write(self.file.as_deref(), &printed(&sealed, self.types.output(&name), desk.indents)?)
     }
 }

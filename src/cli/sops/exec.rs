@@ -10,7 +10,6 @@ use clap::Args;
 use sops::{Action, Plain};
 
 use super::decrypt::open;
-use super::keys::Keys;
 use super::private::Private;
 use super::{Desk, Failure, Outcome, Types, code, failure, format, input};
 
@@ -53,9 +52,9 @@ pub(super) struct ExecFile {
 }
 
 impl ExecEnv {
-    pub(super) fn run(self) -> Outcome {
-        let opened = open(&read(&self.file)?, format(None, &self.file), false)?;
-        let values = opened.environment().map_err(|error| failure(error, Action::Decrypt, &Keys::default()))?;
+    pub(super) fn run(self, desk: &Desk) -> Outcome {
+        let opened = open(desk.keys(), &read(&self.file)?, format(None, &self.file), false)?;
+        let values = opened.environment().map_err(|error| failure(error, Action::Decrypt))?;
         let mut command = shell(&self.command);
         if self.pristine {
             command.env_clear();
@@ -77,9 +76,9 @@ impl ExecFile {
         if !is_name {
             return Err(anyhow!("the provided filename is not a name: {}", self.filename).into());
         }
-        let opened = open(&read(&self.file)?, self.types.input(&self.file), false)?;
+        let opened = open(desk.keys(), &read(&self.file)?, self.types.input(&self.file), false)?;
         let plain = opened.emit(self.types.output(&self.file), desk.indents);
-        let plain = plain.map_err(|error| failure(error, Action::Decrypt, &Keys::default()))?;
+        let plain = plain.map_err(|error| failure(error, Action::Decrypt))?;
         let folder = Private::new()?;
         if self.no_fifo {
             let path = folder.write(&self.filename, plain.bytes())?;

@@ -2,11 +2,13 @@
 
 use std::env;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use sops::{Identities, IdentityError};
+use anyhow::anyhow;
+use sops::{Action, Editing, Error, Identities, IdentityError, MacState, Sealed};
 use zeroize::Zeroizing;
 
+use super::Failure;
 use super::vaults::OnDemand;
 
 /// Identities, and what is wrong with the places that have some. That is told when a file does not open alone: one good
@@ -19,17 +21,15 @@ pub(in crate::cli) struct Keys {
     empty: Vec<String>,
 }
 
-/// What `--pgp-key` names, for all that a command reads.
-static PGP_FILES: OnceLock<Vec<PathBuf>> = OnceLock::new();
-
 impl Keys {
-    /// Keeps the files of `--pgp-key`, before anything is read.
-    pub(super) fn name_pgp(files: Vec<PathBuf>) {
-        let _ = PGP_FILES.set(files);
+    /// Reads all places, where no flag names a file.
+    pub(in crate::cli) fn of_environment() -> Self {
+        let named = env::var_os("SOPS_PGP_KEY_FILE").map(PathBuf::from);
+        Self::read(&named.into_iter().collect::<Vec<_>>())
     }
 
-    /// Reads all places.
-    pub(in crate::cli) fn read() -> Self {
+    /// Reads all places, and armored PGP keys from files.
+    pub(super) fn read(pgp: &[PathBuf]) -> Self {
         let mut keys = Self::default();
         keys.read_ssh();
         match env::var("SOPS_AGE_KEY").map(Zeroizing::new) {
@@ -37,7 +37,7 @@ impl Keys {
             Err(_) => keys.empty.push("SOPS_AGE_KEY".to_owned()),
         }
         keys.add_named("SOPS_AGE_KEY_FILE", Identities::add_age);
-        keys.read_pgp();
+        keys.read_pgp(pgp);
         if let Some(path) = users_file() {
             keys.add_usual(&path, Identities::add_age);
         }
@@ -51,11 +51,11 @@ impl Keys {
     }
 
     /// Ours: GnuPG is a program, and its keyrings are not read.
-    fn read_pgp(&mut self) {
-        match PGP_FILES.get().map(Vec::as_slice) {
-            None | Some([]) => self.empty.push("--pgp-key and SOPS_PGP_KEY_FILE".to_owned()),
-            Some(files) => files.iter().for_each(|file| self.add_file("--pgp-key", file, Identities::add_pgp)),
+    fn read_pgp(&mut self, files: &[PathBuf]) {
+        if files.is_empty() {
+            self.empty.push("--pgp-key and SOPS_PGP_KEY_FILE".to_owned());
         }
+        files.iter().for_each(|file| self.add_file("--pgp-key", file, Identities::add_pgp));
     }
 
     fn read_ssh(&mut self) {
@@ -66,8 +66,25 @@ impl Keys {
         }
     }
 
+    /// Opens a document for changes; one that is not as it was when it was encrypted is refused, unless that does not matter.
+    pub(in crate::cli) fn open(&self, sealed: Sealed, ignores_mac: bool) -> Result<Editing, Failure> {
+        let failed = |error| self.failure(error, Action::Decrypt);
+        let editing = sealed.edit(&self.identities).map_err(failed)?;
+        match editing.mac() {
+            MacState::Valid => Ok(editing),
+            _ if ignores_mac => Ok(editing),
+            state => Err(failed(Error::Mac(state))),
+        }
+    }
+
+    /// With the exit code of sops, and what may be wrong with the keys where none fits.
+    pub(in crate::cli) fn failure(&self, error: Error, action: Action) -> Failure {
+        let hint = if matches!(error, Error::DataKey(_)) { self.hint() } else { String::new() };
+        Failure::new(error.exit_code(action), anyhow!("{error}{hint}"))
+    }
+
     /// What may be the reason that a file does not open, to be put behind the error.
-    pub(super) fn hint(&self) -> String {
+    fn hint(&self) -> String {
         let mut reasons = self.problems.clone();
         if self.identities.names().is_empty() {
             reasons.push(format!("nothing in {}", self.empty.join(", ")));

@@ -9,8 +9,7 @@ use gix::merge::blob::Resolution;
 use gix::merge::blob::builtin_driver::text;
 use sops::{Action, Editing, Format, MasterKey, Plain, Sealed};
 
-use super::keys::Keys;
-use super::{Desk, Failure, Outcome, close, failure, format, input, open, print, warn, write};
+use super::{Desk, Failure, Outcome, close, failure, format, input, load, print, warn, write};
 
 /// Show an encrypted file so that Git's diffs tell which values changed, and not what they are.
 ///
@@ -58,8 +57,8 @@ pub(super) struct GitSetup {
 impl Diff {
     pub(super) fn run(self, desk: &Desk) -> Outcome {
         let Some(newer) = &self.newer else { return self.show(desk) };
-        let older = opened(&self.file, self.format(&self.file))?;
-        let newer = opened(newer, self.format(newer))?;
+        let opened = |file: &Path| desk.keys().open(load(file, self.format(file))?, true);
+        let (older, newer) = (opened(&self.file)?, opened(newer)?);
         let places = newer.opened().changes(older.opened());
         print(places.into_iter().map(|place| place + "\n").collect::<String>().as_bytes())
     }
@@ -77,8 +76,7 @@ impl Diff {
             Err(_) => return print(&bytes),
         };
         if self.reveal {
-            let keys = Keys::read();
-            match sealed.edit(&keys.identities) {
+            match sealed.edit(&desk.keys().identities) {
                 Ok(editing) => return print(plain(&editing, format, desk)?.bytes()),
                 Err(error) => {
                     warn(&format!("{error}"));
@@ -87,7 +85,7 @@ impl Diff {
             }
         }
         let outline = sealed.outline(format, desk.indents);
-        let mut outline = outline.map_err(|error| failure(error, Action::Decrypt, &Keys::default()))?;
+        let mut outline = outline.map_err(|error| failure(error, Action::Decrypt))?;
         for (number, group) in sealed.groups().iter().enumerate() {
             for key in group.iter().map(MasterKey::name) {
                 outline.extend_from_slice(format!("# opens it, group {}: {key}\n", number + 1).as_bytes());
@@ -105,15 +103,9 @@ impl Diff {
     }
 }
 
-fn opened(file: &Path, format: Format) -> Result<Editing, Failure> {
-    let bytes = input::read(Some(file))?;
-    let sealed = Sealed::load(&bytes, format).map_err(|error| failure(error, Action::Decrypt, &Keys::default()))?;
-    open(sealed, true, Action::Decrypt)
-}
-
 fn plain(editing: &Editing, format: Format, desk: &Desk) -> Result<Plain, Failure> {
     let plain = editing.opened().emit(format, desk.indents);
-    plain.map_err(|error| failure(error, Action::Decrypt, &Keys::default()))
+    plain.map_err(|error| failure(error, Action::Decrypt))
 }
 
 impl Merge {
@@ -124,7 +116,8 @@ impl Merge {
             code: 1,
             error: failure.error.map(|error| anyhow!("{}: {error:#}", path.display())),
         };
-        let read = |file: &Path| opened(file, format).map_err(refused);
+        // A value that was changed without sops must not get a MAC that says otherwise.
+        let read = |file: &Path| desk.keys().open(load(file, format)?, false).map_err(refused);
         let (base, ours, theirs) = (read(&self.base)?, read(&self.ours)?, read(&self.theirs)?);
         let texts = [plain(&ours, format, desk)?, plain(&base, format, desk)?, plain(&theirs, format, desk)?];
         let mut merged = zeroize::Zeroizing::new(Vec::new());
@@ -139,7 +132,7 @@ impl Merge {
         carrier.adopt(other);
         carrier.adopt(base);
         let replaced = carrier.replace(&merged, format);
-        replaced.map_err(|error| failure(error, Action::Encrypt, &Keys::default()))?;
+        replaced.map_err(|error| failure(error, Action::Encrypt))?;
         write(&self.ours, &close(carrier, format, desk.indents)?)
     }
 }

@@ -7,11 +7,11 @@ use anstyle::{AnsiColor, Style};
 use anyhow::{Context as _, anyhow};
 use clap::{Args, Subcommand};
 use gotemplate::Environment as _;
-use sops::{Action, Error, Indents, MasterKey, Sealed};
+use sops::{Action, Error, MasterKey, Sealed};
 
 use super::keys::Keys;
 use super::recipients::Recipients;
-use super::{Desk, Failure, Outcome, code, config, failure, format, input, load, now, print, write};
+use super::{Desk, Failure, Outcome, code, config, format, input, load, now, print, printed, write};
 use crate::cli::{fail, print_styled};
 use crate::system::System;
 
@@ -39,11 +39,11 @@ impl UpdateKeys {
     pub(super) fn run(self, desk: &Desk) -> Outcome {
         let config = desk.config.as_ref().context("config file not found: there is no .sops.yaml here or above")?;
         if let [file] = self.files.as_slice() {
-            return self.update(file, config, desk.indents);
+            return self.update(file, config, desk);
         }
         let mut failed = 0;
         for file in &self.files {
-            if let Err(failure) = self.update(file, config, desk.indents) {
+            if let Err(failure) = self.update(file, config, desk) {
                 failed += 1;
                 if let Some(error) = failure.error {
                     fail(&format!("{}: {error:#}", file.display()));
@@ -53,13 +53,13 @@ impl UpdateKeys {
         if failed > 0 { Err(anyhow!("failed updating {failed} files").into()) } else { Ok(()) }
     }
 
-    fn update(&self, file: &Path, config: &config::Located, indents: Indents) -> Outcome {
+    fn update(&self, file: &Path, config: &config::Located, desk: &Desk) -> Outcome {
         if file.is_dir() {
             return Err(anyhow!("can't operate on a directory").into());
         }
         say(&format!("Syncing keys for file {}", file.display()));
         let format = format(self.input_type.as_deref(), file);
-        let mut sealed = load(file, format, Action::Decrypt)?;
+        let mut sealed = load(file, format)?;
         let settings = config.settings_for(file, &now())?;
         let settings =
             settings.with_context(|| format!("{} does not contain any creation rule", config.path.display()))?;
@@ -74,18 +74,16 @@ impl UpdateKeys {
             say(&format!("File {} left unchanged", file.display()));
             return Ok(());
         }
-        rewrap(&mut sealed, settings.groups, threshold)?;
-        let printed = sealed.emit(format, indents);
-        write(file, &printed.map_err(|error| failure(error, Action::Encrypt, &Keys::default()))?)?;
+        rewrap(&mut sealed, settings.groups, threshold, desk.keys())?;
+        write(file, &printed(&sealed, format, desk.indents)?)?;
         say(&format!("File {} synced with new keys", file.display()));
         Ok(())
     }
 }
 
-fn rewrap(sealed: &mut Sealed, groups: Vec<Vec<MasterKey>>, threshold: usize) -> Outcome {
-    let keys = Keys::read();
+fn rewrap(sealed: &mut Sealed, groups: Vec<Vec<MasterKey>>, threshold: usize, keys: &Keys) -> Outcome {
     let wrapped = sealed.rewrap(&keys.identities, groups, threshold, &mut |bytes| System.fill(bytes));
-    wrapped.map_err(|error| failure(error, Action::Decrypt, &keys))
+    wrapped.map_err(|error| keys.failure(error, Action::Decrypt))
 }
 
 /// The keys of each group before and after, and the threshold; none where nothing changes.
@@ -213,7 +211,7 @@ impl Groups {
 impl Grouped {
     fn change(&self, desk: &Desk, change: impl FnOnce(&mut Vec<Vec<MasterKey>>) -> anyhow::Result<()>) -> Outcome {
         let format = format(None, &self.file);
-        let mut sealed = load(&self.file, format, Action::Decrypt)?;
+        let mut sealed = load(&self.file, format)?;
         let mut groups = sealed.groups().to_vec();
         change(&mut groups)?;
         let given = self.shamir_secret_sharing_threshold.filter(|threshold| *threshold != 0);
@@ -222,9 +220,8 @@ impl Grouped {
             let problem = "removing this key group will make the Shamir threshold impossible to satisfy";
             return Err(anyhow!("{problem}: it is {threshold}, and {} groups are left", groups.len()).into());
         }
-        rewrap(&mut sealed, groups, threshold)?;
-        let printed = sealed.emit(format, desk.indents);
-        let printed = printed.map_err(|error| failure(error, Action::Encrypt, &Keys::default()))?;
+        rewrap(&mut sealed, groups, threshold, desk.keys())?;
+        let printed = printed(&sealed, format, desk.indents)?;
         if self.in_place { write(&self.file, &printed) } else { print(&printed) }
     }
 }

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 use crate::cipher::DataKey;
 use crate::error::KeyProblem;
 use crate::key::Identities;
+use crate::key::identities::Origin;
 use crate::text::Plain;
 use hybrid::{HybridIdentity, HybridRecipient};
 use ssh::{Refusal, SshIdentity, SshRecipient};
@@ -32,7 +33,7 @@ const ARMOR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
 /// An identity, its recipient and where it came from.
 pub(super) struct Named {
     identity: Box<dyn Identity + Send + Sync>,
-    pub(super) name: String,
+    pub(super) origin: Origin,
 }
 
 /// A text that holds no identities, or one that cannot be used.
@@ -86,8 +87,8 @@ impl Identities {
     pub fn add_ssh(&mut self, source: &str, text: &str) -> Result<(), IdentityError> {
         match SshIdentity::parse(text) {
             Ok(identity) => {
-                let name = format!("{} of {source}", identity.recipient());
-                self.age.push(Named { identity: Box::new(identity), name });
+                let origin = Origin::new(identity.recipient(), source);
+                self.age.push(Named { identity: Box::new(identity), origin });
             }
             Err(Refusal::Passphrase) => {
                 self.unusable.push(format!("{source}, an SSH key that a passphrase protects, which is not asked for"));
@@ -104,15 +105,15 @@ fn parse(line: &str, source: &str) -> Result<Named, &'static str> {
     let damaged = "a damaged age identity";
     if line.starts_with("AGE-SECRET-KEY-PQ-1") {
         let identity = HybridIdentity::parse(line).ok_or(damaged)?;
-        let name = format!("{} of {source}", identity.recipient());
-        return Ok(Named { identity: Box::new(identity), name });
+        let origin = Origin::new(identity.recipient(), source);
+        return Ok(Named { identity: Box::new(identity), origin });
     }
     if !line.starts_with("AGE-SECRET-KEY-1") {
         return Err("not an age identity, which begins with AGE-SECRET-KEY-1 or AGE-SECRET-KEY-PQ-1");
     }
     let identity: x25519::Identity = line.parse().map_err(|_| damaged)?;
-    let name = format!("{} of {source}", identity.to_public());
-    Ok(Named { identity: Box::new(identity), name })
+    let origin = Origin::new(identity.to_public(), source);
+    Ok(Named { identity: Box::new(identity), origin })
 }
 
 /// Opens a file of age, armored or not, for one of the identities.

@@ -1,5 +1,6 @@
 //! What opens and wraps data keys.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{IdentityError, KeyKind, MasterKey, age, pgp};
@@ -28,6 +29,24 @@ pub struct Wrapped {
     pub text: String,
     /// The version of the key, where keys have one and the newest was asked for.
     pub version: Option<String>,
+}
+
+/// Whose an identity is, and where it came from.
+pub(super) struct Origin {
+    pub(super) recipient: String,
+    pub(super) source: String,
+}
+
+impl Origin {
+    pub(super) fn new(recipient: impl fmt::Display, source: &str) -> Self {
+        Origin { recipient: recipient.to_string(), source: source.to_owned() }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} of {}", self.recipient, self.source)
+    }
 }
 
 /// What opens documents. Shows recipients and names, never keys.
@@ -66,7 +85,17 @@ impl Identities {
     /// Each identity's recipient and where it came from; of those that cannot be used, why.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
-        self.age.iter().map(|named| &named.name).chain(self.pgp.names()).chain(&self.unusable).cloned().collect()
+        self.origins().map(|origin| origin.to_string()).chain(self.unusable.iter().cloned()).collect()
+    }
+
+    /// The recipients, and fingerprints, of what can be used.
+    #[must_use]
+    pub fn recipients(&self) -> Vec<&str> {
+        self.origins().map(|origin| origin.recipient.as_str()).collect()
+    }
+
+    fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.age.iter().map(|named| &named.origin).chain(self.pgp.origins())
     }
 
     /// Opens what a key wraps.

@@ -21,6 +21,7 @@ use zeroize::Zeroizing;
 use crate::cipher::DataKey;
 use crate::error::KeyProblem;
 use crate::key::IdentityError;
+use crate::key::identities::Origin;
 
 /// Bytes that a wrapped data key may have; one of 32 bytes is shared in parts of 33.
 const LONGEST: u64 = 1024;
@@ -37,7 +38,7 @@ pub(super) struct Ring(Vec<Key>);
 struct Key {
     public: SignedPublicKey,
     secret: Option<SignedSecretKey>,
-    name: String,
+    origin: Origin,
 }
 
 impl Ring {
@@ -59,7 +60,7 @@ impl Ring {
         for key in found {
             let key = Key::new(key, source);
             if key.secret.as_ref().is_some_and(is_protected) {
-                unusable.push(format!("{}, which a passphrase protects: none is asked for", key.name));
+                unusable.push(format!("{}, which a passphrase protects: none is asked for", key.origin));
             }
             self.0.push(key);
         }
@@ -72,8 +73,8 @@ impl Ring {
     }
 
     /// Fingerprint and origin of those that open.
-    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
-        self.0.iter().filter(|key| key.opens()).map(|key| &key.name)
+    pub(super) fn origins(&self) -> impl Iterator<Item = &Origin> {
+        self.0.iter().filter(|key| key.opens()).map(|key| &key.origin)
     }
 
     pub(super) fn unwrap(&self, wrapped: &str) -> Result<DataKey, KeyProblem> {
@@ -148,8 +149,8 @@ impl Key {
             PublicOrSecret::Public(public) => (public, None),
             PublicOrSecret::Secret(secret) => (secret.to_public_key(), Some(secret)),
         };
-        let name = format!("{:X} of {source}", public.fingerprint());
-        Key { public, secret, name }
+        let origin = Origin::new(format_args!("{:X}", public.fingerprint()), source);
+        Key { public, secret, origin }
     }
 
     fn opens(&self) -> bool {

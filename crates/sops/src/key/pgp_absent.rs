@@ -3,6 +3,7 @@
 use crate::cipher::DataKey;
 use crate::error::KeyProblem;
 use crate::key::IdentityError;
+use crate::key::identities::Origin;
 
 /// No keys.
 #[derive(Default)]
@@ -18,7 +19,7 @@ impl Ring {
         true
     }
 
-    pub(super) fn names(&self) -> impl Iterator<Item = &String> {
+    pub(super) fn origins(&self) -> impl Iterator<Item = &Origin> {
         std::iter::empty()
     }
 
