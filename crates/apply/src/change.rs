@@ -184,6 +184,14 @@ impl Step {
         }
     }
 
+    /// [`Step::change`], to be altered.
+    pub(crate) fn change_mut(&mut self) -> Option<&mut Change> {
+        match self {
+            Self::Apply(change) => Some(change),
+            _ => None,
+        }
+    }
+
     /// Where it stands in a commit.
     pub(crate) fn place(&self) -> (order::Stage, u8) {
         match self {

@@ -16,6 +16,8 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future;
+use futures::stream::{self, StreamExt as _};
 use manifest::ObjectId;
 
 use crate::cluster::Reference;
@@ -105,7 +107,11 @@ pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<O
     match journal.open() {
         Some(open) if open.phase != Phase::Held => {
             journal.save().await?;
-            Work::new(open, journal, ctx).run().await.map(Some)
+            let mut work = Work::new(open, journal, ctx);
+            if work.open.phase == Phase::Commit {
+                work.mark_lost().await;
+            }
+            work.run().await.map(Some)
         }
         _ => Ok(None),
     }
@@ -191,13 +197,7 @@ impl<'a, 'c> Work<'a, 'c> {
 
     /// Makes again what somebody has deleted while it was awaited, or while what reads it was.
     async fn make_again(&mut self) -> Result<End, StoreError> {
-        let mut lost = BTreeSet::new();
-        for at in self.needed() {
-            // What cannot be read now is looked for when it is awaited the next time.
-            if matches!(self.ctx.cluster.get(&at).await, Ok(None)) {
-                lost.insert(at);
-            }
-        }
+        let lost = self.lost().await;
         let landing = self.landing.clone();
         let lost: Vec<&Change> = landing.changes().filter(|c| lost.contains(&c.desired.reference())).collect();
         if lost.is_empty() {
@@ -210,6 +210,31 @@ impl<'a, 'c> Work<'a, 'c> {
             failed.extend(commit::apply_one(change, &landing.behaviour.cleanup, self.ctx, deadline).await.err());
         }
         if failed.is_empty() { Ok(None) } else { self.fail(failed).await }
+    }
+
+    /// What somebody has deleted since a commit was planned that a crash has interrupted is made by it, too, where it was
+    /// found to be right: a workload is not to come before its Secret.
+    async fn mark_lost(&mut self) {
+        let lost = self.lost().await;
+        if lost.is_empty() {
+            return;
+        }
+        let mut landing = Arc::unwrap_or_clone(self.landing.clone());
+        let changes = landing.steps.iter_mut().filter_map(Step::change_mut);
+        changes.filter(|c| lost.contains(&c.desired.reference())).for_each(|change| change.action = Action::Create);
+        self.landing = Arc::new(landing);
+        self.open.landing = self.landing.clone();
+    }
+
+    /// What must be there and is not.
+    async fn lost(&self) -> BTreeSet<Reference> {
+        let deadline = self.ctx.clock.now() + self.landing.behaviour.timeout;
+        let looks = self.needed().into_iter().map(|at| async move {
+            // What cannot be read now is looked for when it is awaited the next time.
+            let is_gone = matches!(self.ctx.read(&at, deadline).await, Ok(None));
+            is_gone.then_some(at)
+        });
+        stream::iter(looks).buffered(plan::PARALLEL).filter_map(future::ready).collect().await
     }
 
     /// What must be there while health is awaited: that, and all that landed. A Job that has ended may go.

@@ -1,9 +1,9 @@
 //! Brings the objects of an open landing back to what they were, in the reverse of the commit's order: a workload gets
 //! its old template before its Secret gets its old bytes, so that no template is ever newer than its Secret.
 //!
-//! **Guarantees.** Only what this landing wrote is touched: an object that is there but does not carry our field manager
-//! was made by others and stays. Namespaces, claims, volumes and CRDs are never deleted: they are left in place.
-//! Undoing may be repeated.
+//! **Guarantees.** Only what this landing wrote is touched, and what a workload reads that others have deleted with it: an
+//! object that is there but does not carry our field manager was made by others and stays. Namespaces, claims, volumes and
+//! CRDs are never deleted: they are left in place. Undoing may be repeated.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -86,40 +86,39 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
     undone
 }
 
-/// What others had deleted comes back in the order of a commit: where a workload is still not there, nothing reads the new
-/// bytes of its Secrets, and they come first.
+/// What others have deleted comes back in the order of a commit: a workload that is not there any more reads no new bytes,
+/// and those of its Secrets that are gone, too, come before it.
 async fn secrets_first(
     change: &Change,
     landing: &Landing,
     ctx: &Context<'_>,
     deadline: Duration,
 ) -> Result<(), ClusterError> {
-    let Some(workload) = had_gone(change).filter(|landed| reads::pod_template(&landed.object).is_some()) else {
-        return Ok(());
-    };
+    let Some(workload) = landed(change) else { return Ok(()) };
     let read = reads::secrets(&workload.object);
+    if read.is_empty() || ctx.read(&workload.reference(), deadline).await?.is_some() {
+        return Ok(());
+    }
     let is_read = |object: &Object| {
         object.is_secret() && object.namespace() == workload.object.namespace() && read.contains_key(object.name())
     };
-    let gone: Vec<(&Change, &Desired)> =
-        landing.begun().filter_map(|change| Some((change, had_gone(change)?))).collect();
-    let secrets: Vec<_> = gone.iter().filter(|(_, landed)| is_read(&landed.object)).collect();
-    if secrets.is_empty() || ctx.read(&change.desired.reference(), deadline).await?.is_some() {
-        return Ok(());
-    }
+    let all = || landing.past_changes().chain(landing.changes()).filter_map(|change| Some((change, landed(change)?)));
+    let secrets: Vec<_> = all().filter(|(_, landed)| is_read(&landed.object)).collect();
     let owners: BTreeSet<Reference> = secrets.iter().filter_map(|(_, landed)| landed.owner.clone()).collect();
-    let owners = gone.iter().filter(|(change, _)| owners.contains(&change.desired.reference()));
-    for (change, landed) in owners.chain(secrets) {
-        restore_landed(change, landed, ctx, deadline).await?;
+    let owners = all().filter(|(_, landed)| owners.contains(&landed.reference()));
+    for (change, landed) in owners.chain(secrets.iter().copied()) {
+        if ctx.read(&landed.reference(), deadline).await?.is_none() {
+            restore_landed(change, landed, ctx, deadline).await?;
+        }
     }
     Ok(())
 }
 
-/// What had landed and was not there when the landing was planned.
-fn had_gone(change: &Change) -> Option<&Desired> {
+/// What stood in an object's place because the unit had landed it.
+fn landed(change: &Change) -> Option<&Desired> {
     match &change.prior {
-        Prior::Landed(landed) if change.action == Action::Create => Some(landed),
-        _ => None,
+        Prior::Landed(landed) => Some(landed),
+        Prior::Absent | Prior::Adopted(_) => None,
     }
 }
 

@@ -6,6 +6,9 @@
 #[path = "support/stage.rs"]
 mod stage;
 
+use std::sync::{Arc, Mutex};
+
+use apply::cluster::Propagation;
 use apply::desired::Desired;
 use apply::fault::{self, Fault};
 use apply::{Behaviour, Call, Candidate, Cluster as _, ClusterError, HealthScope, Order, Phase, Reference, Verdict};
@@ -208,6 +211,63 @@ fn a_leader_whose_landing_another_one_goes_on_with_cannot_write_its_journal_any_
     assert!(block_on(stage.journal_of(1)).is_err());
     let mut successor = block_on(stage.journal_of(2)).expect("is read");
     block_on(successor.advance(Phase::Undo)).expect("the journal is the successor's");
+}
+
+/// A Secret, and a workload that reads it and is all that a commit changes.
+fn pair(commit: &str, is_bad: bool) -> Candidate {
+    let own = |name: &str| json!({"name": name, "namespace": "default"});
+    let mut labels = json!({"app": "web"});
+    if is_bad {
+        labels["testbed/fail"] = "true".into();
+    }
+    let containers = json!([{"name": "c", "image": "i", "envFrom": [{"secretRef": {"name": "db"}}]}]);
+    let metadata = json!({"labels": labels, "annotations": {"commit": commit}});
+    let values = [
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": own("db"), "data": {"key": "b25l"}}),
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": own("web"),
+            "spec": {"replicas": 1, "selector": {"matchLabels": {"app": "web"}},
+                "template": {"metadata": metadata, "spec": {"containers": containers}}}}),
+    ];
+    let objects = values.map(|value| Desired::new(Object::new(value).expect("an object"), "unit")).to_vec();
+    Candidate { revision: commit.into(), input: commit.into(), objects, ..Candidate::default() }
+}
+
+/// Tells kinds of what is applied from here on, in order.
+fn note_applied(stage: &Stage, crash_at: usize) -> Arc<Mutex<Vec<String>>> {
+    let applied = Arc::new(Mutex::new(Vec::new()));
+    let noted = applied.clone();
+    stage.cluster.restart(Box::new(move |attempt| {
+        let Call::Apply { object, dry_run: false, .. } = attempt.call else { return None };
+        let mut noted = noted.lock().expect("nobody panics");
+        noted.push(object.kind().to_owned());
+        (noted.len() == crash_at).then_some(Fault::CrashAfter)
+    }));
+    applied
+}
+
+#[test]
+fn what_others_delete_while_nobody_leads_is_made_again_before_what_reads_it() {
+    // The crash is in the commit, or when the workload has just been brought back.
+    for (is_bad, crash_at) in [(false, 1), (true, 2)] {
+        let stage = Stage::new(7);
+        block_on(stage.land_this(pair("1", false), waiting())).expect("lands");
+        note_applied(&stage, crash_at);
+        let landing = stage.land_this(pair("2", is_bad), waiting());
+        assert!(block_on(stage.cluster.until_crash(landing)).is_none(), "it is interrupted");
+        for (version, kind, name) in [("apps/v1", "Deployment", "web"), ("v1", "Secret", "db")] {
+            let (at, propagation) = (Reference::new(version, kind, "default", name), Propagation::Background);
+            let call = Call::Delete { at, uid: None, resource_version: None, propagation, dry_run: false };
+            block_on(stage.memory().call(call)).expect("is deleted");
+        }
+        let applied = note_applied(&stage, 0);
+        block_on(stage.resume()).expect("is resumed").expect("it is open");
+        let applied = applied.lock().expect("nobody panics").clone();
+        assert_eq!(
+            applied.get(..2),
+            Some(&["Secret", "Deployment"].map(str::to_owned)[..]),
+            "is_bad: {is_bad}, {applied:?}"
+        );
+    }
 }
 
 /// The unit of an owner that stands alone: one Secret, with these bytes.

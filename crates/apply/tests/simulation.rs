@@ -144,6 +144,12 @@ const FOUND: &[(u64, &str)] = &[
     (18115, "a Secret was pruned although the workload that reads it could not be deleted"),
     (271_740, "undo took a field from an adopted object that others had added after it was looked at"),
     (
+        315_702,
+        "no fault: a trial in a namespace that was going was taken for a refusal of what was then tried in another one",
+    ),
+    (342_443, "a commit that a crash had interrupted made a workload whose Secret others had deleted in the meantime"),
+    (404_238, "no fault: a workload was held to be outdated for not naming a Secret that it had only come to read"),
+    (
         scenario::PARCELS + 1962,
         "a leader that was frozen wrote the journal of a landing that its successor went on with",
     ),

@@ -64,8 +64,8 @@ pub(crate) struct Ledger {
     claimed: u64,
     /// What was tried on the server since the last proposal.
     trying: BTreeSet<Name>,
-    /// Of it, what was refused.
-    refused: BTreeSet<Name>,
+    /// Of it, what was refused, and whether only because its namespace is going.
+    refused: BTreeMap<Name, bool>,
     /// Secrets that others have deleted, or what owns them, since the last rest.
     pub(crate) tampered: BTreeSet<String>,
     /// The landing that is begun next.
@@ -133,7 +133,7 @@ impl Ledger {
             let mut ids = landing.parcels.list().iter().flat_map(|parcel| &parcel.members);
             ids.any(|id| id.kind == *kind && id.name == *name && landing.holds(id))
         };
-        if let Some((kind, name)) = self.refused.iter().find(|name| !is_held(name)) {
+        if let Some((kind, name)) = self.refused.keys().find(|name| !is_held(name)) {
             let input = &landing.input;
             return Err(format!("{input} is landed although the server has refused {kind} {name}"));
         }
@@ -192,10 +192,11 @@ pub(crate) fn tried(world: &World, call: &Call, answer: &Result<Answer, ClusterE
     let is_in_part = object.namespace() == "default" || object.kind() == "Widget";
     // It may have been tried under another name.
     let own = (name.0, name.1.strip_prefix("lockstep-dry-run-").unwrap_or(&name.1).to_owned());
-    if answer.is_ok() {
-        ledger.refused.remove(&own);
-    } else if !is_in_part {
-        ledger.refused.insert(own);
+    match answer {
+        Ok(_) => drop(ledger.refused.remove(&own)),
+        // What a going namespace says is about the place: from then on only what it is told elsewhere counts.
+        Err(_) if is_in_part => ledger.refused.retain(|name, is_of_place| *name != own || !*is_of_place),
+        Err(error) => drop(ledger.refused.insert(own, error.to_string().contains("it is being terminated"))),
     }
 }
 

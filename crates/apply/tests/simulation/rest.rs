@@ -238,11 +238,14 @@ fn stamps(world: &World, standing: &Standing) -> Result<(), String> {
         let stamp = stamp(workload);
         if let Some((old, last, version)) = before.get(workload.name()) {
             let is_rotated = old.iter().any(|(name, version)| versions.get(name).is_some_and(|now| now != version));
-            // It may name one that it does not read any more: that alone is no reason to restart it.
-            let names = |stamp: &str, name: &String, version: &u32| lines(stamp).get(name) == Some(version);
-            let is_current = stamp
-                .as_deref()
-                .is_some_and(|stamp| versions.iter().all(|(name, version)| names(stamp, name, version)));
+            // It may name one that it does not read any more: that alone is no reason to restart it. Nor is one that it has
+            // come to read since: the template that reads it is new itself.
+            let named = lines(stamp.as_deref().unwrap_or_default());
+            let is_named = |(name, version): (&String, &u32)| match named.get(name) {
+                Some(known) => known == version,
+                None => !old.contains_key(name),
+            };
+            let is_current = versions.iter().all(is_named);
             if is_rotated && !is_current {
                 return Err(format!("{} was not restarted for new bytes: {stamp:?}, not {versions:?}", workload.id()));
             }
