@@ -25,6 +25,9 @@ pub mod source;
 pub mod store;
 pub mod support;
 
+/// Finalizer that Flux puts on every object that it works on.
+pub const FINALIZER: &str = "finalizers.fluxcd.io";
+
 /// A kind of object that Lockstep reconciles.
 pub trait Kind {
     /// What is asked for.

@@ -289,6 +289,13 @@ pub fn owner_labels(namespace: &str, name: &str) -> Vec<(String, String)> {
     vec![(format!("{FLUX_SWITCH}name"), name.into()), (format!("{FLUX_SWITCH}namespace"), namespace.into())]
 }
 
+/// Whether a reconciler of ours puts Flux's finalizer on an object.
+fn carries_finalizer(object: &Object) -> bool {
+    let kinds = [("kustomize.toolkit.fluxcd.io", "Kustomization"), ("helm.toolkit.fluxcd.io", "HelmRelease")];
+    let gvk = object.gvk();
+    kinds.contains(&(&gvk.group, &gvk.kind))
+}
+
 /// A switch of a Flux object (landing.md section 10).
 pub fn switch<'a>(object: &'a Object, name: &str) -> Option<&'a str> {
     object.annotation(&format!("{SWITCH}{name}"))

@@ -55,8 +55,6 @@ use queue::Queue;
 use recorder::Recorder;
 use units::Units;
 
-/// Finalizer that Flux puts on every object that it works on.
-pub const FINALIZER: &str = "finalizers.fluxcd.io";
 /// Annotation that asks for a reconciliation.
 pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 

@@ -103,3 +103,33 @@ async fn requirement_8_kustomizations_that_go_with_their_definition_delete_nothi
     assert!(is_there(&fleet, "kept").await, "nobody asked for it to be deleted");
     fleet.end().await;
 }
+
+/// A unit that another one makes carries Flux's finalizer from its first moment, which costs no request of its own; it goes
+/// only after what it has made.
+#[tokio::test]
+async fn a_unit_of_a_unit_comes_with_its_finalizer_and_goes_after_what_it_has_made() {
+    const UNIT: (&str, &str) = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization");
+    let fleet = Fleet::new().await;
+    let spec = json!({"path": "./child", "interval": "10m", "prune": true,
+        "sourceRef": {"kind": "GitRepository", "name": "repo"}});
+    fleet.write(
+        "parent",
+        &[fleet::object(UNIT.0, UNIT.1, "child", json!({"spec": spec})), config_map("beside", json!({}))],
+    );
+    fleet.write("child", &[config_map("made", json!({}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("parent", json!({}), json!({})).await;
+    fleet.answered("parent", &commit, "True").await;
+    let child = fleet.answered("child", &commit, "True").await;
+    assert_eq!(child.value()["metadata"]["finalizers"], json!(["finalizers.fluxcd.io"]));
+    let writes = fleet.requests("Kustomization/apps/child");
+    let patches = writes.iter().filter(|(verb, ..)| *verb == "patch").count();
+    assert_eq!(patches, 1, "its status: {writes:?}");
+
+    fleet.write("parent", &[config_map("beside", json!({}))]);
+    let commit = fleet.commit();
+    fleet.answered("parent", &commit, "True").await;
+    fleet.until((UNIT.0, UNIT.1, "child"), "gone", |found| found.is_none()).await;
+    assert!(!is_there(&fleet, "made").await, "what it has made goes first");
+    fleet.end().await;
+}

@@ -20,9 +20,10 @@ use tokio::time::Instant;
 use super::bases::Visit;
 use super::sources::Fetched;
 use super::{
-    FLUX_SWITCH, MANAGER, Problem, Report, Stage, World, expand, foreign, object_version, owner_labels, says,
-    spec_version, switch,
+    FLUX_SWITCH, MANAGER, Problem, Report, Stage, World, carries_finalizer, expand, foreign, object_version,
+    owner_labels, says, spec_version, switch,
 };
+use crate::api::FINALIZER;
 use crate::api::kustomization::{KustomizationSpec, SubstituteStrategy, ValuesKind};
 use crate::redact::{Live, Redactor};
 use crate::substitute::{self, Unset, Variables, value_of};
@@ -113,7 +114,7 @@ impl Compile<'_> {
         };
         let mut expanded = expand::expand(input, self.world, &mut self.read_set).await;
         let mut own: Vec<Desired> =
-            objects.into_iter().map(|object| self.policed(Desired::new(object, MANAGER))).collect();
+            objects.into_iter().map(|object| self.policed(Desired::new(self.held(object), MANAGER))).collect();
         expanded.merge(&mut own);
         let objects = own.into_iter().chain(expanded.objects).collect();
         let mut candidate = Candidate {
@@ -236,6 +237,20 @@ impl Compile<'_> {
             common.annotations.iter().for_each(|(key, value)| object.set_annotation(key, value));
         }
         objects
+    }
+
+    /// What this agent reconciles comes with its finalizer, which would be a request of its own as soon as it is there.
+    fn held(&self, mut object: Object) -> Object {
+        let is_ours = self.world.settings.only.as_deref().is_none_or(|only| only == object.namespace());
+        if is_ours && carries_finalizer(&object) {
+            let finalizers = object.metadata().entry("finalizers").or_insert(Value::Null);
+            let mut names = finalizers.as_array().cloned().unwrap_or_default();
+            if !names.iter().any(|name| name == FINALIZER) {
+                names.push(FINALIZER.into());
+            }
+            *finalizers = names.into();
+        }
+        object
     }
 
     /// What Flux's annotations on the object itself ask for.

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use manifest::Object;
 
-use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, triggers};
-use crate::api::Kind as _;
+use super::{Error, Key, REQUESTED_AT, Shared, Told, triggers};
 use crate::api::condition::reason;
 use crate::api::source::{ArtifactRecord, GitRepository, GitRepositorySpec, GitRepositoryStatus};
+use crate::api::{FINALIZER, Kind as _};
 use crate::artifact::Trust;
 use crate::pipeline::sources::git::Revision;
 use crate::pipeline::sources::{self, Failure, Fetched, SourceName};

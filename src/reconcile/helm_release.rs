@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use manifest::{Object, ObjectId};
 
 use super::alone::{self, Landed};
-use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, triggers};
-use crate::api::Kind as _;
+use super::{Error, Key, REQUESTED_AT, Shared, Told, triggers};
 use crate::api::condition::{READY, reason};
 use crate::api::helm::{HelmRelease, HelmReleaseSpec, HelmReleaseStatus};
+use crate::api::{FINALIZER, Kind as _};
 use crate::pipeline::expand::{self, Attempt, Rendered};
 use crate::pipeline::{Problem, switch};
 use crate::render::target::common_digest;

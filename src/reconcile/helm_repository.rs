@@ -5,10 +5,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use manifest::Object;
 
-use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, triggers};
-use crate::api::Kind as _;
+use super::{Error, Key, REQUESTED_AT, Shared, Told, triggers};
 use crate::api::condition::reason;
 use crate::api::source::{ArtifactRecord, HelmRepository, HelmRepositoryStatus};
+use crate::api::{FINALIZER, Kind as _};
 use crate::pipeline::sources::{self, Charts, SourceName};
 use crate::status::{Event, Moment, Next, source as tell, unsupported_message};
 

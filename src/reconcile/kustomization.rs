@@ -14,10 +14,10 @@ use manifest::{Object, ObjectId};
 use tokio::time::Instant;
 
 use super::claims::{self, Neighbours};
-use super::{Error, FINALIZER, Key, REQUESTED_AT, Shared, Told, guests, triggers};
-use crate::api::Kind as _;
+use super::{Error, Key, REQUESTED_AT, Shared, Told, guests, triggers};
 use crate::api::condition::{READY, Truth, reason};
 use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
+use crate::api::{FINALIZER, Kind as _};
 use crate::health::{self, Judge};
 use crate::landing;
 use crate::pipeline::sources::{Fetched, SourceName};
