@@ -257,7 +257,26 @@ impl Stage {
             calls = now;
         }
         life.end();
-        assert_eq!(self.memory.revision(), before, "an agent that starts at rest writes nothing");
+        let written = self.written_since(before);
+        assert_eq!(self.memory.revision(), before, "an agent that starts at rest writes nothing: {written}");
+    }
+
+    /// What has a newer version.
+    fn written_since(&self, revision: u64) -> String {
+        let kinds = [
+            ("v1", "Event"),
+            ("v1", "Secret"),
+            ("apps/v1", "Deployment"),
+            ("external-secrets.io/v1", "ExternalSecret"),
+            ("external-secrets.io/v1", "SecretStore"),
+            ("kustomize.toolkit.fluxcd.io/v1", "Kustomization"),
+            ("source.toolkit.fluxcd.io/v1", "GitRepository"),
+        ];
+        let spaces = || [NAMESPACE, SYSTEM].into_iter();
+        let all = kinds.iter().flat_map(|kind| spaces().map(move |namespace| (kind, namespace)));
+        let all = all.flat_map(|((version, kind), namespace)| self.list(version, kind, namespace));
+        let newer = all.filter(|object| object.resource_version().parse::<u64>().is_ok_and(|at| at > revision));
+        newer.map(|object| format!("\n{}", object.value())).collect()
     }
 
     /// What carries the unit's label, without the Secret that has it from its ExternalSecret.
@@ -451,6 +470,34 @@ fn kills(seed: u64) -> u64 {
     let journal = futures::executor::block_on(Journal::load(store, &unit, 0)).expect("a good journal");
     assert!(journal.open().is_none(), "the journal is concluded");
     struck
+}
+
+/// The agent dies at each call of the second half of a revision that is taken back, as the one before it was: its successor
+/// tells of the newer one.
+#[test]
+fn a_revision_that_is_taken_back_after_another_one_is_told_wherever_the_agent_dies() {
+    let mut stage = Stage::new(1);
+    stage.push(false);
+    stage.declare();
+    let mut life = Life::begin(&stage);
+    assert!(stage.until(|| stage.is_at_rest()), "the first landing: {}", stage.told());
+    stage.push(true);
+    assert!(stage.until(|| stage.is_at_rest()), "a bad landing: {}", stage.told());
+    for call in 40.. {
+        life.doom(call, Fault::CrashAfter);
+        stage.push(true);
+        assert!(stage.until(|| life.cluster.is_crashed() || stage.is_at_rest()), "call {call}: {}", stage.told());
+        let was_last = !life.cluster.is_crashed();
+        life.bury();
+        life = Life::begin(&stage);
+        assert!(stage.until(|| stage.is_at_rest()), "call {call} was the last: {}", stage.told());
+        stage.check(&format!("call {call} was the last"));
+        if was_last {
+            assert!(call > 60, "{call} calls are too few to prove much");
+            break;
+        }
+    }
+    life.end();
 }
 
 /// Seed of one cluster, for the same kills once more: a failure prints its own.

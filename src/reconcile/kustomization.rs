@@ -318,7 +318,8 @@ impl Turn<'_> {
     /// It failed, and will fail again before an input changes; `None` when nobody knows any more why.
     fn still_held(&mut self, journal: &Journal) -> Option<Told> {
         let next = Next::After(self.interval());
-        if !self.is_interrupted() {
+        let is_untold = journal.attempt().is_some_and(|attempt| self.is_untold(attempt));
+        if !self.is_interrupted() && !is_untold {
             return Some(Told::status(&self.status, Vec::new(), next));
         }
         let (attempt, moment) = (journal.attempt()?, self.moment());
@@ -333,6 +334,13 @@ impl Turn<'_> {
         let passing = [reason::PROGRESSING, reason::ARTIFACT_FAILED, reason::DEPENDENCY_NOT_READY];
         let ready = self.status.conditions.get(READY);
         ready.is_none_or(|ready| ready.status == Truth::True) || self.is_held_by(&passing)
+    }
+
+    /// Whether the status speaks of an earlier attempt than the journal does, and of no later refusal: the process ended in
+    /// between.
+    fn is_untold(&self, attempt: &Attempt) -> bool {
+        let told = self.status.last_attempted_revision.as_deref();
+        inputs::refused(self).is_none() && told != Some(attempt.revision.as_str())
     }
 
     /// Whether something failed in what stands as landed: a deletion, or anything where failures do not end a landing
