@@ -67,7 +67,7 @@ enum Verb {
 
 /// Does what the command line asks for.
 pub fn run() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match Arguments::try_parse_from(sops::with_verb(std::env::args_os().collect())) {
         Ok(arguments) => arguments,
         Err(error) if std::env::args().nth(1).as_deref() == Some("helm") && told_as_by_helm(&error) => {
             return ExitCode::FAILURE;

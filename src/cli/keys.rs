@@ -14,7 +14,7 @@ mod repository;
 
 use clap::{Args, Subcommand};
 
-use super::sops::leave_no_dump;
+use super::sops::stay_in_memory;
 use super::{Failure, Outcome};
 
 /// Make age keys, and say who can read the encrypted files of a repository.
@@ -39,7 +39,7 @@ enum Verb {
 
 impl Arguments {
     pub(super) fn run(self) -> Outcome {
-        leave_no_dump()?;
+        stay_in_memory()?;
         match self.verb {
             Verb::Init(init) => init.run(),
             Verb::List(list) => list.run(),

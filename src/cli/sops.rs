@@ -4,7 +4,9 @@
 //! A file is written whole or not at all: what fails leaves it as it was. Plaintext goes where it was asked for: to standard
 //! output, into a named file, to the editor or the command that is run.
 
+mod account;
 mod change;
+mod classic;
 mod config;
 mod decrypt;
 mod edit;
@@ -26,12 +28,13 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use clap::{Args, Subcommand};
+use clap::{ArgAction, Args, Subcommand};
 use gotemplate::Environment as _;
-use sops::{Action, Editing, Error, Format, Indents, Sealed};
+use sops::{Action, Editing, Error, Format, Indents, KeyKind, Sealed};
 
 use super::{Failure, Outcome, print, warn};
 use crate::system::System;
+pub(in crate::cli) use classic::with_verb;
 pub(in crate::cli) use keys::Keys;
 pub(in crate::cli) use update::is_confirmed;
 
@@ -45,6 +48,7 @@ mod code {
     pub(super) const INTERRUPTED: u8 = 85;
     pub(super) const PATH: u8 = 91;
     pub(super) const NO_FILE: u8 = 100;
+    pub(super) const DUPLICATE_KIND: u8 = 112;
     pub(super) const NOT_CHANGED: u8 = 200;
     pub(super) const EDITOR: u8 = 201;
 }
@@ -62,8 +66,45 @@ pub(super) struct Arguments {
     /// Armored PGP keys, private or public. GnuPG is not run, and its keyrings are not read.
     #[arg(long, env = "SOPS_PGP_KEY_FILE", value_name = "FILE", global = true)]
     pgp_key: Vec<PathBuf>,
+    #[command(flatten)]
+    services: Services,
     #[command(subcommand)]
     verb: Verb,
+}
+
+/// Who opens data keys, and which are tried first.
+#[derive(Args)]
+struct Services {
+    /// Kinds of keys to try first, such as kms,age; age,pgp when none are named.
+    #[arg(long, env = "SOPS_DECRYPTION_ORDER", value_name = "KINDS", global = true)]
+    decryption_order: Option<String>,
+    #[arg(long, env = "SOPS_KEYSERVICE", value_name = "ADDRESS", global = true, hide = true)]
+    keyservice: Vec<String>,
+    #[arg(long, env = "SOPS_ENABLE_LOCAL_KEYSERVICE", num_args = 0..=1, require_equals = true, default_value = "true",
+        default_missing_value = "true", global = true, hide = true, action = ArgAction::Set)]
+    enable_local_keyservice: bool,
+}
+
+impl Services {
+    /// The order that is asked for.
+    fn order(&self) -> Result<Option<Vec<KeyKind>>, Failure> {
+        if !self.keyservice.is_empty() || !self.enable_local_keyservice {
+            return Err(anyhow!("key services of sops are not supported: data keys are opened in this process").into());
+        }
+        let Some(order) = self.decryption_order.as_deref().filter(|order| !order.is_empty()) else { return Ok(None) };
+        let mut kinds = Vec::new();
+        for name in order.split(',') {
+            match KeyKind::of_list(name) {
+                Some(kind) if kinds.contains(&kind) => {
+                    let problem = anyhow!("duplicate decryption key type: {name}");
+                    return Err(Failure::new(code::DUPLICATE_KIND, problem));
+                }
+                Some(kind) => kinds.push(kind),
+                None => warn(&format!("--decryption-order: there are no keys of kind '{name}'")),
+            }
+        }
+        Ok(Some(kinds))
+    }
 }
 
 #[derive(Subcommand)]
@@ -88,14 +129,15 @@ enum Verb {
 
 impl Arguments {
     pub(super) fn run(self) -> Outcome {
-        leave_no_dump()?;
+        stay_in_memory()?;
         let config = config::find(self.config.as_deref())?;
         let mut indents = config::indents(config.as_ref());
         if let Some(indent) = self.indent {
             let yaml = if indent == 0 { Indents::default().yaml } else { indent };
             indents = Indents { yaml, json: Some(indent) };
         }
-        let desk = Desk { config, indents, pgp_keys: self.pgp_key, keys: OnceCell::new() };
+        let order = self.services.order()?;
+        let desk = Desk { config, indents, pgp_keys: self.pgp_key, order, keys: OnceCell::new() };
         match self.verb {
             Verb::Decrypt(decrypt) => decrypt.run(&desk),
             Verb::Encrypt(encrypt) => encrypt.run(&desk),
@@ -121,20 +163,48 @@ struct Desk {
     indents: Indents,
     /// What `--pgp-key` names.
     pgp_keys: Vec<PathBuf>,
+    order: Option<Vec<KeyKind>>,
     keys: OnceCell<Keys>,
 }
 
 impl Desk {
     /// The user's keys, read when the first command asks for them.
     fn keys(&self) -> &Keys {
-        self.keys.get_or_init(|| Keys::read(&self.pgp_keys))
+        self.keys.get_or_init(|| {
+            let mut keys = Keys::read(&self.pgp_keys);
+            self.order.iter().for_each(|order| keys.identities.set_order(order.clone()));
+            keys
+        })
     }
 }
 
-/// Keeps what is opened here out of a dump of the process.
-pub(super) fn leave_no_dump() -> anyhow::Result<()> {
-    #[cfg(target_os = "linux")]
-    rustix::process::set_dumpable_behavior(rustix::process::DumpableBehavior::NotDumpable)?;
+/// Keeps what is opened here out of a dump of the process and, where the system lets it, out of swap space: where locked
+/// memory is limited, going beyond the limit would end the process.
+#[cfg(target_os = "linux")]
+pub(super) fn stay_in_memory() -> anyhow::Result<()> {
+    use rustix::mm::MlockAllFlags;
+    use rustix::process::{DumpableBehavior, set_dumpable_behavior};
+    set_dumpable_behavior(DumpableBehavior::NotDumpable)?;
+    if has_no_lock_limit() {
+        // Who has swap space and no lock is no worse off than with the original.
+        let _ = rustix::mm::mlockall(MlockAllFlags::CURRENT | MlockAllFlags::FUTURE | MlockAllFlags::ONFAULT);
+    }
+    Ok(())
+}
+
+/// Whether no limit is set, or none holds for this process: capabilities count in the user namespace of the system alone.
+#[cfg(target_os = "linux")]
+fn has_no_lock_limit() -> bool {
+    use rustix::process::{Resource, getrlimit};
+    use rustix::thread::{CapabilitySet, capabilities};
+    let is_capable = || capabilities(None).is_ok_and(|sets| sets.effective.contains(CapabilitySet::IPC_LOCK));
+    let users = || std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let is_the_systems = || users().split_whitespace().eq(["0", "0", "4294967295"]);
+    getrlimit(Resource::Memlock).current.is_none() || is_capable() && is_the_systems()
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn stay_in_memory() -> anyhow::Result<()> {
     Ok(())
 }
 

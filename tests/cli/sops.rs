@@ -144,6 +144,79 @@ fn a_file_keeps_its_permissions_and_a_new_one_has_the_usual_ones() {
     assert_eq!((mode("a.yaml"), mode("b.yaml")), (0o640, usual));
 }
 
+/// Before sops had verbs it was called so, and it still may be; scripts do.
+#[test]
+fn command_lines_of_before_there_were_verbs_work() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (identity, recipient) = sops::generate();
+    let run = |arguments: &[&str]| {
+        Lockstep::new(folder.path())
+            .env("SOPS_AGE_KEY", &*identity)
+            .env("PATH", "/usr/bin:/bin")
+            .env("EDITOR", "sed -i s/one/two/")
+            .run(&[&["sops"], arguments].concat())
+    };
+    write(folder.path(), "a.yaml", b"a: one\n");
+    run(&["-e", "-i", "--age", &recipient, "a.yaml"]).succeeds();
+    assert_eq!(run(&["--decrypt", "--output-type", "json", "a.yaml"]).succeeds(), "{\n\t\"a\": \"one\"\n}\n");
+    run(&["a.yaml"]).succeeds();
+    run(&["--set", r#"["b"] {"c": [1]}"#, "a.yaml"]).succeeds();
+    run(&["-r", "-i", "a.yaml"]).succeeds();
+    assert_eq!(run(&["-d", "a.yaml"]).succeeds(), "a: two\nb:\n    c:\n        - 1\n");
+}
+
+#[test]
+fn kinds_of_keys_are_tried_in_the_order_that_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (identity, recipient) = sops::generate();
+    let run = |arguments: &[&str]| {
+        Lockstep::new(folder.path()).env("SOPS_AGE_KEY", &*identity).run(&[&["sops"], arguments].concat())
+    };
+    write(folder.path(), "a.yaml", b"a: one\n");
+    run(&["encrypt", "-i", "--age", &recipient, "a.yaml"]).succeeds();
+    assert_eq!(run(&["--decryption-order", "kms,age", "decrypt", "a.yaml"]).succeeds(), "a: one\n");
+    let twice = run(&["decrypt", "--decryption-order", "age,age", "a.yaml"]).fails(112);
+    assert_eq!(twice, "Error: duplicate decryption key type: age\n");
+    let refused = run(&["decrypt", "--keyservice", "tcp://localhost:5000", "a.yaml"]).fails(1);
+    assert!(refused.contains("key services of sops are not supported"), "{refused}");
+}
+
+#[test]
+fn a_configuration_of_the_wrong_name_is_told_of() {
+    let folder = tempfile::tempdir().expect("a folder");
+    write(folder.path(), ".sops.yml", b"creation_rules: []\n");
+    write(folder.path(), "a.yaml", b"a: one\n");
+    let ran = Lockstep::new(folder.path()).run(&["sops", "filestatus", "a.yaml"]);
+    assert_eq!(ran.out(), "{\"encrypted\":false}\n");
+    assert!(ran.err().contains(".sops.yml: the config file must be called .sops.yaml"), "{}", ran.err());
+}
+
+/// Only root may; whoever else runs the tests is told so.
+#[test]
+fn commands_run_as_another_user() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (identity, recipient) = sops::generate();
+    let run = |arguments: &[&str]| {
+        let lockstep = Lockstep::new(folder.path()).env("SOPS_AGE_KEY", &*identity).env("PATH", "/usr/bin:/bin");
+        lockstep.run(&[&["sops"], arguments].concat())
+    };
+    write(folder.path(), "a.env", b"A=one\n");
+    run(&["encrypt", "-i", "--age", &recipient, "a.env"]).succeeds();
+    let unknown = run(&["exec-env", "--user", "nobody-at-all", "a.env", "id"]).fails(1);
+    assert_eq!(unknown, "Error: user: unknown user nobody-at-all\n");
+    let by_env = run(&["exec-env", "--user", "nobody", "a.env", "id -un; echo $A $USER"]);
+    let by_file = run(&["exec-file", "--user", "nobody", "a.env", "id -un; cat {}"]);
+    if rustix::process::geteuid().is_root() {
+        assert_eq!(
+            (by_env.succeeds().as_str(), by_file.succeeds().as_str()),
+            ("nobody\none nobody\n", "nobody\nA=one\n")
+        );
+    } else {
+        assert!(by_env.fails(1).contains("cannot become user nobody"));
+        assert!(by_file.fails(1).contains("cannot become user nobody"));
+    }
+}
+
 /// What no command may let out, whatever it does with it.
 const CANARY: &str = "canary-4f1d9c";
 

@@ -58,6 +58,12 @@ impl KeyKind {
         }
     }
 
+    /// The kind whose keys stand in a list of this name in the metadata: `age`, `pgp`, `kms`, `gcp_kms`, ...
+    #[must_use]
+    pub fn of_list(name: &str) -> Option<Self> {
+        Self::IN_ORDER.into_iter().find(|kind| kind.list() == name)
+    }
+
     /// The fields of a key beside the wrapped one.
     pub(crate) fn fields(self) -> &'static [&'static str] {
         match self {

@@ -5,7 +5,7 @@ use sha2::{Digest as _, Sha256, Sha512};
 use crate::cipher::{Cipher, DataKey};
 use crate::edit::Nonces;
 use crate::error::{DataKeyFailure, Error, GroupOutcome, KeyFailure, MacState, ValueProblem};
-use crate::key::{Identities, KeyKind, MasterKey, shamir};
+use crate::key::{Identities, MasterKey, shamir};
 use crate::metadata::{self, Metadata};
 use crate::opened::Opened;
 use crate::seal::number_of;
@@ -173,16 +173,10 @@ pub(crate) fn cipher(data_key: &DataKey) -> Result<Cipher, Error> {
     })
 }
 
-/// Tries the keys of a group, age first, then PGP, as sops does.
+/// Tries the keys of a group.
 fn open_group(group: &[MasterKey], identities: &Identities) -> (Option<DataKey>, Vec<KeyFailure>) {
-    let mut keys: Vec<&MasterKey> = group.iter().collect();
-    keys.sort_by_key(|key| match key.kind {
-        KeyKind::Age => 0,
-        KeyKind::Pgp => 1,
-        _ => 2,
-    });
     let mut failures = Vec::new();
-    for master in keys {
+    for master in identities.in_order(group) {
         match identities.unwrap(master) {
             Ok(part) => return (Some(part), failures),
             Err(problem) => failures.push(KeyFailure { kind: master.kind, name: master.name(), problem }),

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use sops::{Config, Indents, Settings};
 
+use super::warn;
+
 /// How many folders are looked through, from the current one up.
 const MOST_FOLDERS: usize = 100;
 
@@ -38,8 +40,24 @@ impl Located {
     }
 }
 
+/// The nearest `.sops.yaml`; sops does not read `.sops.yml`, which is told.
 fn nearest() -> Option<PathBuf> {
     let current = std::env::current_dir().ok()?;
-    let mut folders = current.ancestors().take(MOST_FOLDERS);
-    folders.find_map(|folder| Some(folder.join(".sops.yaml")).filter(|path| path.exists()))
+    let mut other = None;
+    for folder in current.ancestors().take(MOST_FOLDERS) {
+        let named = |name: &str| Some(folder.join(name)).filter(|path| path.exists());
+        if let Some(path) = named(".sops.yaml") {
+            ignored(other.as_deref());
+            return Some(path);
+        }
+        other = other.or_else(|| named(".sops.yml"));
+    }
+    ignored(other.as_deref());
+    None
+}
+
+fn ignored(other: Option<&Path>) {
+    if let Some(path) = other {
+        warn(&format!("ignoring {}: the config file must be called .sops.yaml", path.display()));
+    }
 }

@@ -3,15 +3,16 @@
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Component, Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, anyhow};
 use clap::Args;
 use sops::{Action, Plain};
 
+use super::account::Account;
 use super::decrypt::open;
 use super::private::Private;
-use super::{Desk, Failure, Outcome, Types, code, failure, format, input};
+use super::{Desk, Failure, Outcome, Types, code, failure, format, input, warn};
 
 /// Run a command with the values of an encrypted file in its environment.
 #[derive(Args)]
@@ -27,8 +28,14 @@ pub(super) struct ExecEnv {
     #[arg(long)]
     pristine: bool,
     /// Become the command, instead of waiting for it.
-    #[arg(long)]
+    #[arg(long, conflicts_with = "background")]
     same_process: bool,
+    /// Do not wait for the command (deprecated by sops).
+    #[arg(long, hide = true)]
+    background: bool,
+    /// Run the command as this user, which takes the rights of root.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
 }
 
 /// Run a command that reads a decrypted file: {} in the command is its path.
@@ -47,6 +54,11 @@ pub(super) struct ExecFile {
     /// The name of the decrypted file.
     #[arg(long, value_name = "NAME", default_value = "tmp-file")]
     filename: String,
+    #[arg(long, hide = true)]
+    background: bool,
+    /// Run the command as this user, which takes the rights of root; the file is that user's.
+    #[arg(long, value_name = "NAME")]
+    user: Option<String>,
     #[command(flatten)]
     types: Types,
 }
@@ -59,11 +71,19 @@ impl ExecEnv {
         if self.pristine {
             command.env_clear();
         }
+        command.envs(enter(self.user.as_deref())?);
         for (name, value) in &values {
             command.env(name, std::ffi::OsStr::from_bytes(value.bytes()));
         }
         if self.same_process {
             return Err(anyhow::Error::new(command.exec()).context("/bin/sh").into());
+        }
+        if self.background {
+            warn("--background is deprecated");
+            for stream in [Command::stdin, Command::stdout, Command::stderr] {
+                stream(&mut command, Stdio::null());
+            }
+            return command.spawn().map(drop).context("/bin/sh").map_err(Failure::from);
         }
         finish(&mut command)
     }
@@ -71,6 +91,9 @@ impl ExecEnv {
 
 impl ExecFile {
     pub(super) fn run(self, desk: &Desk) -> Outcome {
+        if self.background {
+            return Err(anyhow!("--background would take the file away before the command has read it").into());
+        }
         let mut parts = Path::new(&self.filename).components();
         let is_name = matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None));
         if !is_name {
@@ -79,21 +102,29 @@ impl ExecFile {
         let opened = open(desk.keys(), &read(&self.file)?, self.types.input(&self.file), false)?;
         let plain = opened.emit(self.types.output(&self.file), desk.indents);
         let plain = plain.map_err(|error| failure(error, Action::Decrypt))?;
+        let environment = enter(self.user.as_deref())?;
         let folder = Private::new()?;
         if self.no_fifo {
             let path = folder.write(&self.filename, plain.bytes())?;
-            return finish(&mut shell(&self.placed(&path)));
+            return finish(shell(&self.placed(&path)).envs(environment));
         }
         let path = folder.path().join(&self.filename);
         pipe(&path)?;
         let command = self.placed(&path);
         feed(path, plain);
-        finish(&mut shell(&command))
+        finish(shell(&command).envs(environment))
     }
 
     fn placed(&self, path: &Path) -> String {
         self.command.replace("{}", &path.to_string_lossy())
     }
+}
+
+/// Becomes a user, if one is named; what that changes in the environment of commands.
+fn enter(user: Option<&str>) -> anyhow::Result<Vec<(&'static str, String)>> {
+    let Some(account) = user.map(Account::named).transpose()? else { return Ok(Vec::new()) };
+    account.enter()?;
+    Ok(account.environment().into())
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, Failure> {

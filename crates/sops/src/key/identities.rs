@@ -57,9 +57,24 @@ pub struct Identities {
     /// Identities that are of no use here, and why.
     pub(super) unusable: Vec<String>,
     service: Option<Arc<dyn Service>>,
+    /// Kinds of keys that are tried first.
+    order: Option<Vec<KeyKind>>,
 }
 
 impl Identities {
+    /// Which kinds of keys are tried before all others, and in which order; age and then PGP, where nobody says so.
+    pub fn set_order(&mut self, order: Vec<KeyKind>) {
+        self.order = Some(order);
+    }
+
+    /// The keys of a group in the order in which they are tried.
+    pub(crate) fn in_order<'k>(&self, group: &'k [MasterKey]) -> Vec<&'k MasterKey> {
+        let order = self.order.as_deref().unwrap_or(&[KeyKind::Age, KeyKind::Pgp]);
+        let mut keys: Vec<&MasterKey> = group.iter().collect();
+        keys.sort_by_key(|key| order.iter().position(|kind| *kind == key.kind).unwrap_or(order.len()));
+        keys
+    }
+
     /// Gives keys of networked kinds to a service.
     pub fn set_service(&mut self, service: Arc<dyn Service>) {
         self.service = Some(service);
