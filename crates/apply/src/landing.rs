@@ -391,7 +391,7 @@ impl<'a, 'c> Work<'a, 'c> {
         self.journal.turn_back(&parcels, &self.failures).await?;
         self.open.undone.extend(&parcels);
         self.ctx.tell(Progress::Phase(Phase::Undo));
-        let undone = rollback::undo(&self.landing, &parcels, self.ctx).await;
+        let undone = rollback::undo(&self.landing, &parcels, self.journal.landed().map(Arc::as_ref), self.ctx).await;
         let is_undone = undone.failures.is_empty();
         self.is_stuck |= !is_undone;
         self.failures.extend(undone.failures);

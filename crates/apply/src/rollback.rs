@@ -1,9 +1,9 @@
 //! Brings the objects of an open landing back to what they were, in the reverse of the commit's order: a workload gets
 //! its old template before its Secret gets its old bytes, so that no template is ever newer than its Secret.
 //!
-//! **Guarantees.** Only what this landing wrote is touched, and what a workload reads that others have deleted with it: an
-//! object that is there but does not carry our field manager was made by others and stays. Namespaces, claims, volumes and
-//! CRDs are never deleted: they are left in place. Undoing may be repeated.
+//! **Guarantees.** Only what this landing wrote is touched, and Secrets of the workloads among it that others have deleted:
+//! an object that is there but does not carry our field manager was made by others and stays. Namespaces, claims, volumes
+//! and CRDs are never deleted: they are left in place. Undoing may be repeated.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,11 +11,12 @@ use std::time::Duration;
 use manifest::{Object, ObjectId};
 use serde_json::{Map, Value};
 
+use crate::change::as_landed;
 use crate::cleanup::Cleanup;
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
 use crate::commit;
 use crate::context::{Context, Progress};
-use crate::desired::{Desired, Put, Reading};
+use crate::desired::{Desired, Policy, Put, Reading};
 use crate::gate::{Gate, Gates};
 use crate::guest;
 use crate::order;
@@ -36,8 +37,14 @@ pub(crate) struct Undone {
 }
 
 /// Undoes every step of these parcels; a step that fails does not keep the others from being undone, but for the Secrets
-/// of a workload that still has its new template: they keep their new bytes until it is undone, too.
-pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Context<'_>) -> Undone {
+/// of a workload that still has its new template: they keep their new bytes until it is undone, too. `last_good` is what
+/// landed before.
+pub(crate) async fn undo(
+    landing: &Landing,
+    parcels: &BTreeSet<usize>,
+    last_good: Option<&Landing>,
+    ctx: &Context<'_>,
+) -> Undone {
     let mut undone = Undone::default();
     let mut awaited = Awaited::default();
     let deadline = ctx.clock.now() + landing.behaviour.timeout;
@@ -67,7 +74,7 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
         let result = match step {
             Step::Apply(change) if awaited.holds(change) => Ok(()),
             Step::Apply(change) if change.is_written() => {
-                let result = match secrets_first(change, landing, ctx, deadline).await {
+                let result = match secrets_first(change, last_good, ctx, deadline).await {
                     Ok(()) => undo_change(change, &landing.behaviour.cleanup, ctx, deadline, &mut undone).await,
                     Err(error) => Err(error),
                 };
@@ -86,40 +93,31 @@ pub(crate) async fn undo(landing: &Landing, parcels: &BTreeSet<usize>, ctx: &Con
     undone
 }
 
-/// What others have deleted comes back in the order of a commit: a workload that is not there any more reads no new bytes,
-/// and those of its Secrets that are gone, too, come before it.
+/// What others have deleted comes back in the order of a commit: Secrets that are gone, with what owns them, before the
+/// template that read them. The landing may not want them any more.
 async fn secrets_first(
     change: &Change,
-    landing: &Landing,
+    last_good: Option<&Landing>,
     ctx: &Context<'_>,
     deadline: Duration,
 ) -> Result<(), ClusterError> {
-    let Some(workload) = landed(change) else { return Ok(()) };
+    let Prior::Landed(workload) = &change.prior else { return Ok(()) };
     let read = reads::secrets(&workload.object);
-    if read.is_empty() || ctx.read(&workload.reference(), deadline).await?.is_some() {
-        return Ok(());
-    }
     let is_read = |object: &Object| {
         object.is_secret() && object.namespace() == workload.object.namespace() && read.contains_key(object.name())
     };
-    let all = || landing.past_changes().chain(landing.changes()).filter_map(|change| Some((change, landed(change)?)));
-    let secrets: Vec<_> = all().filter(|(_, landed)| is_read(&landed.object)).collect();
-    let owners: BTreeSet<Reference> = secrets.iter().filter_map(|(_, landed)| landed.owner.clone()).collect();
-    let owners = all().filter(|(_, landed)| owners.contains(&landed.reference()));
-    for (change, landed) in owners.chain(secrets.iter().copied()) {
-        if ctx.read(&landed.reference(), deadline).await?.is_none() {
-            restore_landed(change, landed, ctx, deadline).await?;
+    let all = || last_good.into_iter().flat_map(Landing::changes).map(|change| &change.desired);
+    let secrets: Vec<&Desired> = all().filter(|desired| is_read(&desired.object)).collect();
+    let owners: BTreeSet<&Reference> = secrets.iter().filter_map(|secret| secret.owner.as_ref()).collect();
+    let owners = all().filter(|desired| owners.contains(&desired.reference()));
+    for landed in owners.chain(secrets.iter().copied()) {
+        let at = landed.reference();
+        let is_left = landed.policy == Policy::Ignore || ctx.others.ruling(&at) == Ruling::Theirs;
+        if !is_left && ctx.read(&at, deadline).await?.is_none() {
+            restore_landed(&as_landed(landed.clone()), landed, ctx, deadline).await?;
         }
     }
     Ok(())
-}
-
-/// What stood in an object's place because the unit had landed it.
-fn landed(change: &Change) -> Option<&Desired> {
-    match &change.prior {
-        Prior::Landed(landed) => Some(landed),
-        Prior::Absent | Prior::Adopted(_) => None,
-    }
 }
 
 /// Waits until the workloads of a webhook are ready again, as they were: what it judges goes back through it. Those that

@@ -148,6 +148,7 @@ const FOUND: &[(u64, &str)] = &[
         "no fault: a trial in a namespace that was going was taken for a refusal of what was then tried in another one",
     ),
     (342_443, "a commit that a crash had interrupted made a workload whose Secret others had deleted in the meantime"),
+    (551_455, "a workload got back a template whose Secret others had deleted, and which the landing had not wanted"),
     (404_238, "no fault: a workload was held to be outdated for not naming a Secret that it had only come to read"),
     (
         scenario::PARCELS + 1962,
