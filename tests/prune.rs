@@ -133,3 +133,29 @@ async fn a_unit_of_a_unit_comes_with_its_finalizer_and_goes_after_what_it_has_ma
     assert!(!is_there(&fleet, "made").await, "what it has made goes first");
     fleet.end().await;
 }
+
+/// Flux tries a prune that has failed again at its retry interval; so does a unit of which a part is held.
+#[tokio::test]
+async fn what_a_unit_that_landed_in_part_may_not_delete_is_tried_again_until_it_is_gone() {
+    let fleet = Fleet::new().await;
+    let service = |ports: Value| fleet::object("v1", "Service", "web", json!({"spec": {"ports": ports}}));
+    fleet.write("team", &[config_map("kept", json!({})), config_map("old", json!({})), service(json!([{"port": 80}]))]);
+    let commit = fleet.commit();
+    fleet.kustomization("team", json!({}), json!({"wait": false})).await;
+    fleet.answered("team", &commit, "True").await;
+
+    fleet.protect("old");
+    fleet.write("team", &[config_map("kept", json!({"a": "1"})), service(json!("none"))]);
+    let commit = fleet.commit();
+    let held = fleet.answered("team", &commit, "False").await;
+    let message = condition(&held, "Ready")["message"].to_string();
+    let is_told = |what: &str| message.contains(what);
+    assert!(is_told("landed without parcel Service/apps/web") && is_told("old is forbidden"), "{message}");
+    fleet.protect("");
+    fleet.until(("v1", "ConfigMap", "old"), "gone", |found| found.is_none()).await;
+    fleet.calm().await;
+    let held = fleet.answered("team", &commit, "False").await;
+    let message = condition(&held, "Ready")["message"].to_string();
+    assert!(message.contains("landed without parcel Service/apps/web") && !message.contains("old"), "{message}");
+    fleet.end().await;
+}

@@ -32,11 +32,12 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A request of the agent: verb, whether it was a dry run, object.
 pub type Request = (&'static str, bool, String);
 
-/// Keeps every request, and tears watches.
+/// Keeps every request, tears watches, and refuses deletes.
 #[derive(Clone)]
 struct Logged {
     inner: Arc<dyn Cluster>,
     log: Arc<Mutex<Vec<Request>>>,
+    undeletable: Arc<Mutex<String>>,
     gap: watch::Receiver<bool>,
 }
 
@@ -71,6 +72,10 @@ impl Cluster for Logged {
         if let Some(at) = call.reference() {
             let is_dry_run = matches!(&call, Call::Apply { dry_run: true, .. });
             self.log.lock().expect("a log").push((call.verb(), is_dry_run, at.id().to_string()));
+            if matches!(call, Call::Delete { .. }) && *self.undeletable.lock().expect("a name") == at.name {
+                let refusal = ClusterError::Forbidden { id: Some(at.id()), message: "no role allows it".into() };
+                return Box::pin(std::future::ready(Err(refusal)));
+            }
         }
         self.inner.call(call)
     }
@@ -95,6 +100,7 @@ pub struct Fleet {
     pub no_remote_bases: bool,
     files: Mutex<BTreeMap<String, String>>,
     log: Arc<Mutex<Vec<Request>>>,
+    undeletable: Arc<Mutex<String>>,
     gap: watch::Sender<bool>,
     folder: tempfile::TempDir,
     shared: Option<Arc<Shared>>,
@@ -109,7 +115,7 @@ impl Fleet {
         let time = tokio::spawn(async move { drop(local.run().await) });
         let folder = tempfile::tempdir().expect("a folder");
         let (git, base, files, log) = (Repository::new(), Repository::new(), Mutex::default(), Arc::default());
-        let gap = watch::Sender::new(false);
+        let (gap, undeletable) = (watch::Sender::new(false), Arc::default());
         let mut fleet = Self {
             cluster,
             git,
@@ -117,6 +123,7 @@ impl Fleet {
             no_remote_bases: false,
             files,
             log,
+            undeletable,
             gap,
             folder,
             shared: None,
@@ -148,7 +155,8 @@ impl Fleet {
         };
         let keys = Keys::load(&self.cluster, "system").await.expect("keys");
         let gap = self.gap.subscribe();
-        let cluster = Arc::new(Logged { inner: self.cluster.clone(), log: self.log.clone(), gap });
+        let (inner, log, undeletable) = (self.cluster.clone(), self.log.clone(), self.undeletable.clone());
+        let cluster = Arc::new(Logged { inner, log, undeletable, gap });
         let (redactor, pod) = (Redactor::default(), PodIdentity::default());
         let world = World::new(Parts { cluster, keys, epoch: 0, redactor, pod, settings }).expect("a world");
         let agent = Agent::new(world, 4);
@@ -175,12 +183,17 @@ impl Fleet {
         self.time.abort();
     }
 
-    /// What is scraped.
+    /// The agent may not delete what has this name; any name before may be deleted again.
+    pub fn protect(&self, name: &str) {
+        name.clone_into(&mut self.undeletable.lock().expect("a name"));
+    }
+
     /// From here on the agent's watches tell nothing; or they break, and list anew.
     pub fn blind(&self, is_blind: bool) {
         self.gap.send_replace(is_blind);
     }
 
+    /// What is scraped.
     pub fn metrics(&self) -> String {
         self.shared.as_ref().map(|shared| shared.metrics.text()).unwrap_or_default()
     }

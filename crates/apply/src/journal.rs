@@ -546,8 +546,12 @@ impl Journal {
 }
 
 /// Whether some parcel failed of nothing but what may pass. One failure that will not pass holds its whole parcel: trying
-/// again would restart what becomes healthy, for nothing.
+/// again would restart what becomes healthy, for nothing. Where only something stale stays, all else has landed: as in a
+/// unit of which nothing is held, it is tried again until it is gone.
 fn may_pass(landing: &Landing, failures: &[Failure]) -> bool {
+    if failures.iter().any(|failure| failure.step == Step::Prune) {
+        return true;
+    }
     let mut parcels: BTreeMap<usize, bool> = BTreeMap::new();
     // What is about no object has held those parcels, too, in which nothing is wrong.
     let mut of_all: Option<bool> = None;

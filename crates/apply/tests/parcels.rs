@@ -384,6 +384,7 @@ fn what_could_not_be_deleted_goes_with_a_later_landing_although_another_parcel_i
     let first = block_on(stage.land_this(candidate(App::at(2), refused), behaviour())).expect("lands in part");
     assert_eq!(first.verdict, Verdict::Partly);
     assert_eq!(standing(&stage), ["a 2 with 1+2", "b 1 with 1"]);
+    assert!(is_tried_again(&stage), "as where nothing is held");
     // Which parcel it is of is known for as long as it is listed.
     stage.inventory = vec![Reference::new("v1", "ConfigMap", "app", "a-1")];
     block_on(stage.land_this(candidate(App::at(3), refused), behaviour())).expect("lands in part");
@@ -392,6 +393,13 @@ fn what_could_not_be_deleted_goes_with_a_later_landing_although_another_parcel_i
     let last = block_on(stage.land_this(candidate(App::at(4), refused), behaviour())).expect("lands in part");
     assert_eq!(last.verdict, Verdict::Partly);
     assert_eq!(standing(&stage), ["a 4 with 4", "b 1 with 1"]);
+    assert!(!is_tried_again(&stage), "what is refused waits for an input");
+}
+
+/// Whether what has landed in part is landed again although no input changes.
+fn is_tried_again(stage: &Stage) -> bool {
+    let journal = block_on(stage.journal_of(1)).expect("is read");
+    journal.attempt().is_some_and(|attempt| attempt.transient)
 }
 
 #[test]

@@ -294,6 +294,8 @@ impl Agent {
         match outcome.verdict {
             Verdict::Landed if !outcome.failures.is_empty() => Next::Later,
             Verdict::Landed | Verdict::Superseded => Next::Again,
+            // What could not be deleted is tried again, as long as it takes.
+            Verdict::Partly if outcome.failures.iter().any(|failure| failure.step == Step::Prune) => Next::Later,
             Verdict::Undone | Verdict::Partly if !outcome.failures.iter().all(|failure| failure.transient) => {
                 Next::Again
             }
@@ -318,10 +320,6 @@ impl Agent {
         }
         let has_failed = |at: &&Reference| outcome.failures.iter().any(|failure| failure.id == Some(at.id()));
         let stale = outcome.landing.stale.iter().map(|stale| &stale.reference);
-        // While something is held, what is of no parcel any more stays.
-        let still = |at: &Reference| outcome.verdict == Verdict::Partly && !outcome.pruned.contains(&at.id());
-        state.unpruned.retain(still);
-        state.unpruned.extend(stale.clone().filter(has_failed).cloned());
         state.inventory.extend(stale.filter(has_failed).chain(&outcome.left_in_place).cloned());
     }
 

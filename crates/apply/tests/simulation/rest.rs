@@ -134,12 +134,7 @@ fn mismatches(world: &World, standing: &Standing) -> Vec<String> {
 fn known(state: &State) -> (BTreeSet<Reference>, BTreeSet<Reference>) {
     let things = || state.snapshots.iter().flat_map(|snapshot| &snapshot.repository.things);
     let left = things().filter(|thing| thing.kind.is_irreplaceable() || thing.kind == Kind::Release);
-    // What nobody may delete is listed, and goes with the next landing.
-    let unpruned = state.unpruned.iter().filter(|_| state.may_hold);
-    let owned = unpruned.clone().filter(|at| at.gvk.kind == "ExternalSecret");
-    let owned = owned.map(|owner| Reference::new("v1", "Secret", NAMESPACE, &owner.name));
-    let excused = left.map(Thing::reference).chain(owned);
-    let excused = excused.chain(unpruned.chain(&state.ledger.made_by_others).cloned()).collect();
+    let excused = left.map(Thing::reference).chain(state.ledger.made_by_others.iter().cloned()).collect();
     (excused, state.snapshots.iter().flat_map(|snapshot| snapshot.standing.0.keys().cloned()).collect())
 }
 

@@ -67,8 +67,6 @@ pub(crate) struct State {
     pub(crate) is_last: bool,
     /// What the unit's status lists.
     pub(crate) inventory: std::collections::BTreeSet<Reference>,
-    /// What the last landing could not delete.
-    pub(crate) unpruned: std::collections::BTreeSet<Reference>,
     /// Whether the status says that a deletion has failed.
     pub(crate) is_unpruned: bool,
     pub(crate) ledger: Ledger,
@@ -111,7 +109,6 @@ impl World {
             may_hold: false,
             is_last: false,
             is_unpruned: false,
-            unpruned: std::collections::BTreeSet::new(),
             inventory: std::collections::BTreeSet::new(),
             ledger: Ledger::default(),
             terms: scenario.terms,
