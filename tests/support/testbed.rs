@@ -147,11 +147,10 @@ impl Testbed {
     }
 
     /// What a program needs in its environment to reach the stand-ins by their real names: `HTTPS_PROXY`, `NO_PROXY` and
-    /// the CA for Go, OpenSSL, Rust, Node, git and curl.
+    /// the CA for Go, OpenSSL, Rust, Node, git, curl and Amazon's SDKs.
     pub fn environment(&self) -> impl Iterator<Item = (&str, &str)> {
-        let names =
-            ["HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE"];
-        names.into_iter().map(|name| (name, self.value(name)))
+        let bundles = ["SSL_CERT_FILE", "NODE_EXTRA_CA_CERTS", "GIT_SSL_CAINFO", "CURL_CA_BUNDLE", "AWS_CA_BUNDLE"];
+        ["HTTPS_PROXY", "NO_PROXY"].into_iter().chain(bundles).map(|name| (name, self.value(name)))
     }
 
     /// A command with that environment, and the admin's `KUBECONFIG`: a tool of the testbed (`helm`, `sops`, `flux`, ...),

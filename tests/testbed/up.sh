@@ -6,7 +6,7 @@
 #
 # Its ports are one block of 64 from the name PORT on: API server 0, etcd 1 and 2, controller manager 3, scheduler 4, kwok 5,
 # Key Vault 10, Entra 11, vault proxy 12, its control 13, names 14, Entra's control 15, Git https 20, Git ssh 21, registry 22,
-#   Vault's transit engine 23, AWS KMS 24.
+#   Vault's transit engine 23 and, over TLS, 26, AWS KMS and Google Cloud KMS 24 and, over TLS, 25.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 source "$here/parts.sh"
@@ -58,15 +58,18 @@ SSL_CERT_FILE=$data/pki/ca.crt
 NODE_EXTRA_CA_CERTS=$data/pki/ca.crt
 GIT_SSL_CAINFO=$data/pki/ca.crt
 CURL_CA_BUNDLE=$data/pki/ca.crt
+AWS_CA_BUNDLE=$data/pki/ca.crt
 TESTBED_BIN=$data/bin
 TESTBED_API=https://127.0.0.1:$port
 TESTBED_VAULT=http://127.0.0.1:$((port + 10))
 TESTBED_VAULT_CONTROL=http://127.0.0.1:$((port + 13))
+TESTBED_ENTRA=https://127.0.0.1:$((port + 11))
 TESTBED_ENTRA_CONTROL=http://127.0.0.1:$((port + 15))
 TESTBED_GIT=https://127.0.0.1:$((port + 20))
 TESTBED_SSH=ssh://$(id -un)@127.0.0.1:$((port + 21))
 TESTBED_REGISTRY=127.0.0.1:$((port + 22))
 TESTBED_TRANSIT=http://127.0.0.1:$((port + 23))
+TESTBED_TRANSIT_TLS=https://127.0.0.1:$((port + 26))
 TESTBED_KMS=http://127.0.0.1:$((port + 24))
 V
 echo "ready $data/env"

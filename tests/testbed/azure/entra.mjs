@@ -1,12 +1,14 @@
 // A stand-in for the Entra ID token endpoint that truly validates Kubernetes tokens.
 //
 // A client assertion is accepted only if its issuer, subject and audience match a federated credential of the application, and
-// its signature and lifetime verify against the keys that the issuer publishes now. Refusals carry Entra's codes.
+// its signature and lifetime verify against the keys that the issuer publishes now; or if a certificate of the application has
+// signed it. Refusals carry Entra's codes. Managed identities get their tokens here too, as App Service and instances give them.
 // usage: node entra.mjs azure.json     (NODE_EXTRA_CA_CERTS must name the CA of the issuers)
+import { X509Certificate, createHash } from 'node:crypto';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:https';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { SignJWT, createRemoteJWKSet, decodeJwt, exportJWK, generateKeyPair, importJWK, jwtVerify } from 'jose';
+import { SignJWT, createRemoteJWKSet, decodeJwt, decodeProtectedHeader, exportJWK, generateKeyPair, importJWK, jwtVerify } from 'jose';
 import { Control, application } from './control.mjs';
 
 const config = JSON.parse(readFileSync(process.argv[2], 'utf8'));
@@ -48,11 +50,36 @@ async function token(form) {
   await authenticate(app, form);
   const scope = (form.get('scope') ?? `${form.get('resource')}/.default`).split(' ').find((s) => s.endsWith('/.default'));
   if (!scope) throw new Refusal(70011, 'invalid_scope', `scope '${form.get('scope')}' is not valid`);
-  const access = await new SignJWT({ tid: config.tenant, appid: clientId, oid: app.objectId })
+  return { token_type: 'Bearer', expires_in: lifetime, ext_expires_in: lifetime, access_token: await access(app, clientId, scope.slice(0, -'/.default'.length)) };
+}
+
+const access = async (app, clientId, audience) =>
+  new SignJWT({ tid: config.tenant, appid: clientId, oid: app.objectId })
     .setProtectedHeader({ alg: 'RS256', kid: 'testbed', typ: 'JWT' }).setIssuer(issuer)
-    .setAudience(scope.slice(0, -'/.default'.length)).setSubject(app.objectId)
+    .setAudience(audience).setSubject(app.objectId)
     .setIssuedAt().setNotBefore('0s').setExpirationTime(`${lifetime}s`).sign(await importJWK(signingKey, 'RS256'));
-  return { token_type: 'Bearer', expires_in: lifetime, ext_expires_in: lifetime, access_token: access };
+
+// A managed identity of App Service, or of an instance; the usual application where none is named.
+async function managed(url, headers) {
+  const of = { '/msi/token': ['x-identity-header', 'msi-testbed'], '/metadata/identity/oauth2/token': ['metadata', 'true'] }[url.pathname];
+  if (headers[of[0]] !== of[1]) return [400, { error: 'invalid_request', error_description: `${of[0]} ${headers[of[0]]} is refused` }];
+  const clientId = url.searchParams.get('client_id') ?? '22222222-2222-2222-2222-222222222222';
+  const app = application(config.applications, clientId);
+  if (!app) return [400, { error: 'invalid_request', error_description: 'Identity not found' }];
+  const until = String(Math.floor(Date.now() / 1000) + lifetime);
+  const token = await access(app, clientId, url.searchParams.get('resource'));
+  return [200, { access_token: token, expires_on: until, expires_in: String(lifetime), resource: url.searchParams.get('resource'), token_type: 'Bearer', client_id: clientId }];
+}
+
+// An assertion that an application signs itself.
+async function certified(app, clientId, assertion) {
+  const header = decodeProtectedHeader(assertion);
+  const is = (print, pem, hash) => print !== undefined && Buffer.from(print, 'base64').equals(createHash(hash).update(new X509Certificate(pem).raw).digest());
+  const pem = app.certificates?.find((c) => is(header['x5t#S256'], c, 'sha256') || is(header.x5t, c, 'sha1'));
+  if (!pem) throw new Refusal(700027, 'invalid_client', 'The certificate with identifier used to sign the client assertion is not registered on application.');
+  const base = `${config.authority}/${config.tenant}/oauth2/v2.0/token`;
+  await jwtVerify(assertion, new X509Certificate(pem).publicKey, { issuer: clientId, subject: clientId, audience: base, requiredClaims: ['exp', 'jti'] })
+    .catch((error) => { throw new Refusal(700027, 'invalid_client', `Client assertion contains an invalid signature: ${error.code}`); });
 }
 
 async function authenticate(app, form) {
@@ -63,7 +90,8 @@ async function authenticate(app, form) {
   const assertion = form.get('client_assertion');
   if (!assertion) throw new Refusal(7000218, 'invalid_client', "the request must contain 'client_assertion' or 'client_secret'");
   const claims = decodeJwt(assertion);
-  const trusted = app.federated.filter((f) => f.issuer === claims.iss);
+  if (claims.iss === form.get('client_id')) return certified(app, claims.iss, assertion);
+  const trusted = (app.federated ?? []).filter((f) => f.issuer === claims.iss);
   if (!trusted.length) throw new Refusal(700211, 'invalid_client', `No matching federated identity record found for presented assertion issuer '${claims.iss}'`);
   const record = trusted.find((f) => f.subject === claims.sub);
   if (!record) throw new Refusal(700213, 'invalid_client', `No matching federated identity record found for presented assertion subject '${claims.sub}'`);
@@ -106,6 +134,7 @@ createServer({ key: readFileSync(config.tls.key), cert: readFileSync(config.tls.
     return reply(200, { tenant_discovery_endpoint: `${base}/v2.0/.well-known/openid-configuration`, 'api-version': '1.1',
       metadata: [{ preferred_network: host, preferred_cache: host, aliases: [host] }] });
   }
+  if (pathname === '/msi/token' || pathname === '/metadata/identity/oauth2/token') return reply(...await managed(new URL(req.url, config.authority), req.headers));
   if (req.method !== 'POST' || !pathname.startsWith(`/${config.tenant}/oauth2/`)) return reply(404, { error: 'not_found', error_description: pathname });
   const body = []; for await (const part of req) body.push(part);
   const form = new URLSearchParams(Buffer.concat(body).toString());

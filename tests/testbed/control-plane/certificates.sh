@@ -17,6 +17,7 @@ make_certificates() {
   fi
   serves kube-apiserver ,IP:10.96.0.1,DNS:kubernetes,DNS:kubernetes.default,DNS:kubernetes.default.svc
   serves azure ,DNS:login.microsoftonline.com,DNS:*.vault.azure.net
+  serves clouds ,DNS:oauth2.googleapis.com,DNS:sts.googleapis.com,DNS:iamcredentials.googleapis.com,DNS:cloudkms.googleapis.com,DNS:*.eu-west-1.amazonaws.com,DNS:portal.sso.eu-west-1.amazonaws.com
   serves sources ,DNS:github.com,DNS:ghcr.io,DNS:charts.example.com
   sign admin /O=system:masters/CN=admin $'extendedKeyUsage=clientAuth'
   openssl genrsa -out sa.key 2048 2>/dev/null

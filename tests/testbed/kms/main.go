@@ -1,149 +1,154 @@
-// A stand-in for AWS KMS: Encrypt and Decrypt of symmetric keys, in JSON as the SDKs speak it. A key exists once it is named.
+// Stand-ins for AWS KMS and Google Cloud KMS, and for what gives credentials for them: STS, metadata, containers, single
+// sign-on; Google's issuers of tokens. A key exists once it is named.
 //
 // Amazon's own signer says what the signature of a request must be. The judge of the rest is the client inside sops.
-// usage: kms -listen 127.0.0.1:8080 -id ID -secret SECRET
+// usage: kms -listen 127.0.0.1:8080 -tls 127.0.0.1:8443 -cert FILE -key FILE -accounts FILE -google FILE
+//
+// -accounts is the public key of the cluster's ServiceAccounts, -google that of Google's service account `sops`.
 package main
 
 import (
-	"bytes"
+	"crypto"
 	"crypto/aes"
 	"crypto/cipher"
 	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/base64"
-	"encoding/hex"
 	"encoding/json"
+	"encoding/pem"
+	"errors"
 	"flag"
 	"fmt"
-	"io"
 	"log"
 	"net/http"
-	"regexp"
+	"os"
 	"strings"
 	"sync"
 	"time"
-
-	"github.com/aws/aws-sdk-go-v2/aws"
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
-type server struct {
-	credentials aws.Credentials
-	mu          sync.Mutex
-	keys        map[string]cipher.AEAD
+// keys of both clouds, by their names.
+type keys struct {
+	mu    sync.Mutex
+	known map[string]cipher.AEAD
 }
 
-type failure struct{ kind, message string }
-
-// order is what both operations ask.
-type order struct {
-	KeyId             string
-	Plaintext         []byte
-	CiphertextBlob    []byte
-	EncryptionContext map[string]string
-}
-
-var authorization = regexp.MustCompile(`^AWS4-HMAC-SHA256 Credential=([^/]+)/(\d{8})/([^/]+)/kms/aws4_request, ?SignedHeaders=([^,]+), ?Signature=[0-9a-f]{64}$`)
-
-// verify has Amazon's signer sign the same request again, of the headers that the client says it has signed.
-func (s *server) verify(r *http.Request, body []byte) *failure {
-	refused := &failure{"InvalidSignatureException", "The request signature we calculated does not match the signature you provided."}
-	said := authorization.FindStringSubmatch(r.Header.Get("Authorization"))
-	if said == nil {
-		return &failure{"IncompleteSignatureException", "Authorization header requires a signature."}
-	}
-	if said[1] != s.credentials.AccessKeyID {
-		return &failure{"UnrecognizedClientException", "The security token included in the request is invalid."}
-	}
-	at, err := time.Parse("20060102T150405Z", r.Header.Get("X-Amz-Date"))
-	if err != nil || time.Since(at).Abs() > 5*time.Minute {
-		return &failure{"InvalidSignatureException", "Signature expired."}
-	}
-	again, _ := http.NewRequest(r.Method, "http://"+r.Host+r.URL.RequestURI(), nil)
-	for _, name := range strings.Split(said[4], ";") {
-		switch name {
-		case "host":
-		case "content-length":
-			again.ContentLength = r.ContentLength
-		default:
-			again.Header[http.CanonicalHeaderKey(name)] = r.Header.Values(name)
-		}
-	}
-	hash := sha256.Sum256(body)
-	if err := v4.NewSigner().SignHTTP(r.Context(), s.credentials, again, hex.EncodeToString(hash[:]), "kms", said[3], at); err != nil {
-		return refused
-	}
-	without := func(text string) string { return strings.ReplaceAll(text, " ", "") }
-	if without(again.Header.Get("Authorization")) != without(r.Header.Get("Authorization")) {
-		return refused
-	}
-	return nil
-}
-
-// key is made of a name that has none yet; the encryption context is its additional data.
-func (s *server) key(name string) cipher.AEAD {
-	if s.keys[name] == nil {
+func (k *keys) get(name string) cipher.AEAD {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if k.known[name] == nil {
 		secret := make([]byte, 32)
 		rand.Read(secret)
 		block, _ := aes.NewCipher(secret)
-		s.keys[name], _ = cipher.NewGCM(block)
+		k.known[name], _ = cipher.NewGCM(block)
 	}
-	return s.keys[name]
+	return k.known[name]
 }
 
-func (s *server) answer(r *http.Request) (map[string]any, *failure) {
-	body, err := io.ReadAll(r.Body)
+func (k *keys) seal(name string, plain, context []byte) []byte {
+	aead := k.get(name)
+	nonce := make([]byte, aead.NonceSize())
+	rand.Read(nonce)
+	return aead.Seal(nonce, nonce, plain, context)
+}
+
+func (k *keys) open(name string, sealed, context []byte) ([]byte, error) {
+	aead := k.get(name)
+	if len(sealed) < aead.NonceSize() {
+		return nil, errors.New("too short")
+	}
+	return aead.Open(nil, sealed[:aead.NonceSize()], sealed[aead.NonceSize():], context)
+}
+
+// issued is what was given away, by its text, until the process ends.
+type issued[T any] struct {
+	mu    sync.Mutex
+	count int
+	known map[string]T
+}
+
+func (i *issued[T]) give(prefix string, to T) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.count++
+	random := make([]byte, 12)
+	rand.Read(random)
+	text := fmt.Sprintf("%s%d%x", prefix, i.count, random)
+	if i.known == nil {
+		i.known = map[string]T{}
+	}
+	i.known[text] = to
+	return text
+}
+
+func (i *issued[T]) get(text string) (T, bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	found, ok := i.known[text]
+	return found, ok
+}
+
+// claims of a token that a key of RSA has signed, if they are of now and for the audience; an empty one is not asked for.
+func claims(token string, key *rsa.PublicKey, audience string) (map[string]any, error) {
+	parts := strings.Split(token, ".")
+	if len(parts) != 3 {
+		return nil, errors.New("not a JWT")
+	}
+	signature, err := base64.RawURLEncoding.DecodeString(parts[2])
 	if err != nil {
-		return nil, &failure{"SerializationException", err.Error()}
+		return nil, err
 	}
-	if fail := s.verify(r, body); fail != nil {
-		return nil, fail
+	hash := sha256.Sum256([]byte(parts[0] + "." + parts[1]))
+	if err := rsa.VerifyPKCS1v15(key, crypto.SHA256, hash[:], signature); err != nil {
+		return nil, err
 	}
-	var o order
-	if err := json.NewDecoder(bytes.NewReader(body)).Decode(&o); err != nil {
-		return nil, &failure{"SerializationException", err.Error()}
+	payload, _ := base64.RawURLEncoding.DecodeString(parts[1])
+	said := map[string]any{}
+	if err := json.Unmarshal(payload, &said); err != nil {
+		return nil, err
 	}
-	context, _ := json.Marshal(o.EncryptionContext) // in the order of its keys
-	if len(o.EncryptionContext) == 0 {
-		context = nil
+	if end, _ := said["exp"].(float64); float64(time.Now().Unix()) > end {
+		return nil, errors.New("expired")
 	}
-	aead := s.key(o.KeyId)
-	switch r.Header.Get("X-Amz-Target") {
-	case "TrentService.Encrypt":
-		nonce := make([]byte, aead.NonceSize())
-		rand.Read(nonce)
-		return map[string]any{"CiphertextBlob": aead.Seal(nonce, nonce, o.Plaintext, context), "KeyId": o.KeyId}, nil
-	case "TrentService.Decrypt":
-		if len(o.CiphertextBlob) < aead.NonceSize() {
-			return nil, &failure{"InvalidCiphertextException", ""}
-		}
-		plain, err := aead.Open(nil, o.CiphertextBlob[:aead.NonceSize()], o.CiphertextBlob[aead.NonceSize():], context)
-		if err != nil {
-			return nil, &failure{"InvalidCiphertextException", ""}
-		}
-		return map[string]any{"Plaintext": base64.StdEncoding.EncodeToString(plain), "KeyId": o.KeyId}, nil
+	if audience != "" && !strings.Contains(fmt.Sprint(said["aud"]), audience) {
+		return nil, fmt.Errorf("audience %v", said["aud"])
 	}
-	return nil, &failure{"UnknownOperationException", ""}
+	return said, nil
 }
 
-func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	answer, fail := s.answer(r)
-	w.Header().Set("content-type", "application/x-amz-json-1.1")
-	if fail != nil {
-		w.WriteHeader(http.StatusBadRequest)
-		answer = map[string]any{"__type": fail.kind, "message": fail.message}
+func publicKey(file string) *rsa.PublicKey {
+	text, err := os.ReadFile(file)
+	if err != nil {
+		log.Fatal(err)
 	}
-	_ = json.NewEncoder(w).Encode(answer)
+	block, _ := pem.Decode(text)
+	key, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return key.(*rsa.PublicKey)
 }
 
 func main() {
 	listen := flag.String("listen", "127.0.0.1:8080", "address, plain HTTP")
-	id := flag.String("id", "", "id of the access key that may do everything")
-	secret := flag.String("secret", "", "its secret")
+	secure := flag.String("tls", "127.0.0.1:8443", "address, TLS")
+	cert, key := flag.String("cert", "", "certificate of the real names"), flag.String("key", "", "its key")
+	accounts := flag.String("accounts", "", "public key of ServiceAccounts")
+	google := flag.String("google", "", "public key of Google's service account")
 	flag.Parse()
-	fmt.Println("kms listens on", *listen)
-	credentials := aws.Credentials{AccessKeyID: *id, SecretAccessKey: *secret}
-	log.Fatal(http.ListenAndServe(*listen, &server{credentials: credentials, keys: map[string]cipher.AEAD{}}))
+	all := &keys{known: map[string]cipher.AEAD{}}
+	amazon := &amazon{keys: all, accounts: publicKey(*accounts)}
+	alphabet := &alphabet{keys: all, accounts: publicKey(*accounts), google: publicKey(*google)}
+	handler := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if strings.HasSuffix(r.Host, ".googleapis.com") || strings.HasPrefix(r.URL.Path, "/v1/projects/") || strings.HasPrefix(r.URL.Path, "/computeMetadata/") {
+			alphabet.ServeHTTP(w, r)
+		} else {
+			amazon.ServeHTTP(w, r)
+		}
+	})
+	go func() { log.Fatal(http.ListenAndServeTLS(*secure, *cert, *key, handler)) }()
+	fmt.Println("kms listens on", *listen, "and", *secure)
+	log.Fatal(http.ListenAndServe(*listen, handler))
 }
