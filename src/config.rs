@@ -54,6 +54,10 @@ pub struct Config {
     /// ServiceAccount with whose cloud identity key vaults are asked when the spec's `decryption` names none.
     #[arg(long, value_name = "NAME")]
     pub default_decryption_service_account: Option<String>,
+    /// ConfigMap in the agent's namespace with the Vault servers where ServiceAccounts log in, as Flux has it: they are
+    /// trusted, and no others, when the decryption Secret has no token.
+    #[arg(long, value_name = "NAME")]
+    pub sops_vault_configmap: Option<String>,
     /// Gates of Flux's controllers, each `NAME=true` or `NAME=false`: AdditiveCELDependencyCheck asks `readyExpr` besides
     /// the readiness of a dependency.
     #[arg(long, value_name = "NAME=BOOL,...", value_delimiter = ',', value_parser = parse_gate)]

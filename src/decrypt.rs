@@ -31,7 +31,9 @@ mod vaults;
 pub use files::Files;
 pub use identities::{Identities, SecretError};
 pub use sealed::{Error, sealed};
-pub use vaults::{Allowed, Assertion, AwsLogin, AzureLogin, Credentials, Proof, TransitLogin, Vaults};
+pub use vaults::{
+    Account, AwsLogin, AzureLogin, Credentials, GcpLogin, Issue, Logins, TransitLogin, Variables, Vaults,
+};
 
 /// Is shown each plaintext value: a redactor's.
 pub type Witness<'w> = &'w (dyn Fn(&[u8]) + Send + Sync);

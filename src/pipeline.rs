@@ -14,6 +14,7 @@ use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::cluster::journal::{ClusterStore, Keys};
+use crate::decrypt::{Credentials, Variables};
 use crate::redact::{Live, Redactor};
 use crate::resolve::azure::PodIdentity;
 use crate::resolve::{Resolver, Setup};
@@ -60,8 +61,8 @@ pub struct World {
     pub resolver: Arc<Resolver>,
     /// Asks key vaults; follows no redirect.
     pub http: reqwest::Client,
-    /// The identity of our own pod.
-    pub pod: PodIdentity,
+    /// Who our own pod is towards clouds.
+    pub clouds: Credentials,
     /// Deletions in stores that were seen once.
     pub sightings: Sightings,
     /// Every live secret value.
@@ -101,7 +102,7 @@ impl World {
         let setup = Setup {
             cluster: cluster.clone(),
             http: http.clone(),
-            pod: pod.clone(),
+            pod,
             class: "default".into(),
             witness: Arc::new(move |value| known.remember(value)),
         };
@@ -114,7 +115,21 @@ impl World {
             reads_this_machine: false,
         };
         let (sources, bases, sightings) = (Sources::default(), Arc::new(Bases::new(bases)), Sightings::default());
-        Ok(Self { cluster, journals, keys, epoch, sources, bases, resolver, http, pod, sightings, redactor, settings })
+        let clouds = settings.variables.as_ref().map(Credentials::of_pod).unwrap_or_default();
+        Ok(Self {
+            cluster,
+            journals,
+            keys,
+            epoch,
+            sources,
+            bases,
+            resolver,
+            http,
+            clouds,
+            sightings,
+            redactor,
+            settings,
+        })
     }
 
     /// The user of a unit's ServiceAccount, or of the default one when it names none; `None` for the agent itself.
@@ -161,6 +176,12 @@ pub struct Settings {
     pub age_secret: Option<String>,
     /// ServiceAccount that is asked for as whom key vaults are met, when a spec names none.
     pub default_decryption_service_account: Option<String>,
+    /// ConfigMap of our own namespace with the Vault servers where ServiceAccounts log in.
+    pub vault_config_map: Option<String>,
+    /// Namespace and name of our own ServiceAccount, where there is one.
+    pub own_account: Option<(String, String)>,
+    /// The environment, as far as clouds are asked as our own pod.
+    pub variables: Option<Variables>,
 }
 
 impl Settings {

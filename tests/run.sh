@@ -49,6 +49,7 @@ corpus() {
 
 step format cargo fmt --all --check
 step lint cargo clippy --quiet --workspace --all-targets -- -D warnings
+step features cargo clippy --quiet --no-default-features --lib --bins -- -D warnings
 step build cargo test --quiet --workspace --no-run && step components built && {
   step dependencies dependencies
   step tests tests

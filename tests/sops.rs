@@ -13,14 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use dice::Dice;
-use lockstep::decrypt::{AwsLogin, AzureLogin, Credentials, Proof, TransitLogin, Vaults};
+use lockstep::decrypt::{Credentials, Variables, Vaults};
 use serde_json::{Map, Value, json};
 use sops::{Error, Format, Identities, Indents, MacState, Sealed, Settings};
 use tempfile::TempDir;
 use testbed::azure::TENANT;
 use testbed::{Testbed, attempt, command, run, unique};
 use tokio::runtime::Runtime;
-use zeroize::Zeroizing;
 
 /// Documents, each of a format, for keys, by its number.
 const DOCUMENTS: u64 = 500;
@@ -39,10 +38,11 @@ enum Kind {
     PgpNist,
     Azure,
     Aws,
+    Gcp,
     Transit,
 }
 
-const KINDS: [Kind; 10] = [
+const KINDS: [Kind; 11] = [
     Kind::Age,
     Kind::PostQuantum,
     Kind::SshEd25519,
@@ -52,6 +52,7 @@ const KINDS: [Kind; 10] = [
     Kind::PgpNist,
     Kind::Azure,
     Kind::Aws,
+    Kind::Gcp,
     Kind::Transit,
 ];
 
@@ -68,8 +69,6 @@ struct User {
     testbed: &'static Testbed,
     folder: TempDir,
     keys: Vec<Key>,
-    /// Who the user is towards Azure.
-    login: AzureLogin,
     client: reqwest::Client,
     environment: Vec<(&'static str, String)>,
     runtime: Runtime,
@@ -90,12 +89,6 @@ impl User {
         let created: Value = vault.request("POST", "keys/sops/create", Some(&json!({"kty": "RSA"})));
         let id = created["key"]["kid"].as_str().expect("a key has an id");
         let azure = json!({"vaultUrl": vault.url(), "key": "sops", "version": id.rsplit('/').next()});
-        let login = AzureLogin {
-            authority: String::new(),
-            tenant: TENANT.to_owned(),
-            client: identity.client_id.clone(),
-            proof: Proof::Secret(Zeroizing::new(identity.secret.clone())),
-        };
         let folder = TempDir::new().expect("a folder");
         let environment = vec![
             ("AZURE_TENANT_ID", TENANT.to_owned()),
@@ -105,14 +98,18 @@ impl User {
             ("AWS_ACCESS_KEY_ID", "AKIATESTBED".to_owned()),
             ("AWS_SECRET_ACCESS_KEY", "testbed".to_owned()),
             ("AWS_ENDPOINT_URL_KMS", testbed.value("TESTBED_KMS").to_owned()),
+            ("GOOGLE_OAUTH_ACCESS_TOKEN", "testbed".to_owned()),
+            ("SOPS_GCP_KMS_CLIENT_TYPE", "rest".to_owned()),
         ];
-        let mut user = Self { testbed, folder, keys: Vec::new(), login, client: client(testbed), environment, runtime };
+        let mut user = Self { testbed, folder, keys: Vec::new(), client: client(testbed), environment, runtime };
         user.add(Kind::Azure, "azure_keyvault", azure, String::new());
         let transit = format!("{}/v1/{}/keys/sops", testbed.value("TESTBED_TRANSIT"), unique("transit"));
         user.add(Kind::Transit, "hc_vault", transit.into(), String::new());
         let arn = format!("arn:aws:kms:eu-west-1:123456789012:key/{}", unique("kms"));
         let aws = json!({"arn": arn, "context": {"team": "a<b", "app": "é"}});
         user.add(Kind::Aws, "kms", aws, String::new());
+        let google = format!("projects/p/locations/global/keyRings/{}/cryptoKeys/sops", unique("ring"));
+        user.add(Kind::Gcp, "gcp_kms", json!({"resource_id": google}), String::new());
         user.add_age();
         user.add_ssh(Kind::SshEd25519, "ed25519", "id_ed25519");
         user.add_ssh(Kind::SshRsa, "rsa", "id_rsa");
@@ -221,15 +218,13 @@ impl User {
 
     /// The vaults of some kinds alone.
     fn vaults(&self, kinds: &[Kind]) -> Arc<Vaults> {
-        let azure = kinds.contains(&Kind::Azure).then(|| self.login.clone());
-        let aws = kinds.contains(&Kind::Aws).then(|| AwsLogin {
-            id: "AKIATESTBED".to_owned(),
-            secret: Zeroizing::new("testbed".to_owned()),
-            session: None,
-            endpoint: Some(self.testbed.value("TESTBED_KMS").to_owned()),
-        });
-        let token = kinds.contains(&Kind::Transit).then(|| Zeroizing::new("testbed".to_owned()));
-        let credentials = Credentials { azure, aws, transit: TransitLogin { token, ..TransitLogin::default() } };
+        let all = Credentials::of_environment(&self.environment.iter().cloned().collect::<Variables>());
+        let credentials = Credentials {
+            azure: all.azure.filter(|_| kinds.contains(&Kind::Azure)),
+            aws: all.aws.filter(|_| kinds.contains(&Kind::Aws)),
+            gcp: all.gcp.filter(|_| kinds.contains(&Kind::Gcp)),
+            transit: all.transit.filter(|_| kinds.contains(&Kind::Transit)),
+        };
         Arc::new(Vaults::new(self.client.clone(), self.runtime.handle().clone(), credentials))
     }
 
@@ -241,7 +236,7 @@ impl User {
                 Kind::Age | Kind::PostQuantum => identities.add_age("key", &key.private),
                 Kind::SshEd25519 | Kind::SshRsa => identities.add_ssh("key", &key.private),
                 Kind::PgpRsa | Kind::PgpCurve25519 | Kind::PgpNist => identities.add_pgp("key", &key.private),
-                Kind::Azure | Kind::Aws | Kind::Transit => {
+                Kind::Azure | Kind::Aws | Kind::Gcp | Kind::Transit => {
                     identities.set_service(self.vaults(kinds));
                     Ok(())
                 }

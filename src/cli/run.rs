@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use apply::Cluster;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::agent::{Agent, Ended, lease::Lease, server};
 use crate::cluster::fenced::{Fenced, Term};
@@ -14,6 +16,7 @@ use crate::cluster::journal::Keys;
 use crate::cluster::kube::{self, Access, KubeCluster};
 use crate::cluster::shared::Shared;
 use crate::config::Config;
+use crate::decrypt::Variables;
 use crate::pipeline::{Parts, Settings, World};
 use crate::redact::{self, Redactor};
 use crate::resolve::azure::PodIdentity;
@@ -137,7 +140,19 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         default_service_account: config.default_service_account.clone(),
         age_secret: config.sops_age_secret.clone(),
         default_decryption_service_account: config.default_decryption_service_account.clone(),
+        vault_config_map: config.sops_vault_configmap.clone(),
+        own_account: own_account(),
+        variables: Some(Variables::of_process()),
     })
+}
+
+/// The ServiceAccount that we run as: namespace and name in the subject of its token.
+fn own_account() -> Option<(String, String)> {
+    let token = std::fs::read_to_string("/var/run/secrets/kubernetes.io/serviceaccount/token").ok()?;
+    let claims = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
+    let claims: serde_json::Value = serde_json::from_slice(&claims).ok()?;
+    let (namespace, name) = claims["sub"].as_str()?.strip_prefix("system:serviceaccount:")?.split_once(':')?;
+    Some((namespace.to_owned(), name.to_owned()))
 }
 
 /// What Azure's workload identity webhook put into our environment.

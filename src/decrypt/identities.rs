@@ -10,7 +10,7 @@ use sops::{Identities as Keys, IdentityError};
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
-use super::vaults::{AwsLogin, AzureLogin, Credentials, Vaults};
+use super::vaults::{AwsLogin, AzureLogin, Credentials, GcpLogin, TransitLogin, Variables, Vaults};
 
 /// What the Secret of `spec.decryption` holds. Keys of kinds that are not supported are an error only when a file needs
 /// them: their names are part of that error.
@@ -57,23 +57,23 @@ pub enum SecretError {
 
 impl Identities {
     /// Takes the keys of a Secret as Flux takes them, by the names of its entries: age identities from `*.agekey`, PGP keys
-    /// from `*.asc`, and credentials of key vaults.
+    /// from `*.asc`, and credentials of key vaults, whose addresses the environment may tell.
     ///
     /// # Errors
     /// Data under such a name that is something else.
-    pub fn from_secret(secret: &Object) -> Result<Self, SecretError> {
-        Self::take(secret, |_| true)
+    pub fn from_secret(secret: &Object, variables: &Variables) -> Result<Self, SecretError> {
+        Self::take(secret, variables, |_| true)
     }
 
     /// Takes the age identities of a Secret: of Flux's global one, which may hold no others.
     ///
     /// # Errors
     /// As [`Self::from_secret`].
-    pub fn from_age_secret(secret: &Object) -> Result<Self, SecretError> {
-        Self::take(secret, |kind| matches!(kind, Kind::Age | Kind::Unknown))
+    pub fn from_age_secret(secret: &Object, variables: &Variables) -> Result<Self, SecretError> {
+        Self::take(secret, variables, |kind| matches!(kind, Kind::Age | Kind::Unknown))
     }
 
-    fn take(secret: &Object, is_read: fn(&Kind) -> bool) -> Result<Self, SecretError> {
+    fn take(secret: &Object, variables: &Variables, is_read: fn(&Kind) -> bool) -> Result<Self, SecretError> {
         let mut identities = Identities::default();
         let name = format!("{}/{}", secret.namespace(), secret.name());
         for (key, text) in entries(secret) {
@@ -87,22 +87,10 @@ impl Identities {
             match kind {
                 Kind::Age => identities.add(&name, &key, text.ok_or_else(not_text)?, Keys::add_age)?,
                 Kind::Pgp => identities.add(&name, &key, text.ok_or_else(not_text)?, Keys::add_pgp)?,
-                Kind::VaultToken => {
-                    let token = text.ok_or_else(not_text)?.trim();
-                    identities.credentials.transit.token = Some(Zeroizing::new(token.to_owned()));
-                }
-                Kind::AzureKeyVault => {
-                    let login = AzureLogin::parse(bytes.unwrap_or_default());
+                Kind::Login(read) => {
                     let error = |problem| SecretError::Credentials { secret: name.clone(), key: key.clone(), problem };
-                    identities.credentials.azure = Some(login.map_err(error)?);
-                }
-                Kind::Aws => {
-                    let login = AwsLogin::parse(bytes.unwrap_or_default());
-                    let error = |problem| SecretError::Credentials { secret: name.clone(), key: key.clone(), problem };
-                    identities.credentials.aws = Some(login.map_err(error)?);
-                }
-                Kind::Unsupported(what) => {
-                    identities.hints.push(format!("the Secret's key '{key}' holds {what}, which is not supported"));
+                    let login = read(bytes.unwrap_or_default(), variables).map_err(error)?;
+                    identities.credentials = login.or(std::mem::take(&mut identities.credentials));
                 }
                 Kind::Unknown if text.is_some_and(|text| text.contains("AGE-SECRET-KEY-")) => {
                     let hint = "holds an age identity, but Flux reads keys that end in '.agekey' alone: rename it";
@@ -123,15 +111,9 @@ impl Identities {
         read(&mut self.keys, key, text).map_err(error)
     }
 
-    /// Whether the Secret says who we are towards Azure.
-    pub fn has_azure_login(&self) -> bool {
-        self.credentials.azure.is_some()
-    }
-
-    /// Has key vaults open what they wrap. `azure` is who we are where the Secret does not say it.
-    pub fn reach_vaults(&mut self, http: reqwest::Client, runtime: Handle, azure: Option<AzureLogin>) {
-        let mut credentials = std::mem::take(&mut self.credentials);
-        credentials.azure = credentials.azure.or(azure);
+    /// Has key vaults open what they wrap. `others` is who we are where the Secret does not say it.
+    pub fn reach_vaults(&mut self, http: reqwest::Client, runtime: Handle, others: Credentials) {
+        let credentials = std::mem::take(&mut self.credentials).or(others);
         self.keys.set_service(Arc::new(Vaults::new(http, runtime, credentials)));
     }
 
@@ -152,22 +134,31 @@ impl Identities {
 /// How the text of an entry becomes keys.
 type Read = fn(&mut Keys, &str, &str) -> Result<(), IdentityError>;
 
+/// How the bytes of an entry become credentials.
+type ReadLogin = fn(&[u8], &Variables) -> Result<Credentials, String>;
+
 enum Kind {
     Age,
     Pgp,
-    VaultToken,
-    AzureKeyVault,
-    Aws,
-    Unsupported(&'static str),
+    Login(ReadLogin),
     Unknown,
 }
 
 fn kind(key: &str) -> Kind {
     match key {
-        "sops.vault-token" => Kind::VaultToken,
-        "sops.azure-kv" => Kind::AzureKeyVault,
-        "sops.aws-kms" => Kind::Aws,
-        "sops.gcp-kms" => Kind::Unsupported("credentials of GCP KMS"),
+        "sops.vault-token" => Kind::Login(|bytes, variables| {
+            let token = std::str::from_utf8(bytes).map_err(|_| "not a text")?;
+            Ok(Credentials { transit: Some(TransitLogin::of_token(token, variables)), ..Credentials::default() })
+        }),
+        "sops.azure-kv" => Kind::Login(|bytes, variables| {
+            Ok(Credentials { azure: Some(AzureLogin::parse(bytes, variables)?), ..Credentials::default() })
+        }),
+        "sops.aws-kms" => Kind::Login(|bytes, variables| {
+            Ok(Credentials { aws: Some(AwsLogin::parse(bytes, variables)?), ..Credentials::default() })
+        }),
+        "sops.gcp-kms" => Kind::Login(|bytes, variables| {
+            Ok(Credentials { gcp: Some(GcpLogin::parse(bytes, variables)?), ..Credentials::default() })
+        }),
         key if key.ends_with(".agekey") => Kind::Age,
         key if key.ends_with(".asc") => Kind::Pgp,
         _ => Kind::Unknown,

@@ -8,7 +8,7 @@ use manifest::{Files as _, FilesError, MemoryFiles, Object, Origin, Purpose};
 use serde_json::{Value, json};
 use sops::{Format, Indents, MasterKey, Rule, RuleKind, Sealed, Settings};
 
-use super::{Files, Identities, sealed};
+use super::{Files, Identities, Variables, sealed};
 
 const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata:\n    name: db\nstringData:\n    password: hunter2\n";
 
@@ -26,7 +26,7 @@ impl Keys {
     }
 
     fn identities(&self) -> Identities {
-        Identities::from_secret(&self.secret).unwrap()
+        Identities::from_secret(&self.secret, &Variables::default()).unwrap()
     }
 
     fn encrypt(&self, plain: &str, format: Format) -> String {
@@ -194,20 +194,13 @@ fn all_objects_that_do_not_open_are_told_with_place_recipient_and_hint() {
     let env = STANDARD.encode(keys.encrypt("A=1\n", Format::Dotenv));
     let mut secret = strangers.secret.clone();
     secret.value_mut()["data"]["age.key"] = STANDARD.encode("AGE-SECRET-KEY-1QQQ").into();
-    secret.value_mut()["data"]["sops.gcp-kms"] = STANDARD.encode("x").into();
-    let identities = Identities::from_secret(&secret).unwrap();
+    let identities = Identities::from_secret(&secret, &Variables::default()).unwrap();
     let mut objects = vec![object.clone(), secret_of(json!({"b.env": env})), object];
     let errors = sealed(&mut objects, Some(&identities), &ignore).unwrap_err();
     assert_eq!(errors.len(), 3);
     let first = errors[0].to_string();
     assert!(first.starts_with("apps/db.yaml:7: Secret/db: the data key cannot be recovered"), "{first}");
-    for part in [
-        keys.recipient.as_str(),
-        &strangers.recipient,
-        "our.agekey",
-        "'age.key' holds an age identity",
-        "'sops.gcp-kms' holds credentials of GCP KMS, which is not supported",
-    ] {
+    for part in [keys.recipient.as_str(), &strangers.recipient, "our.agekey", "'age.key' holds an age identity"] {
         assert!(first.contains(part), "{part} in {first}");
     }
     assert!(!first.contains("AGE-SECRET-KEY"), "{first}");
@@ -237,7 +230,7 @@ fn all_keys_of_a_secret_open() {
         "b.agekey": STANDARD.encode(post_quantum.0.as_bytes()),
         "c.asc": STANDARD.encode(PGP),
     });
-    let identities = Identities::from_secret(&secret_of(data.clone())).unwrap();
+    let identities = Identities::from_secret(&secret_of(data.clone()), &Variables::default()).unwrap();
     let now = "2026-01-02T03:04:05Z";
     let keys = [
         MasterKey::age(&classic.1),
@@ -251,39 +244,58 @@ fn all_keys_of_a_secret_open() {
         let env = String::from_utf8(env.emit(Format::Dotenv, Indents::default()).unwrap()).unwrap();
         let files = Files::new(tree(&[("b.env", &env)]), Some(&identities), true, &ignore);
         assert_eq!(read(&files, "b.env", Purpose::SecretEnvs).unwrap(), "A=1\n");
-        let global = Identities::from_age_secret(&secret_of(data.clone())).unwrap();
+        let global = Identities::from_age_secret(&secret_of(data.clone()), &Variables::default()).unwrap();
         let files = Files::new(tree(&[("b.env", &env)]), Some(&global), true, &ignore);
         let is_pgp = key.kind() == sops::KeyKind::Pgp;
         assert_eq!(read(&files, "b.env", Purpose::SecretEnvs).is_err(), is_pgp, "the global Secret holds age alone");
     }
 }
 
+/// What reading one entry of a Secret says.
+fn entry(key: &str, text: impl AsRef<[u8]>) -> Result<Identities, String> {
+    let secret = secret_of(json!({key: STANDARD.encode(text)}));
+    Identities::from_secret(&secret, &Variables::default()).map_err(|error| error.to_string())
+}
+
 #[test]
 fn credentials_of_vaults_are_read_as_flux_reads_them() {
     let utf_16: Vec<u8> =
         "\u{feff}tenant: t\nappId: c\npassword: s\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
-    let good = [
+    let azure = [
         "tenantId: t\nclientId: c\nclientSecret: s\n".into(),
         r#"{"tenant":"t","appId":"c","password":"s"}"#.into(),
+        "clientId: c\n".into(),
         utf_16,
     ];
-    for text in good {
-        let identities = Identities::from_secret(&secret_of(json!({"sops.azure-kv": STANDARD.encode(text)}))).unwrap();
-        assert!(identities.has_azure_login());
+    for text in azure {
+        assert!(entry("sops.azure-kv", text).is_ok());
     }
-    let aws = "aws_access_key_id: a\naws_secret_access_key: b\naws_session_token: c\n";
-    assert!(Identities::from_secret(&secret_of(json!({"sops.aws-kms": STANDARD.encode(aws)}))).is_ok());
-    let half = json!({"sops.aws-kms": STANDARD.encode("aws_secret_access_key: hunter2\n")});
-    let error = Identities::from_secret(&secret_of(half)).err().unwrap().to_string();
-    assert!(error.ends_with("it must hold aws_access_key_id and aws_secret_access_key"), "{error}");
-    for (text, problem) in [
-        ("clientId: hunter2\n", "a managed identity, which is not supported"),
-        ("tenantId: t\nclientId: c\nclientCertificate: hunter2\n", "client certificates are not supported"),
-        ("hunter2", "must hold tenantId, clientId and clientSecret"),
-        ("{", "not YAML"),
+    assert!(entry("sops.aws-kms", "aws_access_key_id: a\naws_secret_access_key: b\naws_session_token: c\n").is_ok());
+    let user = json!({"type": "authorized_user", "client_id": "c", "client_secret": "s", "refresh_token": "r"});
+    assert!(entry("sops.gcp-kms", user.to_string()).is_ok());
+    let file = json!({"type": "external_account", "audience": "a", "subject_token_type": "t",
+        "credential_source": {"file": "/token"}});
+    assert!(entry("sops.gcp-kms", file.to_string()).is_ok());
+    let url = json!({"type": "external_account", "audience": "a", "subject_token_type": "t",
+        "credential_source": {"url": "http://hunter2"}});
+    let key = json!({"type": "service_account", "client_email": "e", "private_key": "hunter2"});
+    let sovereign = json!({"type": "service_account", "universe_domain": "y.z"});
+    for (name, text, problem) in [
+        (
+            "sops.aws-kms",
+            "aws_secret_access_key: hunter2\n",
+            "it must hold aws_access_key_id and aws_secret_access_key",
+        ),
+        ("sops.azure-kv", "tenantId: t\nclientId: c\nclientCertificate: hunter2\n", "clientCertificate: only PEM"),
+        ("sops.azure-kv", "hunter2", "it must hold clientId"),
+        ("sops.azure-kv", "{", "not YAML"),
+        ("sops.gcp-kms", "hunter2", "it is no JSON"),
+        ("sops.gcp-kms", &url.to_string(), "only a credential_source with a file"),
+        ("sops.gcp-kms", &key.to_string(), "it holds no private key in PEM"),
+        ("sops.gcp-kms", &sovereign.to_string(), "it is of the universe y.z, and googleapis.com is asked"),
+        ("sops.gcp-kms", r#"{"type":"hunter2"}"#, "its type is not supported"),
     ] {
-        let error = Identities::from_secret(&secret_of(json!({"sops.azure-kv": STANDARD.encode(text)}))).err().unwrap();
-        let error = error.to_string();
+        let error = entry(name, text).err().unwrap();
         assert!(error.contains(problem) && !error.contains("hunter2"), "{error}");
     }
 }
@@ -291,7 +303,7 @@ fn credentials_of_vaults_are_read_as_flux_reads_them() {
 #[test]
 fn a_key_of_flux_that_holds_something_else_is_refused_without_showing_it() {
     let secret = secret_of(json!({"our.agekey": STANDARD.encode("# mine\n\nhunter2\n")}));
-    let error = Identities::from_secret(&secret).err().unwrap().to_string();
+    let error = Identities::from_secret(&secret, &Variables::default()).err().unwrap().to_string();
     assert!(
         error.starts_with("failed to import 'our.agekey' data from sops decryption Secret 'flux-system/sops-age': ")
     );

@@ -1,18 +1,26 @@
-//! Data keys that a key vault wraps: Azure Key Vault, AWS KMS, and the transit engine of Vault and OpenBao.
+//! Data keys that a key vault wraps: Azure Key Vault, AWS KMS, Google Cloud KMS, and the transit engine of Vault and
+//! OpenBao.
 //!
 //! # Guarantees
 //! A file says by which vault its data key is wrapped, and whoever writes files is not whoever holds credentials. So a
-//! token of Entra goes to hosts of Azure's vaults alone, and a token of Vault to the addresses that are allowed, which are
-//! all of them when none is named: sops' own default.
+//! token of Entra goes to hosts of Azure's vaults alone, one of Google's to Google's hosts or the endpoint of the
+//! environment, a signature of AWS to Amazon's hosts or likewise, and a token of Vault to the addresses that are allowed,
+//! which are all of them when none is named: sops' own default.
+//!
+//! Credentials are looked for where the cloud's own SDK looks, when a file needs them, and each request ends in time.
 //!
 //! # Errors
 //! Name the vault and what it answered; never what was sent.
 
+#[cfg_attr(not(feature = "aws-kms"), path = "vaults/aws_absent.rs")]
 mod aws;
 mod azure;
+#[cfg_attr(not(feature = "gcp-kms"), path = "vaults/gcp_absent.rs")]
+mod gcp;
+mod identity;
+mod jwt;
+mod network;
 mod transit;
-
-use std::time::Duration;
 
 use serde_json::Value;
 use sops::{KeyKind, KeyProblem, MasterKey, Service, Wrapped};
@@ -20,67 +28,101 @@ use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 pub use aws::AwsLogin;
-pub use azure::{Assertion, AzureLogin, Proof};
-pub use transit::{Allowed, TransitLogin};
-
-/// How long a vault may take to answer.
-const PATIENCE: Duration = Duration::from_secs(30);
-/// An answer holds a key, or why there is none.
-const LARGEST: usize = 64 << 10;
-/// A server's words are kept up to here.
-const LONGEST_MESSAGE: usize = 400;
+pub use azure::AzureLogin;
+pub use gcp::GcpLogin;
+pub use identity::{Account, Issue, Variables};
+use network::Network;
+pub use transit::{Logins, TransitLogin};
 
 /// Who we are towards vaults.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct Credentials {
     /// Towards Azure Key Vault.
     pub azure: Option<AzureLogin>,
     /// Towards AWS.
     pub aws: Option<AwsLogin>,
+    /// Towards Google.
+    pub gcp: Option<GcpLogin>,
     /// Towards Vault.
-    pub transit: TransitLogin,
+    pub transit: Option<TransitLogin>,
+}
+
+impl Credentials {
+    /// Those of the user who runs a command.
+    pub fn of_environment(variables: &Variables) -> Self {
+        Self {
+            azure: Some(AzureLogin::of_environment(variables)),
+            aws: Some(AwsLogin::of_environment(variables)),
+            gcp: Some(GcpLogin::of_environment(variables)),
+            transit: Some(TransitLogin::of_environment(variables)),
+        }
+    }
+
+    /// Those of the pod that the agent runs in.
+    pub fn of_pod(variables: &Variables) -> Self {
+        Self { aws: Some(AwsLogin::of_pod(variables)), ..Self::of_environment(variables) }
+    }
+
+    /// Those of a ServiceAccount.
+    pub fn of_account(account: &Account, variables: &Variables) -> Self {
+        Self {
+            azure: Some(AzureLogin::of_account(account, variables)),
+            aws: Some(AwsLogin::of_account(account, variables)),
+            gcp: Some(GcpLogin::of_account(account, variables)),
+            transit: None,
+        }
+    }
+
+    /// Others' where it has none.
+    #[must_use]
+    pub fn or(self, others: Self) -> Self {
+        Self {
+            azure: self.azure.or(others.azure),
+            aws: self.aws.or(others.aws),
+            gcp: self.gcp.or(others.gcp),
+            transit: self.transit.or(others.transit),
+        }
+    }
 }
 
 /// The vaults that hold keys. Asks them on the runtime, from threads that may block.
 pub struct Vaults {
-    http: reqwest::Client,
+    network: Network,
     runtime: Handle,
     credentials: Credentials,
-    tokens: azure::Tokens,
 }
 
 impl Vaults {
     /// Connects to nothing yet. `http` must not follow redirects.
     pub fn new(http: reqwest::Client, runtime: Handle, credentials: Credentials) -> Self {
-        Self { http, runtime, credentials, tokens: azure::Tokens::default() }
+        Self { network: Network::new(http), runtime, credentials }
     }
 
     async fn open(&self, key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, String> {
-        match key.kind() {
-            KeyKind::AzureKeyVault => self.azure()?.decrypt(key).await,
-            KeyKind::AwsKms => self.aws()?.decrypt(&self.http, key).await,
-            KeyKind::Vault => self.credentials.transit.decrypt(&self.http, key).await,
+        let (network, who, kind) = (&self.network, &self.credentials, key.kind());
+        match kind {
+            KeyKind::AzureKeyVault => login(kind, who.azure.as_ref())?.decrypt(network, key).await,
+            KeyKind::AwsKms => login(kind, who.aws.as_ref())?.decrypt(network, key).await,
+            KeyKind::GcpKms => login(kind, who.gcp.as_ref())?.decrypt(network, key).await,
+            KeyKind::Vault => login(kind, who.transit.as_ref())?.decrypt(network, key).await,
             kind => Err(unsupported(kind)),
         }
     }
 
     async fn seal(&self, key: &MasterKey, part: &[u8]) -> Result<Wrapped, String> {
-        match key.kind() {
-            KeyKind::AzureKeyVault => self.azure()?.encrypt(key, part).await,
-            KeyKind::AwsKms => self.aws()?.encrypt(&self.http, key, part).await,
-            KeyKind::Vault => self.credentials.transit.encrypt(&self.http, key, part).await,
+        let (network, who, kind) = (&self.network, &self.credentials, key.kind());
+        match kind {
+            KeyKind::AzureKeyVault => login(kind, who.azure.as_ref())?.encrypt(network, key, part).await,
+            KeyKind::AwsKms => login(kind, who.aws.as_ref())?.encrypt(network, key, part).await,
+            KeyKind::GcpKms => login(kind, who.gcp.as_ref())?.encrypt(network, key, part).await,
+            KeyKind::Vault => login(kind, who.transit.as_ref())?.encrypt(network, key, part).await,
             kind => Err(unsupported(kind)),
         }
     }
+}
 
-    fn aws(&self) -> Result<&AwsLogin, String> {
-        self.credentials.aws.as_ref().ok_or_else(|| aws::NO_LOGIN.to_owned())
-    }
-
-    fn azure(&self) -> Result<azure::Client<'_>, String> {
-        let login = self.credentials.azure.as_ref().ok_or(azure::NO_LOGIN)?;
-        Ok(azure::Client { http: &self.http, login, tokens: &self.tokens })
-    }
+fn login<L>(kind: KeyKind, login: Option<&L>) -> Result<&L, String> {
+    login.ok_or_else(|| format!("no credentials for {kind}s were given"))
 }
 
 fn unsupported(kind: KeyKind) -> String {
@@ -102,35 +144,4 @@ fn yaml(text: &[u8]) -> Result<Value, String> {
     let documents = yaml::parse(text, &yaml::Limits::default()).map_err(|_| "not YAML")?;
     let value = documents.first().map(|first| yaml::to_value(first, yaml::Resolver::V3, yaml::Strictness::Lenient));
     value.and_then(Result::ok).ok_or_else(|| "not YAML".to_owned())
-}
-
-/// Sends one request, and reads its answer as JSON; of a refusal, what `told` finds in it.
-async fn ask(request: reqwest::RequestBuilder, told: fn(&Value) -> Option<String>) -> Result<Value, String> {
-    let unreachable = |error: reqwest::Error| {
-        let error = error.without_url();
-        let mut reason = error.to_string();
-        let mut source = std::error::Error::source(&error);
-        while let Some(deeper) = source {
-            reason = deeper.to_string();
-            source = deeper.source();
-        }
-        format!("no answer: {reason}")
-    };
-    let mut answer = request.timeout(PATIENCE).send().await.map_err(unreachable)?;
-    let status = answer.status();
-    let mut body = Zeroizing::new(Vec::with_capacity(LARGEST));
-    while let Some(chunk) = answer.chunk().await.map_err(unreachable)? {
-        if body.len() + chunk.len() > LARGEST {
-            return Err(format!("answered {status} with more than {LARGEST} bytes"));
-        }
-        body.extend_from_slice(&chunk);
-    }
-    let body: Value = serde_json::from_slice(&body).unwrap_or_default();
-    if status.is_success() {
-        return Ok(body);
-    }
-    let message = told(&body).unwrap_or_default();
-    let message = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
-    let message = &message[..message.floor_char_boundary(LONGEST_MESSAGE)];
-    Err(format!("answered {status}{}{message}", if message.is_empty() { "" } else { ": " }))
 }

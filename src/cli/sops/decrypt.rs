@@ -14,9 +14,12 @@ use super::{Desk, Failure, Outcome, Target, Types, code, failure, input, path, w
 /// age identities are read from SOPS_AGE_KEY, from the file that SOPS_AGE_KEY_FILE names, and from
 /// sops/age/keys.txt in the configuration folder of the user (~/.config); SSH keys without a passphrase from
 /// SOPS_AGE_SSH_PRIVATE_KEY_FILE, ~/.ssh/id_ed25519 and ~/.ssh/id_rsa; PGP keys from --pgp-key. Key vaults are asked
-/// with the variables of Azure (AZURE_TENANT_ID, AZURE_CLIENT_ID, AZURE_CLIENT_SECRET or AZURE_FEDERATED_TOKEN_FILE),
-/// of AWS (AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY) and of Vault (VAULT_TOKEN). Programs are not run:
-/// SOPS_AGE_KEY_CMD, GnuPG and age plugins are refused. Exit codes are those of sops: 51 for a MAC that does not match, 128 for a data
+/// as the clouds' own tools find out who you are: Azure by AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET,
+/// AZURE_CLIENT_CERTIFICATE_PATH or AZURE_FEDERATED_TOKEN_FILE, or a managed identity; AWS by AWS_ACCESS_KEY_ID and
+/// AWS_SECRET_ACCESS_KEY, AWS_WEB_IDENTITY_TOKEN_FILE, a profile (AWS_PROFILE), or what a container or an instance has;
+/// Google by GOOGLE_CREDENTIALS, GOOGLE_OAUTH_ACCESS_TOKEN, GOOGLE_APPLICATION_CREDENTIALS, gcloud's file or the
+/// metadata server; Vault by VAULT_TOKEN. Programs are not run: SOPS_AGE_KEY_CMD, GnuPG, age plugins,
+/// credential_process and az are not asked. Exit codes are those of sops: 51 for a MAC that does not match, 128 for a data
 /// key that no identity opens. A file may be named as it was in a commit: HEAD~1:apps/secret.yaml.
 #[derive(Args)]
 #[command(

@@ -1,103 +1,118 @@
-//! AWS KMS: two calls, signed as Signature Version 4 says. The secret key never leaves; a signature does.
+//! AWS KMS: two calls, signed as Signature Version 4 says. The secret key never leaves; a signature does, to hosts of
+//! Amazon's in the region that a key's ARN names, or to the endpoint that the environment names.
+
+mod chain;
+mod local;
+mod profile;
+mod sign;
+mod sts;
+
+use std::sync::{Arc, OnceLock};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use hmac::{Hmac, Mac as _};
 use serde_json::{Map, Value, json};
-use sha2::{Digest as _, Sha256};
 use sops::{MasterKey, Wrapped};
 use zeroize::Zeroizing;
 
-const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
-const ALGORITHM: &str = "AWS4-HMAC-SHA256";
-pub(super) const NO_LOGIN: &str = "no credentials for AWS were given: AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY; for \
-    the agent sops.aws-kms in the decryption Secret";
+use super::identity::{Account, Kept, Variables};
+use super::network::{Network, ask, only};
+use chain::Chain;
+use sign::{Keys, Target};
 
-/// An access key of AWS.
+const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
+
+/// Who we are towards AWS.
 #[derive(Clone)]
 pub struct AwsLogin {
-    /// Its id.
-    pub id: String,
-    /// The secret half.
-    pub secret: Zeroizing<String>,
-    /// The token of a session that ends.
-    pub session: Option<Zeroizing<String>>,
-    /// Where KMS stands: `AWS_ENDPOINT_URL_KMS`; the region of a key tells it otherwise.
-    pub endpoint: Option<String>,
+    source: Source,
+    variables: Variables,
+    sessions: Arc<Kept<Keys>>,
+    /// What trusts `AWS_CA_BUNDLE` alone; made when it is needed.
+    client: Arc<OnceLock<Result<Option<reqwest::Client>, String>>>,
+}
+
+#[derive(Clone)]
+enum Source {
+    /// An access key.
+    Given(Keys),
+    /// As Amazon's SDKs find it; by hand, a key may name a profile.
+    Environment { follows_profiles: bool },
+    /// A ServiceAccount, by the role that its annotation names.
+    Account(Account),
 }
 
 impl AwsLogin {
+    /// As Amazon's SDKs find it: an access key, a web identity, the shared files with a profile, the container's
+    /// credentials, the instance's. Looks there when it is needed. A key that names a profile is opened by that.
+    pub fn of_environment(variables: &Variables) -> Self {
+        Self::new(Source::Environment { follows_profiles: true }, variables)
+    }
+
+    /// Likewise for the agent, where the profile of a key says nothing.
+    pub fn of_pod(variables: &Variables) -> Self {
+        Self::new(Source::Environment { follows_profiles: false }, variables)
+    }
+
+    /// As a ServiceAccount: the role that its annotation names.
+    pub fn of_account(account: &Account, variables: &Variables) -> Self {
+        Self::new(Source::Account(account.clone()), variables)
+    }
+
     /// Reads `sops.aws-kms` as Flux does.
     ///
     /// # Errors
     /// Which field is missing.
-    pub fn parse(text: &[u8]) -> Result<Self, String> {
+    pub fn parse(text: &[u8], variables: &Variables) -> Result<Self, String> {
         let value = super::yaml(text)?;
         let field = |name: &str| value.get(name).and_then(Value::as_str).filter(|text| !text.is_empty());
         let (Some(id), Some(secret)) = (field("aws_access_key_id"), field("aws_secret_access_key")) else {
             return Err("it must hold aws_access_key_id and aws_secret_access_key".to_owned());
         };
-        let session = field("aws_session_token").map(|token| Zeroizing::new(token.to_owned()));
-        Ok(AwsLogin { id: id.to_owned(), secret: Zeroizing::new(secret.to_owned()), session, endpoint: None })
+        Ok(Self::new(Source::Given(Keys::new(id, secret, field("aws_session_token"))), variables))
     }
 
-    pub(super) async fn decrypt(&self, http: &reqwest::Client, key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, String> {
+    fn new(source: Source, variables: &Variables) -> Self {
+        Self { source, variables: variables.clone(), sessions: Arc::default(), client: Arc::default() }
+    }
+
+    pub(super) async fn decrypt(&self, network: &Network, key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, String> {
         let body = json!({"CiphertextBlob": key.wrapped(), "KeyId": key.get("arn"), "EncryptionContext": context(key)});
-        let plain = self.apply(http, key, "Decrypt", "Plaintext", &body).await?;
+        let plain = self.apply(network, key, "Decrypt", "Plaintext", &body).await?;
         STANDARD.decode(plain.as_bytes()).map(Zeroizing::new).map_err(|_| "KMS answered no key".to_owned())
     }
 
-    pub(super) async fn encrypt(
-        &self,
-        http: &reqwest::Client,
-        key: &MasterKey,
-        part: &[u8],
-    ) -> Result<Wrapped, String> {
+    pub(super) async fn encrypt(&self, network: &Network, key: &MasterKey, part: &[u8]) -> Result<Wrapped, String> {
         let part = STANDARD.encode(part);
         let body = json!({"Plaintext": part, "KeyId": key.get("arn"), "EncryptionContext": context(key)});
-        let wrapped = self.apply(http, key, "Encrypt", "CiphertextBlob", &body).await?;
+        let wrapped = self.apply(network, key, "Encrypt", "CiphertextBlob", &body).await?;
         Ok(Wrapped { text: wrapped.to_string(), version: None })
     }
 
     /// The field of KMS's answer.
     async fn apply(
         &self,
-        http: &reqwest::Client,
+        network: &Network,
         key: &MasterKey,
         operation: &str,
         field: &str,
         body: &Value,
     ) -> Result<Zeroizing<String>, String> {
-        for refused in ["role", "aws_profile"] {
-            if !key.get(refused).is_empty() {
-                return Err(format!("keys with a {refused} are not supported: give credentials that can use the key"));
-            }
-        }
-        let place = Place::of(key.get("arn")).ok_or_else(|| format!("{} is no ARN of a KMS key", key.name()))?;
-        let url = self.endpoint.clone().unwrap_or_else(|| place.address());
-        let url = reqwest::Url::parse(&url).map_err(|_| format!("{url} is no address of KMS"))?;
-        let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ").to_string();
+        let region = region(key.get("arn")).ok_or_else(|| format!("{} is no ARN of a KMS key", key.name()))?;
+        let client = self.client.get_or_init(|| client(&self.variables)).as_ref().map_err(Clone::clone)?;
+        let http = client.as_ref().unwrap_or(&network.http);
+        let chain = Chain { http, network, variables: &self.variables, region };
+        let keys = self.keys(&chain, key).await.map_err(|error| format!("no credentials for AWS: {error}"))?;
         let target = format!("TrentService.{operation}");
-        let body = body.to_string();
-        let mut headers = vec![
-            ("content-type", CONTENT_TYPE),
-            ("host", url.authority()),
-            ("x-amz-date", now.as_str()),
-            ("x-amz-target", target.as_str()),
-        ];
-        if let Some(session) = &self.session {
-            headers.insert(3, ("x-amz-security-token", session));
-        }
-        let signature = self.sign(url.path(), &headers, body.as_bytes(), &now, place.region);
-        let mut request = http.post(url.clone()).header("authorization", signature);
-        for (name, value) in headers.iter().filter(|(name, _)| *name != "host") {
-            request = request.header(*name, *value);
-        }
+        let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", target.as_str())];
+        let profile = if self.follows_profiles() { key.get("aws_profile") } else { "" };
+        let url = chain.endpoint("kms", profile)?;
+        let request = sign::post(http, &keys, &Target { service: "kms", region, url }, &headers, body.to_string());
         let told = |body: &Value| {
             let text = |name: &str| body[name].as_str().unwrap_or_default();
             Some(format!("{}: {}{}", text("__type"), text("message"), text("Message")))
         };
-        let answer = super::ask(request.body(body), told).await;
+        let answer = ask(request, told, &keys.secrets()).await;
         let mut answer = answer.map_err(|error| format!("KMS {error}"))?;
         match answer[field].take() {
             Value::String(text) if !text.is_empty() => Ok(Zeroizing::new(text)),
@@ -105,62 +120,71 @@ impl AwsLogin {
         }
     }
 
-    /// The header that proves the key. Headers are in order, their names in lower case.
-    fn sign(&self, path: &str, headers: &[(&str, &str)], body: &[u8], now: &str, region: &str) -> String {
-        let date = &now[..8];
-        let listed: String = headers.iter().map(|(name, value)| format!("{name}:{value}\n")).collect();
-        let names = headers.iter().map(|(name, _)| *name).collect::<Vec<_>>().join(";");
-        let request = format!("POST\n{path}\n\n{listed}\n{names}\n{}", hex(&Sha256::digest(body)));
-        let scope = format!("{date}/{region}/kms/aws4_request");
-        let text = format!("{ALGORITHM}\n{now}\n{scope}\n{}", hex(&Sha256::digest(request)));
-        let secret = Zeroizing::new([b"AWS4", self.secret.as_bytes()].concat());
-        let chain = [date, region, "kms", "aws4_request"];
-        let key = chain.iter().fold(secret, |key, part| keyed(&key, part.as_bytes()));
-        let signature = hex(&keyed(&key, text.as_bytes()));
-        format!("{ALGORITHM} Credential={}/{scope}, SignedHeaders={names}, Signature={signature}", self.id)
+    fn follows_profiles(&self) -> bool {
+        matches!(self.source, Source::Environment { follows_profiles: true })
+    }
+
+    /// What a key is asked with: what we have, or the role that it names.
+    async fn keys(&self, chain: &Chain<'_>, key: &MasterKey) -> Result<Keys, String> {
+        let (region, role) = (chain.region, key.get("role"));
+        let profile = if self.follows_profiles() { key.get("aws_profile") } else { "" };
+        let as_role = format!("{region} {profile} {role}");
+        if let Some(keys) = self.sessions.get(&as_role) {
+            return Ok(keys);
+        }
+        let own = format!("{region} {profile} ");
+        let mut keys = match self.sessions.get(&own) {
+            Some(keys) => keys,
+            None => {
+                let (keys, lifetime) = match &self.source {
+                    Source::Given(keys) => sign::lasting(keys.clone()),
+                    Source::Environment { .. } => chain.keys(profile).await?,
+                    Source::Account(account) => sts::as_account(chain, account).await?,
+                };
+                self.sessions.keep(&own, lifetime, keys.clone());
+                keys
+            }
+        };
+        if !role.is_empty() {
+            let wanted = sts::Role { arn: role, session: sts::host_session(), ..sts::Role::default() };
+            let (assumed, lifetime) = sts::assume(chain, profile, &keys, &wanted).await?;
+            self.sessions.keep(&as_role, lifetime, assumed.clone());
+            keys = assumed;
+        }
+        Ok(keys)
     }
 }
 
-fn keyed(key: &[u8], text: &[u8]) -> Zeroizing<Vec<u8>> {
-    let hash = <Hmac<Sha256> as hmac::Mac>::new_from_slice(key).map(|hash| hash.chain_update(text));
-    Zeroizing::new(hash.map(|hash| hash.finalize().into_bytes().to_vec()).unwrap_or_default())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+fn client(variables: &Variables) -> Result<Option<reqwest::Client>, String> {
+    let Some(file) = variables.get("AWS_CA_BUNDLE") else { return Ok(None) };
+    let told = |problem: &dyn std::fmt::Display| format!("AWS_CA_BUNDLE: {file}: {problem}");
+    let pem = std::fs::read(&file).map_err(|error| told(&error))?;
+    let builder = only(&pem).map_err(|problem| told(&problem))?;
+    builder.build().map(Some).map_err(|_| told(&"no client can be made of it"))
 }
 
 fn context(key: &MasterKey) -> Map<String, Value> {
     key.context().iter().map(|(name, value)| (name.clone(), value.clone().into())).collect()
 }
 
-/// Where an ARN says that a key is.
-struct Place<'a> {
-    partition: &'a str,
-    region: &'a str,
+/// The region of `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
+fn region(arn: &str) -> Option<&str> {
+    let mut parts = arn.splitn(6, ':');
+    let (Some("arn"), Some(partition), Some("kms"), Some(region)) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return None;
+    };
+    let is_account = parts.next().is_some_and(|account| account.bytes().all(|byte| byte.is_ascii_digit()));
+    let is_key = parts.next().is_some_and(|key| key.starts_with("key/") || key.starts_with("alias/"));
+    let is_good = partition.starts_with("aws") && is_name(partition) && is_name(region);
+    (is_good && is_account && is_key).then_some(region)
 }
 
-impl<'a> Place<'a> {
-    /// `arn:PARTITION:kms:REGION:ACCOUNT:key/ID`.
-    fn of(arn: &'a str) -> Option<Self> {
-        let mut parts = arn.splitn(6, ':');
-        let (Some("arn"), Some(partition), Some("kms"), Some(region)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return None;
-        };
-        let is_plain =
-            |text: &str| text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
-        let is_account = parts.next().is_some_and(|account| account.bytes().all(|byte| byte.is_ascii_digit()));
-        let is_key = parts.next().is_some_and(|key| key.starts_with("key/") || key.starts_with("alias/"));
-        let is_good = partition.starts_with("aws") && !region.is_empty() && is_plain(partition) && is_plain(region);
-        (is_good && is_account && is_key).then_some(Place { partition, region })
-    }
-
-    fn address(&self) -> String {
-        let suffix = if self.partition == "aws-cn" { ".cn" } else { "" };
-        format!("https://kms.{}.amazonaws.com{suffix}/", self.region)
-    }
+/// Whether a text can stand in a host's name, and nowhere else.
+fn is_name(text: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
+    !text.is_empty() && text.bytes().all(is_plain)
 }
 
 #[cfg(test)]
@@ -169,13 +193,11 @@ mod tests {
 
     #[test]
     fn an_arn_says_where_its_key_is() {
-        let address = |arn: &str| Place::of(arn).map(|place| place.address());
-        let there = address("arn:aws:kms:eu-west-1:123456789012:key/k").unwrap();
-        assert_eq!(there, "https://kms.eu-west-1.amazonaws.com/");
-        assert!(address("arn:aws-cn:kms:cn-north-1:1:alias/k").unwrap().ends_with(".amazonaws.com.cn/"));
+        assert_eq!(region("arn:aws:kms:eu-west-1:123456789012:key/k"), Some("eu-west-1"));
+        assert_eq!(region("arn:aws-cn:kms:cn-north-1:1:alias/k"), Some("cn-north-1"));
         for wrong in ["arn:aws:s3:eu-west-1:1:key/k", "arn:aws:kms:evil.example/:1:key/k", "arn:aws:kms:e:x:key/k", ""]
         {
-            assert!(address(wrong).is_none(), "{wrong}");
+            assert!(region(wrong).is_none(), "{wrong}");
         }
     }
 }

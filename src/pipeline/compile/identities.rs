@@ -1,21 +1,17 @@
 //! Who opens the encrypted files of a Kustomization.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use apply::{Cluster, Reference};
+use serde_json::Value;
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
 use super::super::{Problem, Stage, World};
 use super::Compile;
-use crate::decrypt::{Assertion, AzureLogin, Identities, Proof};
-use crate::resolve::azure::PodIdentity;
+use crate::decrypt::{Account, Credentials, Identities, Issue, Logins, TransitLogin, Variables};
 use crate::resolve::service_account_token;
-
-/// What Entra expects in the token of a ServiceAccount.
-const AUDIENCE: &str = "api://AzureADTokenExchange";
-const CLIENT: &str = "azure.workload.identity/client-id";
-const TENANT: &str = "azure.workload.identity/tenant-id";
 
 impl Compile<'_> {
     /// The private keys of `spec.decryption`, or Flux's global ones, and who we are towards key vaults; none without it.
@@ -25,6 +21,7 @@ impl Compile<'_> {
     pub(super) async fn identities(&mut self) -> Result<Option<Identities>, Vec<Problem>> {
         let Some(decryption) = &self.job.spec.decryption else { return Ok(None) };
         let (namespace, settings) = (self.job.object.namespace(), &self.world.settings);
+        let variables = settings.variables.clone().unwrap_or_default();
         let secret = match (&decryption.secret_ref, &settings.age_secret) {
             (Some(secret), _) => Some(Reference::new("v1", "Secret", namespace, &secret.name)),
             (None, Some(global)) => Some(Reference::new("v1", "Secret", &settings.namespace, global)),
@@ -38,53 +35,76 @@ impl Compile<'_> {
                 let secret = found.ok_or_else(|| vec![missing()])?;
                 let is_global = decryption.secret_ref.is_none();
                 let read = if is_global { Identities::from_age_secret } else { Identities::from_secret };
-                read(&secret).map_err(|error| vec![Problem::general(Stage::Build, error.to_string())])?
+                read(&secret, &variables).map_err(|error| vec![Problem::general(Stage::Build, error.to_string())])?
             }
         };
-        let account = decryption.service_account_name.as_ref().or(settings.default_decryption_service_account.as_ref());
-        let azure = match account {
-            _ if identities.has_azure_login() => None,
-            Some(account) => Some(self.account(namespace, account).await?),
-            None => pod(&self.world.pod),
+        let named = decryption.service_account_name.as_ref().or(settings.default_decryption_service_account.as_ref());
+        let named = named.cloned();
+        let account = match &named {
+            Some(name) => Some(self.account(namespace, name).await?),
+            None => None,
         };
-        identities.reach_vaults(self.world.http.clone(), Handle::current(), azure);
+        let mut others = match &account {
+            Some(account) => Credentials::of_account(account, &variables),
+            None => Credentials::default(),
+        };
+        others.transit = self.transit(account, &variables).await?;
+        // Clouds are asked as the ServiceAccount alone, once there is one.
+        let pod = self.world.clouds.clone();
+        let others = if named.is_some() {
+            Credentials { transit: others.transit.or(pod.transit), ..others }
+        } else {
+            others.or(pod)
+        };
+        identities.reach_vaults(self.world.http.clone(), Handle::current(), others);
         Ok(Some(identities))
     }
 
-    /// The application that a ServiceAccount's annotations name, as Azure's workload identity has them.
-    async fn account(&mut self, namespace: &str, name: &str) -> Result<AzureLogin, Vec<Problem>> {
+    /// A ServiceAccount, as which clouds are asked. That it is missing is an error only when a file needs it.
+    async fn account(&mut self, namespace: &str, name: &str) -> Result<Account, Vec<Problem>> {
         let at = Reference::new("v1", "ServiceAccount", namespace, name);
-        let missing = || Problem::general(Stage::Build, format!("decryption service account '{}' not found", at.id()));
-        let found = self.read(&at, Stage::Build).await?.ok_or_else(|| vec![missing()])?;
-        let annotated = |key: &str| found.annotation(key).filter(|text| !text.is_empty()).map(ToOwned::to_owned);
-        let tenant = annotated(TENANT).or_else(|| self.world.pod.tenant_id.clone());
-        let (Some(client), Some(tenant)) = (annotated(CLIENT), tenant) else {
-            // An error only when a file needs it.
-            let problem = format!("{} has no annotations {CLIENT} and {TENANT}", at.id());
-            let proof = Proof::Assertion(Arc::new(move || {
-                let problem = problem.clone();
-                Box::pin(async move { Err(problem) })
-            }));
-            return Ok(AzureLogin { authority: String::new(), tenant: String::new(), client: String::new(), proof });
+        let found = self.read(&at, Stage::Build).await?;
+        let annotations = found.ok_or_else(|| format!("decryption service account '{}' not found", at.id()));
+        let annotations = annotations.map(|found| {
+            let all = found.value().pointer("/metadata/annotations").and_then(Value::as_object).into_iter().flatten();
+            all.filter_map(|(key, text)| Some((key.clone(), text.as_str()?.to_owned()))).collect()
+        });
+        Ok(Account { annotations, ..self.bare(namespace, name) })
+    }
+
+    fn bare(&self, namespace: &str, name: &str) -> Account {
+        let issue = issue(self.world, namespace, name);
+        let (namespace, name) = (namespace.to_owned(), name.to_owned());
+        Account { namespace, name, annotations: Ok(BTreeMap::new()), issue }
+    }
+
+    /// Who we are towards Vault where ServiceAccounts log in: Flux's `--sops-vault-configmap`. Without an account it is our
+    /// own.
+    async fn transit(
+        &mut self,
+        account: Option<Account>,
+        variables: &Variables,
+    ) -> Result<Option<TransitLogin>, Vec<Problem>> {
+        let settings = &self.world.settings;
+        let Some(name) = settings.vault_config_map.clone() else { return Ok(None) };
+        let at = Reference::new("v1", "ConfigMap", &settings.namespace, &name);
+        let logins = match self.read(&at, Stage::Build).await? {
+            Some(found) => Logins::parse(&name, found.value().pointer("/data/config.yaml").and_then(Value::as_str)),
+            None => Logins::unknown(format!("the Vault ConfigMap '{name}' is not found")),
         };
-        let proof = Proof::Assertion(assertion(self.world, namespace, name));
-        Ok(AzureLogin { authority: String::new(), tenant, client, proof })
+        let own = || settings.own_account.as_ref().map(|(namespace, name)| self.bare(namespace, name));
+        let account = account.or_else(own);
+        Ok(account.map(|account| TransitLogin::of_account(&account, logins, variables)))
     }
 }
 
-fn assertion(world: &World, namespace: &str, name: &str) -> Assertion {
+fn issue(world: &World, namespace: &str, name: &str) -> Issue {
     let (cluster, namespace, name) = (world.cluster.clone(), namespace.to_owned(), name.to_owned());
-    Arc::new(move || {
+    Arc::new(move |audience| {
         let (cluster, namespace, name): (Arc<dyn Cluster>, _, _) = (cluster.clone(), namespace.clone(), name.clone());
         Box::pin(async move {
-            let token = service_account_token(&cluster, &namespace, &name, &[AUDIENCE.to_owned()]).await;
+            let token = service_account_token(&cluster, &namespace, &name, &[audience]).await;
             token.map(Zeroizing::new).map_err(|error| error.to_string())
         })
     })
-}
-
-/// What Azure's webhook gave to our own pod.
-fn pod(pod: &PodIdentity) -> Option<AzureLogin> {
-    let (tenant, client) = (pod.tenant_id.clone()?, pod.client_id.clone()?);
-    Some(AzureLogin { authority: String::new(), tenant, client, proof: Proof::File(pod.token_file.clone()?) })
 }
