@@ -5,7 +5,7 @@
 //! A file says by which vault its data key is wrapped, and whoever writes files is not whoever holds credentials. So a
 //! token of Entra goes to hosts of Azure's vaults alone, one of Google's to Google's hosts or the endpoint of the
 //! environment, a signature of AWS to Amazon's hosts or likewise, and a token of Vault to the addresses that are allowed,
-//! which are all of them when none is named: sops' own default.
+//! which are all of them when none is named: sops' own default, but not for the token of the agent's pod.
 //!
 //! Credentials are looked for where the cloud's own SDK looks, when a file needs them, and each request ends in time.
 //!
@@ -60,7 +60,8 @@ impl Credentials {
 
     /// Those of the pod that the agent runs in.
     pub fn of_pod(variables: &Variables) -> Self {
-        Self { aws: Some(AwsLogin::of_pod(variables)), ..Self::of_environment(variables) }
+        let (aws, transit) = (AwsLogin::of_pod(variables), TransitLogin::of_pod(variables));
+        Self { aws: Some(aws), transit: Some(transit), ..Self::of_environment(variables) }
     }
 
     /// Those of a ServiceAccount.

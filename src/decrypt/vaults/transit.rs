@@ -16,6 +16,9 @@ use zeroize::Zeroizing;
 use super::identity::{Account, Kept, Variables};
 use super::network::{Network, ask};
 
+/// The variable with the servers that may be asked.
+const LIST: &str = "SOPS_HC_VAULT_ALLOWLIST";
+
 /// Who we are towards Vault.
 #[derive(Clone)]
 pub struct TransitLogin {
@@ -32,7 +35,7 @@ enum Proof {
     /// A token.
     Token(Zeroizing<String>),
     /// The token of the environment, or of the file in which Vault's command keeps it.
-    Environment,
+    Environment { needs_list: bool },
     /// A ServiceAccount's token, which servers take that are on the list.
     Account(Account, Logins),
 }
@@ -106,7 +109,13 @@ impl Allowed {
 impl TransitLogin {
     /// Those of Vault's own command: `VAULT_TOKEN`, or the file in which it keeps the token.
     pub fn of_environment(variables: &Variables) -> Self {
-        Self::new(Proof::Environment, variables)
+        Self::new(Proof::Environment { needs_list: false }, variables)
+    }
+
+    /// Likewise for the agent, whose files others write: its own token goes to servers that are on a list, and without a
+    /// list to none. Flux sends it to all of them then.
+    pub fn of_pod(variables: &Variables) -> Self {
+        Self::new(Proof::Environment { needs_list: true }, variables)
     }
 
     /// A token.
@@ -144,8 +153,11 @@ impl TransitLogin {
         body: Value,
     ) -> Result<Zeroizing<String>, String> {
         let address = key.get("vault_address");
-        let list = self.variables.get("SOPS_HC_VAULT_ALLOWLIST").unwrap_or_default();
-        let allowed = Allowed::parse(&list).map_err(|problem| format!("SOPS_HC_VAULT_ALLOWLIST: {problem}"))?;
+        let list = self.variables.get(LIST);
+        if matches!(self.proof, Proof::Environment { needs_list: true }) && list.is_none() {
+            return Err(format!("the agent's own token goes to servers alone that {LIST} names"));
+        }
+        let allowed = Allowed::parse(&list.unwrap_or_default()).map_err(|problem| format!("{LIST}: {problem}"))?;
         if !allowed.allows(address) {
             return Err(format!("{address} is not on the list of Vault servers that may be asked"));
         }
@@ -173,7 +185,7 @@ impl TransitLogin {
     async fn token(&self, network: &Network, address: &str) -> Result<Zeroizing<String>, String> {
         match &self.proof {
             Proof::Token(token) => Ok(token.clone()),
-            Proof::Environment => {
+            Proof::Environment { .. } => {
                 let kept = || std::fs::read_to_string(self.variables.home(".vault-token")?).ok();
                 let token = self.variables.get("VAULT_TOKEN").or_else(kept).map(Zeroizing::new);
                 let token = token.map(|token| Zeroizing::new(token.trim().to_owned())).filter(|text| !text.is_empty());
@@ -235,6 +247,21 @@ fn url(address: &str, path: &str) -> Option<reqwest::Url> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn the_agents_own_token_goes_to_servers_on_a_list_alone() {
+        let text = "http://127.0.0.1:1/v1/transit/keys/k";
+        let key = MasterKey::parse(sops::KeyKind::Vault, text, "2026-01-01T00:00:00Z").unwrap();
+        let network = Network::new(reqwest::Client::new());
+        let ask = async |list: &str| {
+            let pairs = [("VAULT_TOKEN", "canary-4f1d9c"), (LIST, list)];
+            let variables: Variables = pairs.into_iter().map(|(name, text)| (name, text.to_owned())).collect();
+            TransitLogin::of_pod(&variables).decrypt(&network, &key).await.unwrap_err()
+        };
+        assert!(ask("").await.contains(LIST));
+        assert!(ask("http://127.0.0.1:2").await.contains("is not on the list"));
+        assert!(ask("http://127.0.0.1:1").await.contains("Vault no answer"));
+    }
 
     #[test]
     fn a_token_goes_to_allowed_servers_alone() {
