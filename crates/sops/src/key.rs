@@ -11,7 +11,7 @@ use std::fmt;
 
 pub use address::AddressError;
 pub use age::{IdentityError, generate, generate_post_quantum, open_age};
-pub use identities::{Identities, Service, Wrapped};
+pub use identities::{Identities, Prompt, Service, Wrapped};
 
 /// What wraps a data key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

@@ -47,8 +47,8 @@ pub use edit::Editing;
 pub use error::{Action, DataKeyFailure, Error, GroupOutcome, KeyFailure, KeyProblem, MacState, ValueProblem};
 pub use format::{Format, detect, is_encrypted};
 pub use key::{
-    AddressError, Identities, IdentityError, KeyKind, MasterKey, Service, Wrapped, generate, generate_post_quantum,
-    open_age,
+    AddressError, Identities, IdentityError, KeyKind, MasterKey, Prompt, Service, Wrapped, generate,
+    generate_post_quantum, open_age,
 };
 pub use object::{decrypt_object, is_encrypted_object};
 pub use opened::{Opened, Step};

@@ -12,9 +12,11 @@ use super::{Desk, Failure, Outcome, Target, Types, code, failure, input, path, w
 /// Print a file in the clear, as sops 3.13 does.
 ///
 /// age identities are read from SOPS_AGE_KEY, from the file that SOPS_AGE_KEY_FILE names, and from
-/// sops/age/keys.txt in the configuration folder of the user (~/.config); SSH keys without a passphrase from
-/// SOPS_AGE_SSH_PRIVATE_KEY_FILE, ~/.ssh/id_ed25519 and ~/.ssh/id_rsa; PGP keys from --pgp-key. Key vaults are asked
-/// as the clouds' own tools find out who you are: Azure by AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET,
+/// sops/age/keys.txt in the configuration folder of the user (~/.config); SSH keys from
+/// SOPS_AGE_SSH_PRIVATE_KEY_FILE, ~/.ssh/id_ed25519 and ~/.ssh/id_rsa; PGP keys from --pgp-key. Passphrases are asked for
+/// on the terminal, once a file is for such a key.
+///
+/// Key vaults are asked as the clouds' own tools find out who you are: Azure by AZURE_TENANT_ID, AZURE_CLIENT_ID and AZURE_CLIENT_SECRET,
 /// AZURE_CLIENT_CERTIFICATE_PATH or AZURE_FEDERATED_TOKEN_FILE, or a managed identity; AWS by AWS_ACCESS_KEY_ID and
 /// AWS_SECRET_ACCESS_KEY, AWS_WEB_IDENTITY_TOKEN_FILE, a profile (AWS_PROFILE), or what a container or an instance has;
 /// Google by GOOGLE_CREDENTIALS, GOOGLE_OAUTH_ACCESS_TOKEN, GOOGLE_APPLICATION_CREDENTIALS, gcloud's file or the

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::anyhow;
-use sops::{Action, Editing, Error, Identities, IdentityError, MacState, Sealed};
+use sops::{Action, Editing, Error, Identities, IdentityError, MacState, Prompt, Sealed};
 use zeroize::Zeroizing;
 
 use super::Failure;
 use super::vaults::OnDemand;
+use crate::cli::warn;
 
 /// Identities, and what is wrong with the places that have some. That is told when a file does not open alone: one good
 /// identity is enough.
@@ -31,15 +32,16 @@ impl Keys {
     /// Reads all places, and armored PGP keys from files.
     pub(super) fn read(pgp: &[PathBuf]) -> Self {
         let mut keys = Self::default();
+        keys.identities.set_prompt(Arc::new(Terminal));
         keys.read_ssh();
         match env::var("SOPS_AGE_KEY").map(Zeroizing::new) {
             Ok(text) => keys.add("SOPS_AGE_KEY", |identities| identities.add_age("SOPS_AGE_KEY", &one_a_line(&text))),
             Err(_) => keys.empty.push("SOPS_AGE_KEY".to_owned()),
         }
-        keys.add_named("SOPS_AGE_KEY_FILE", Identities::add_age);
+        keys.add_named("SOPS_AGE_KEY_FILE", Identities::add_age_file);
         keys.read_pgp(pgp);
         if let Some(path) = users_file() {
-            keys.add_usual(&path, Identities::add_age);
+            keys.add_usual(&path, Identities::add_age_file);
         }
         for refused in ["SOPS_AGE_KEY_CMD", "SOPS_AGE_SSH_PRIVATE_KEY_CMD"] {
             if env::var_os(refused).is_some() {
@@ -55,14 +57,14 @@ impl Keys {
         if files.is_empty() {
             self.empty.push("--pgp-key and SOPS_PGP_KEY_FILE".to_owned());
         }
-        files.iter().for_each(|file| self.add_file("--pgp-key", file, Identities::add_pgp));
+        files.iter().for_each(|file| self.add_file("--pgp-key", file, add_pgp));
     }
 
     fn read_ssh(&mut self) {
-        self.add_named("SOPS_AGE_SSH_PRIVATE_KEY_FILE", Identities::add_ssh);
+        self.add_named("SOPS_AGE_SSH_PRIVATE_KEY_FILE", add_ssh);
         let Some(home) = env::home_dir().filter(|home| !home.as_os_str().is_empty()) else { return };
         for name in ["id_ed25519", "id_rsa"] {
-            self.add_usual(&home.join(".ssh").join(name), Identities::add_ssh);
+            self.add_usual(&home.join(".ssh").join(name), add_ssh);
         }
     }
 
@@ -116,15 +118,42 @@ impl Keys {
     }
 
     fn add_file(&mut self, place: &str, path: &Path, read: Read) {
-        match std::fs::read_to_string(path).map(Zeroizing::new) {
-            Ok(text) => self.add(place, |identities| read(identities, place, &text)),
+        match std::fs::read(path).map(Zeroizing::new) {
+            Ok(bytes) => self.add(place, |identities| read(identities, place, &bytes)),
             Err(error) => self.problems.push(format!("{place}: {}: {error}", path.display())),
         }
     }
 }
 
-/// How the text of a place, with its name, becomes identities.
-type Read = fn(&mut Identities, &str, &str) -> Result<(), IdentityError>;
+/// How the file of a place, with its name, becomes identities.
+type Read = fn(&mut Identities, &str, &[u8]) -> Result<(), IdentityError>;
+
+fn add_ssh(identities: &mut Identities, place: &str, file: &[u8]) -> Result<(), IdentityError> {
+    identities.add_ssh(place, &Zeroizing::new(String::from_utf8_lossy(file).into_owned()))
+}
+
+fn add_pgp(identities: &mut Identities, place: &str, file: &[u8]) -> Result<(), IdentityError> {
+    identities.add_pgp(place, &Zeroizing::new(String::from_utf8_lossy(file).into_owned()))
+}
+
+/// Asks on the terminal of the process, whatever its standard input is.
+struct Terminal;
+
+impl Prompt for Terminal {
+    fn passphrase(&self, file: &str) -> Option<Zeroizing<String>> {
+        match rpassword::prompt_password(format!("Enter passphrase for \"{file}\": ")) {
+            Ok(passphrase) => Some(Zeroizing::new(passphrase)),
+            Err(error) => {
+                warn(&format!("could not read the passphrase for {file}: {error}"));
+                None
+            }
+        }
+    }
+
+    fn refused(&self, file: &str) {
+        warn(&format!("incorrect passphrase for {file}"));
+    }
+}
 
 /// A variable may hold several identities on a line.
 fn one_a_line(text: &str) -> Zeroizing<String> {

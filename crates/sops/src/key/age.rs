@@ -1,6 +1,7 @@
 //! Data keys wrapped by age.
 
 mod hybrid;
+mod locked;
 mod rsa;
 mod ssh;
 #[cfg(test)]
@@ -20,6 +21,7 @@ use crate::key::Identities;
 use crate::key::identities::Origin;
 use crate::text::Plain;
 use hybrid::{HybridIdentity, HybridRecipient};
+use locked::{LockedFile, LockedKey};
 use ssh::{Refusal, SshIdentity, SshRecipient};
 
 /// Bytes that a wrapped data key may have; one of 32 bytes is shared in parts of 33.
@@ -29,11 +31,21 @@ const LARGEST: usize = 32 << 20;
 /// Characters of a full line of a stanza.
 const FULL_LINE: usize = 64;
 const ARMOR: &str = "-----BEGIN AGE ENCRYPTED FILE-----";
+const BINARY: &str = "age-encryption.org/";
+const LOCKED: &str = "a file of identities that a passphrase protects, which is not asked for";
 
 /// An identity, its recipient and where it came from.
 pub(super) struct Named {
     identity: Box<dyn Identity + Send + Sync>,
     pub(super) origin: Origin,
+    /// Whether nobody knows whom it is for before a passphrase is given.
+    pub(super) is_sealed: bool,
+}
+
+impl Named {
+    fn new(identity: impl Identity + Send + Sync + 'static, origin: Origin) -> Self {
+        Self { identity: Box::new(identity), origin, is_sealed: false }
+    }
 }
 
 /// A text that holds no identities, or one that cannot be used.
@@ -58,24 +70,25 @@ impl Identities {
     /// # Errors
     /// A line that is no identity. Nothing is added then.
     pub fn add_age(&mut self, source: &str, text: &str) -> Result<(), IdentityError> {
-        let error = |line, problem| IdentityError { source_name: source.to_owned(), line, problem };
-        if text.starts_with(ARMOR) || text.starts_with("age-encryption.org/") {
-            return Err(error(1, "a file of identities that a passphrase protects, which is not asked for"));
-        }
-        let (mut found, mut unusable) = (Vec::new(), Vec::new());
-        for (place, line) in text.lines().enumerate() {
-            if line.is_empty() || line.starts_with('#') {
-                continue;
-            }
-            if line.starts_with("AGE-PLUGIN-") {
-                let why = "an identity of an age plugin: plugins are programs, and not run";
-                unusable.push(format!("line {} of {source}, which is {why}", place + 1));
-                continue;
-            }
-            found.push(parse(line, source).map_err(|problem| error(place + 1, problem))?);
-        }
+        let (mut found, mut unusable) = parse_lines(source, text)?;
         self.age.append(&mut found);
         self.unusable.append(&mut unusable);
+        Ok(())
+    }
+
+    /// Adds the identities of a file, which may be encrypted for a passphrase.
+    ///
+    /// # Errors
+    /// As [`Identities::add_age`], and where nobody is asked for passphrases.
+    pub fn add_age_file(&mut self, source: &str, file: &[u8]) -> Result<(), IdentityError> {
+        let error = |problem| IdentityError { source_name: source.to_owned(), line: 1, problem };
+        if !file.starts_with(ARMOR.as_bytes()) && !file.starts_with(BINARY.as_bytes()) {
+            return self.add_age(source, std::str::from_utf8(file).map_err(|_| error("not a text"))?);
+        }
+        let prompt = self.prompt.clone().ok_or(error(LOCKED))?;
+        let locked =
+            LockedFile::new(file, prompt, source).ok_or(error("an encrypted file that no passphrase opens"))?;
+        self.age.push(Named { identity: Box::new(locked), origin: Origin::new("identities", source), is_sealed: true });
         Ok(())
     }
 
@@ -88,9 +101,14 @@ impl Identities {
         match SshIdentity::parse(text) {
             Ok(identity) => {
                 let origin = Origin::new(identity.recipient(), source);
-                self.age.push(Named { identity: Box::new(identity), origin });
+                self.age.push(Named::new(identity, origin));
             }
-            Err(Refusal::Passphrase) => {
+            Err(Refusal::Locked(key)) if self.prompt.is_some() => {
+                let origin = Origin::new(key.recipient(), source);
+                self.age
+                    .extend(self.prompt.clone().map(|prompt| Named::new(LockedKey::new(key, prompt, source), origin)));
+            }
+            Err(Refusal::Passphrase | Refusal::Locked(_)) => {
                 self.unusable.push(format!("{source}, an SSH key that a passphrase protects, which is not asked for"));
             }
             Err(Refusal::Malformed(problem)) => {
@@ -101,19 +119,40 @@ impl Identities {
     }
 }
 
+/// The identities of a text, and what it holds of no use.
+fn parse_lines(source: &str, text: &str) -> Result<(Vec<Named>, Vec<String>), IdentityError> {
+    if text.starts_with(ARMOR) || text.starts_with(BINARY) {
+        return Err(IdentityError { source_name: source.to_owned(), line: 1, problem: LOCKED });
+    }
+    let (mut found, mut unusable) = (Vec::new(), Vec::new());
+    for (place, line) in text.lines().enumerate() {
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        if line.starts_with("AGE-PLUGIN-") {
+            let why = "an identity of an age plugin: plugins are programs, and not run";
+            unusable.push(format!("line {} of {source}, which is {why}", place + 1));
+            continue;
+        }
+        let error = |problem| IdentityError { source_name: source.to_owned(), line: place + 1, problem };
+        found.push(parse(line, source).map_err(error)?);
+    }
+    Ok((found, unusable))
+}
+
 fn parse(line: &str, source: &str) -> Result<Named, &'static str> {
     let damaged = "a damaged age identity";
     if line.starts_with("AGE-SECRET-KEY-PQ-1") {
         let identity = HybridIdentity::parse(line).ok_or(damaged)?;
         let origin = Origin::new(identity.recipient(), source);
-        return Ok(Named { identity: Box::new(identity), origin });
+        return Ok(Named::new(identity, origin));
     }
     if !line.starts_with("AGE-SECRET-KEY-1") {
         return Err("not an age identity, which begins with AGE-SECRET-KEY-1 or AGE-SECRET-KEY-PQ-1");
     }
     let identity: x25519::Identity = line.parse().map_err(|_| damaged)?;
     let origin = Origin::new(identity.to_public(), source);
-    Ok(Named { identity: Box::new(identity), origin })
+    Ok(Named::new(identity, origin))
 }
 
 /// Opens a file of age, armored or not, for one of the identities.
@@ -137,10 +176,7 @@ pub(super) fn unwrap(wrapped: &str, identities: &[Named]) -> Result<DataKey, Key
 }
 
 fn open(file: &[u8], identities: &[Named], longest: usize) -> Result<DataKey, KeyProblem> {
-    let damaged = |_| KeyProblem::Damaged;
-    let limit = u64::try_from(longest).unwrap_or(u64::MAX);
-    let mut binary = Vec::new();
-    ArmoredReader::new(bare(file)).take(limit).read_to_end(&mut binary).map_err(damaged)?;
+    let binary = read_binary(file, longest).ok_or(KeyProblem::Damaged)?;
     let decryptor = Decryptor::new_buffered(binary.as_slice()).map_err(|error| problem(&error))?;
     if !has_whole_stanzas(&binary) {
         return Err(KeyProblem::Damaged);
@@ -148,12 +184,27 @@ fn open(file: &[u8], identities: &[Named], longest: usize) -> Result<DataKey, Ke
     if decryptor.is_scrypt() {
         return Err(KeyProblem::Passphrase);
     }
-    let all = identities.iter().map(|named| &*named.identity as &dyn Identity);
-    let mut reader = decryptor.decrypt(all).map_err(|error| problem(&error))?;
+    // Somebody is asked for a passphrase where nothing else opens the file.
+    let known = |is_sealed| identities.iter().filter(move |named| named.is_sealed == is_sealed);
+    let all = known(false).chain(known(true)).map(|named| &*named.identity as &dyn Identity);
+    let reader = decryptor.decrypt(all).map_err(|error| problem(&error))?;
+    read_opened(reader, binary.len()).map_err(|_| KeyProblem::Damaged)
+}
+
+/// A file without its armor, up to a size.
+fn read_binary(file: &[u8], longest: usize) -> Option<Vec<u8>> {
+    let limit = u64::try_from(longest).unwrap_or(u64::MAX);
+    let mut binary = Vec::new();
+    ArmoredReader::new(bare(file)).take(limit).read_to_end(&mut binary).ok()?;
+    Some(binary)
+}
+
+/// What an encrypted file of a size holds.
+fn read_opened(mut reader: impl std::io::Read, size: usize) -> std::io::Result<Zeroizing<Vec<u8>>> {
     // A buffer that grows leaves what it held behind: this one holds all from the start.
-    let mut key = Zeroizing::new(Vec::with_capacity(binary.len()));
-    reader.read_to_end(&mut key).map_err(damaged)?;
-    Ok(key)
+    let mut opened = Zeroizing::new(Vec::with_capacity(size));
+    reader.read_to_end(&mut opened)?;
+    Ok(opened)
 }
 
 /// An armored file without the white lines around it, which age passes over.

@@ -1,7 +1,9 @@
 //! What opens and wraps data keys.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
+
+use zeroize::Zeroizing;
 
 use super::{IdentityError, KeyKind, MasterKey, age, pgp};
 use crate::cipher::DataKey;
@@ -21,6 +23,45 @@ pub trait Service: Send + Sync {
     /// # Errors
     /// Why not.
     fn wrap(&self, key: &MasterKey, part: &[u8]) -> Result<Wrapped, String>;
+}
+
+/// Who is asked for the passphrase of an identity, when a document may be for it.
+pub trait Prompt: Send + Sync {
+    /// The passphrase of what a file holds; `None` when nobody gives one.
+    fn passphrase(&self, file: &str) -> Option<Zeroizing<String>>;
+
+    /// It was not that.
+    fn refused(&self, file: &str);
+}
+
+/// What opens once somebody has been asked.
+pub(super) struct Lock<T> {
+    prompt: Arc<dyn Prompt>,
+    source: String,
+    opened: OnceLock<Option<T>>,
+}
+
+impl<T> Lock<T> {
+    pub(super) fn new(prompt: Arc<dyn Prompt>, source: &str) -> Self {
+        Self { prompt, source: source.to_owned(), opened: OnceLock::new() }
+    }
+
+    pub(super) fn source(&self) -> &str {
+        &self.source
+    }
+
+    /// What `unlock` makes of the passphrase, which is asked for the first time only.
+    pub(super) fn open(&self, unlock: impl FnOnce(&str) -> Option<T>) -> Option<&T> {
+        let asked = || {
+            let passphrase = self.prompt.passphrase(&self.source)?;
+            let opened = unlock(&passphrase);
+            if opened.is_none() {
+                self.prompt.refused(&self.source);
+            }
+            opened
+        };
+        self.opened.get_or_init(asked).as_ref()
+    }
 }
 
 /// What a service made of a data key.
@@ -57,11 +98,18 @@ pub struct Identities {
     /// Identities that are of no use here, and why.
     pub(super) unusable: Vec<String>,
     service: Option<Arc<dyn Service>>,
+    /// Asks for passphrases of what is added from then on.
+    pub(super) prompt: Option<Arc<dyn Prompt>>,
     /// Kinds of keys that are tried first.
     order: Option<Vec<KeyKind>>,
 }
 
 impl Identities {
+    /// Has passphrases asked for, of what is added from then on. Without, what a passphrase protects is of no use.
+    pub fn set_prompt(&mut self, prompt: Arc<dyn Prompt>) {
+        self.prompt = Some(prompt);
+    }
+
     /// Which kinds of keys are tried before all others, and in which order; age and then PGP, where nobody says so.
     pub fn set_order(&mut self, order: Vec<KeyKind>) {
         self.order = Some(order);
@@ -86,7 +134,7 @@ impl Identities {
     /// # Errors
     /// A text without a key.
     pub fn add_pgp(&mut self, source: &str, text: &str) -> Result<(), IdentityError> {
-        let unusable = self.pgp.add(source, text)?;
+        let unusable = self.pgp.add(source, text, self.prompt.as_ref())?;
         self.unusable.extend(unusable);
         Ok(())
     }
@@ -106,7 +154,8 @@ impl Identities {
     /// The recipients, and fingerprints, of what can be used.
     #[must_use]
     pub fn recipients(&self) -> Vec<&str> {
-        self.origins().map(|origin| origin.recipient.as_str()).collect()
+        let age = self.age.iter().filter(|named| !named.is_sealed).map(|named| &named.origin);
+        age.chain(self.pgp.origins()).map(|origin| origin.recipient.as_str()).collect()
     }
 
     fn origins(&self) -> impl Iterator<Item = &Origin> {

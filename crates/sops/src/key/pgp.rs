@@ -6,6 +6,7 @@
 //! sops makes none.
 
 use std::io::Read as _;
+use std::sync::Arc;
 
 use pgp::armor::{BlockType, Dearmor};
 use pgp::composed::{
@@ -21,7 +22,7 @@ use zeroize::Zeroizing;
 use crate::cipher::DataKey;
 use crate::error::KeyProblem;
 use crate::key::IdentityError;
-use crate::key::identities::Origin;
+use crate::key::identities::{Lock, Origin, Prompt};
 
 /// Bytes that a wrapped data key may have; one of 32 bytes is shared in parts of 33.
 const LONGEST: u64 = 1024;
@@ -39,12 +40,19 @@ struct Key {
     public: SignedPublicKey,
     secret: Option<SignedSecretKey>,
     origin: Origin,
+    /// Of one that a passphrase protects, which can be asked for.
+    lock: Option<Lock<Password>>,
 }
 
 impl Ring {
     /// Adds the keys of an armored text; what cannot be used, and why, is given back. Keys of kinds that are not known
     /// are passed over as long as there is one that is, as in GnuPG.
-    pub(super) fn add(&mut self, source: &str, text: &str) -> Result<Vec<String>, IdentityError> {
+    pub(super) fn add(
+        &mut self,
+        source: &str,
+        text: &str,
+        prompt: Option<&Arc<dyn Prompt>>,
+    ) -> Result<Vec<String>, IdentityError> {
         let (mut found, mut unusable) = (Vec::new(), Vec::new());
         let places: Vec<usize> = text.match_indices(BEGIN).map(|(place, _)| place).collect();
         for (number, place) in places.iter().enumerate() {
@@ -58,8 +66,11 @@ impl Ring {
             return Err(IdentityError { source_name: source.to_owned(), line, problem });
         }
         for key in found {
-            let key = Key::new(key, source);
+            let mut key = Key::new(key, source);
             if key.secret.as_ref().is_some_and(is_protected) {
+                key.lock = prompt.map(|prompt| Lock::new(prompt.clone(), &key.origin.to_string()));
+            }
+            if key.secret.is_some() && !key.opens() {
                 unusable.push(format!("{}, which a passphrase protects: none is asked for", key.origin));
             }
             self.0.push(key);
@@ -97,18 +108,10 @@ impl Ring {
     /// The key of a message, for the first of its recipients that is ours.
     fn session_key(&self, wrapped: &[Esk]) -> Result<PlainSessionKey, KeyProblem> {
         let mut problem = KeyProblem::NoMatch;
-        let secrets = || self.0.iter().filter_map(|key| key.secret.as_ref());
         for esk in wrapped {
             let Esk::PublicKeyEncryptedSessionKey(esk) = esk else { continue };
-            for secret in secrets() {
-                let primary = &secret.primary_key;
-                let mut opened = esk.match_identity(primary.public_key()).then(|| open(primary, esk)).flatten();
-                for subkey in &secret.secret_subkeys {
-                    let subkey = &subkey.key;
-                    let is_meant = opened.is_none() && esk.match_identity(subkey.public_key());
-                    opened = opened.or_else(|| is_meant.then(|| open(subkey, esk)).flatten());
-                }
-                match opened {
+            for key in &self.0 {
+                match key.session_key(esk) {
                     Some(Some(session)) => return Ok(session),
                     Some(None) => problem = KeyProblem::Damaged,
                     None => {}
@@ -150,11 +153,30 @@ impl Key {
             PublicOrSecret::Secret(secret) => (secret.to_public_key(), Some(secret)),
         };
         let origin = Origin::new(format_args!("{:X}", public.fingerprint()), source);
-        Key { public, secret, origin }
+        Key { public, secret, origin, lock: None }
     }
 
     fn opens(&self) -> bool {
-        self.secret.as_ref().is_some_and(|secret| !is_protected(secret))
+        self.secret.as_ref().is_some_and(|secret| !is_protected(secret) || self.lock.is_some())
+    }
+
+    /// The key of a message that is for a part of this one; inside, `None` when it is damaged, and outside, when it is for
+    /// somebody else or a passphrase protects ours.
+    fn session_key(&self, wrapped: &PublicKeyEncryptedSessionKey) -> Option<Option<PlainSessionKey>> {
+        let secret = self.secret.as_ref()?;
+        let (primary, subkeys) = (&secret.primary_key, || secret.secret_subkeys.iter().map(|subkey| &subkey.key));
+        let is_for_primary = wrapped.match_identity(primary.public_key());
+        let ours = || subkeys().filter(|subkey| wrapped.match_identity(subkey.public_key()));
+        let opened = |password: &Password| {
+            let by_primary = is_for_primary.then(|| open(primary, wrapped, password)).flatten();
+            by_primary.or_else(|| ours().find_map(|subkey| open(subkey, wrapped, password)))
+        };
+        opened(&Password::empty()).or_else(|| {
+            let lock = self.lock.as_ref().filter(|_| is_for_primary || ours().next().is_some())?;
+            let password =
+                lock.open(|text| Some(Password::from(text)).filter(|password| opened(password).is_some()))?;
+            opened(password)
+        })
     }
 
     /// The newest part that encrypts, of a key that is called so: by the fingerprint, or the end of one, of any of its
@@ -208,10 +230,14 @@ fn is_protected(secret: &SignedSecretKey) -> bool {
 }
 
 /// The key of a message; inside, `None` when it is damaged, and outside, when a passphrase protects ours.
-fn open(key: &impl DecryptionKey, wrapped: &PublicKeyEncryptedSessionKey) -> Option<Option<PlainSessionKey>> {
+fn open(
+    key: &impl DecryptionKey,
+    wrapped: &PublicKeyEncryptedSessionKey,
+    password: &Password,
+) -> Option<Option<PlainSessionKey>> {
     let kind = if wrapped.version() == PkeskVersion::V6 { EskType::V6 } else { EskType::V3_4 };
     let Ok(values) = wrapped.values() else { return Some(None) };
-    key.decrypt(&Password::empty(), values, kind).ok().map(Result::ok)
+    key.decrypt(password, values, kind).ok().map(Result::ok)
 }
 
 /// The packets of an armored message.

@@ -1,9 +1,11 @@
 //! In place of OpenPGP, where its feature is off: keys are named as what cannot be used.
 
+use std::sync::Arc;
+
 use crate::cipher::DataKey;
 use crate::error::KeyProblem;
 use crate::key::IdentityError;
-use crate::key::identities::Origin;
+use crate::key::identities::{Origin, Prompt};
 
 /// No keys.
 #[derive(Default)]
@@ -11,7 +13,12 @@ pub(super) struct Ring;
 
 #[expect(clippy::unused_self, clippy::unnecessary_wraps, reason = "it stands in for one that has keys")]
 impl Ring {
-    pub(super) fn add(&mut self, source: &str, _: &str) -> Result<Vec<String>, IdentityError> {
+    pub(super) fn add(
+        &mut self,
+        source: &str,
+        _: &str,
+        _: Option<&Arc<dyn Prompt>>,
+    ) -> Result<Vec<String>, IdentityError> {
         Ok(vec![format!("the PGP keys of {source}: this build has no PGP")])
     }
 

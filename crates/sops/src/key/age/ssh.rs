@@ -48,13 +48,17 @@ enum Private {
 }
 
 /// Why a file holds no key that can be used.
-#[derive(Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// A passphrase protects it.
+    /// A passphrase protects it, of which the file tells nothing that could be asked for.
     Passphrase,
+    /// A passphrase protects it.
+    Locked(LockedSsh),
     /// It is of no form or kind that age has.
     Malformed(&'static str),
 }
+
+/// Of the derivation of a key from a passphrase; OpenSSH writes 16 or 24.
+const MOST_ROUNDS: u32 = 1024;
 
 const DAMAGED: Refusal = Refusal::Malformed("a damaged SSH private key");
 
@@ -212,18 +216,33 @@ fn armored(pem: &str) -> Option<(&str, &str)> {
     Some((kind, body))
 }
 
+/// OpenSSH's own form: how it is locked, the public key, and the private one.
 fn openssh(der: &[u8]) -> Result<SshIdentity, Refusal> {
     let mut outer = Wire(der.strip_prefix(b"openssh-key-v1\0").ok_or(DAMAGED)?);
-    let cipher = outer.text().ok_or(DAMAGED)?;
-    if cipher != b"none" {
-        return Err(Refusal::Passphrase);
-    }
-    let (_, _) = (outer.text(), outer.text());
+    let mut text = || outer.text().ok_or(DAMAGED);
+    let (cipher, derivation, options) = (text()?, text()?, text()?);
     if outer.number() != Some(1) {
         return Err(Refusal::Malformed("a file of several SSH keys"));
     }
-    let _ = outer.text();
-    let mut inner = Wire(outer.text().ok_or(DAMAGED)?);
+    let (public, private) = (outer.text().ok_or(DAMAGED)?, outer.text().ok_or(DAMAGED)?);
+    if cipher == b"none" {
+        return private_part(private);
+    }
+    let (mut options, is_usual) = (Wire(options), cipher == b"aes256-ctr" && derivation == b"bcrypt");
+    let (Some(salt), Some(rounds), true) = (options.text(), options.number(), is_usual) else {
+        return Err(Refusal::Passphrase);
+    };
+    let unknown = Refusal::Malformed("an SSH key of a kind that age has not; it has Ed25519 and RSA");
+    let recipient = SshRecipient::from_wire(public.to_vec()).ok_or(unknown)?;
+    if rounds > MOST_ROUNDS {
+        return Err(Refusal::Passphrase);
+    }
+    let (salt, private) = (salt.to_vec(), Zeroizing::new(private.to_vec()));
+    Err(Refusal::Locked(LockedSsh { recipient, salt, rounds, private }))
+}
+
+fn private_part(bytes: &[u8]) -> Result<SshIdentity, Refusal> {
+    let mut inner = Wire(bytes);
     let (left, right) = (inner.number(), inner.number());
     if left.is_none() || left != right {
         return Err(DAMAGED);
@@ -241,6 +260,36 @@ fn openssh(der: &[u8]) -> Result<SshIdentity, Refusal> {
         }
         Some(_) => Err(Refusal::Malformed("an SSH key of a kind that age has not; it has Ed25519 and RSA")),
         None => Err(DAMAGED),
+    }
+}
+
+/// An SSH key that a passphrase protects. Its file tells the public key in the clear.
+pub(super) struct LockedSsh {
+    recipient: SshRecipient,
+    salt: Vec<u8>,
+    rounds: u32,
+    private: Zeroizing<Vec<u8>>,
+}
+
+impl LockedSsh {
+    pub(super) fn recipient(&self) -> &SshRecipient {
+        &self.recipient
+    }
+
+    /// Whether a stanza is for this key.
+    pub(super) fn is_for(&self, stanza: &Stanza) -> bool {
+        stanza.tag == self.recipient.kind() && stanza.args.first().is_some_and(|mark| *mark == self.recipient.mark())
+    }
+
+    /// The key, if that is its passphrase: the cipher and the derivation that OpenSSH uses by itself.
+    pub(super) fn unlock(&self, passphrase: &str) -> Option<SshIdentity> {
+        use aes::cipher::{KeyIvInit as _, StreamCipher as _};
+        let mut derived = Zeroizing::new([0; 48]);
+        bcrypt_pbkdf::bcrypt_pbkdf(passphrase, &self.salt, self.rounds, &mut *derived).ok()?;
+        let (key, nonce) = derived.split_at(32);
+        let mut private = self.private.clone();
+        ctr::Ctr128BE::<aes::Aes256>::new_from_slices(key, nonce).ok()?.apply_keystream(&mut private);
+        private_part(&private).ok()
     }
 }
 

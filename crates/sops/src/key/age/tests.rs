@@ -29,7 +29,7 @@ fn openssh(cipher: &str, kind: &str, public: &[&[u8]], private: &[&[u8]]) -> Str
 }
 
 fn ed25519(seed: u8) -> String {
-    let public = SshIdentity::parse(&ed25519_pkcs8(seed)).unwrap().recipient().to_string();
+    let public = SshIdentity::parse(&ed25519_pkcs8(seed)).ok().unwrap().recipient().to_string();
     let public = STANDARD.decode(public.split_once(' ').unwrap().1).unwrap().split_off(19);
     openssh("none", "ssh-ed25519", &[&public], &[&public, &[&[seed; 32], public.as_slice()].concat()])
 }
