@@ -259,7 +259,18 @@ impl Landing {
             Step::Put(_) => true,
             Step::Hook(_) | Step::Await(..) => false,
         });
-        self.past_alone().chain(mine).cloned().collect()
+        let mut all: Vec<Step> = self.past_alone().chain(mine).cloned().collect();
+        for change in all.iter_mut().filter_map(Step::change_mut) {
+            change.desired.force = self.may_have_replaced(change);
+        }
+        all
+    }
+
+    /// Whether this landing, or one that it supersedes, may have deleted an object and made it anew.
+    pub(crate) fn may_have_replaced(&self, change: &Change) -> bool {
+        let replaces = |change: &Change| change.action == Action::Replace || change.desired.force;
+        let is_same = |past: &&Change| past.desired.object.id() == change.desired.object.id();
+        replaces(change) || self.past_changes().filter(is_same).any(replaces)
     }
 
     /// All that there is to undo, in the order of the commit.

@@ -2,8 +2,12 @@
 //! its old template before its Secret gets its old bytes, so that no template is ever newer than its Secret.
 //!
 //! **Guarantees.** Only what this landing wrote is touched, and Secrets of the workloads among it that others have deleted:
-//! an object that is there but does not carry our field manager was made by others and stays. Namespaces, claims, volumes
-//! and CRDs are never deleted: they are left in place. Undoing may be repeated.
+//! an object that is there but does not carry our field manager was made by others and stays. What others have deleted of
+//! what the landing had adopted stays gone. Namespaces, claims, volumes and CRDs are never deleted: they are left in place.
+//! Undoing may be repeated.
+//!
+//! **Caveat.** Under `force` nobody can tell whether others or the landing itself have deleted an adopted object: it comes
+//! back. So does one to which others have added something after the landing had made it anew.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -11,8 +15,6 @@ use std::time::Duration;
 use manifest::{Object, ObjectId};
 use serde_json::{Map, Value};
 
-use crate::change::as_landed;
-use crate::cleanup::Cleanup;
 use crate::cluster::{Call, ClusterError, Propagation, Reference};
 use crate::commit;
 use crate::context::{Context, Progress};
@@ -20,7 +22,7 @@ use crate::desired::{Desired, Policy, Put, Reading};
 use crate::gate::{Gate, Gates};
 use crate::guest;
 use crate::order;
-use crate::plan::{Action, Change, Landing, Prior, Stale, Step};
+use crate::plan::{Change, Landing, Prior, Stale, Step};
 use crate::prepare;
 use crate::reads;
 use crate::report::{Failure, Step as At};
@@ -75,7 +77,7 @@ pub(crate) async fn undo(
             Step::Apply(change) if awaited.holds(change) => Ok(()),
             Step::Apply(change) if change.is_written() => {
                 let result = match secrets_first(change, last_good, ctx, deadline).await {
-                    Ok(()) => undo_change(change, &landing.behaviour.cleanup, ctx, deadline, &mut undone).await,
+                    Ok(()) => undo_change(change, landing, ctx, deadline, &mut undone).await,
                     Err(error) => Err(error),
                 };
                 awaited.note(change, result.is_err());
@@ -114,7 +116,7 @@ async fn secrets_first(
         let at = landed.reference();
         let is_left = landed.policy == Policy::Ignore || ctx.others.ruling(&at) == Ruling::Theirs;
         if !is_left && ctx.read(&at, deadline).await?.is_none() {
-            restore_landed(&as_landed(landed.clone()), landed, ctx, deadline).await?;
+            restore_landed(landed, landed.force, ctx, deadline).await?;
         }
     }
     Ok(())
@@ -170,7 +172,7 @@ pub(crate) async fn give_back(landing: &Landing, ctx: &Context<'_>) -> Vec<Failu
     let deadline = ctx.clock.now() + landing.behaviour.timeout;
     let mut undone = Undone::default();
     for change in landing.past_changes().filter(is_theirs) {
-        let result = undo_change(change, &landing.behaviour.cleanup, ctx, deadline, &mut undone).await;
+        let result = undo_change(change, landing, ctx, deadline, &mut undone).await;
         let failed = result.map_err(|error| Failure::refused(At::Prune, &change.desired.object, &error)).err();
         undone.failures.extend(failed);
     }
@@ -207,12 +209,13 @@ impl Awaited {
 
 async fn undo_change(
     change: &Change,
-    cleanup: &Cleanup,
+    landing: &Landing,
     ctx: &Context<'_>,
     deadline: Duration,
     undone: &mut Undone,
 ) -> Result<(), ClusterError> {
     let id = change.desired.object.id();
+    let is_replaced = landing.may_have_replaced(change);
     match &change.prior {
         // Another unit has it by now.
         Prior::Absent if ctx.others.ruling(&change.desired.reference()) == Ruling::Theirs => return Ok(()),
@@ -222,15 +225,22 @@ async fn undo_change(
                 return Ok(());
             }
         }
-        Prior::Landed(landed) => restore_landed(change, landed, ctx, deadline).await?,
+        Prior::Landed(landed) => restore_landed(landed, is_replaced || landed.force, ctx, deadline).await?,
         Prior::Adopted(_) if change.desired.shared => {
             if let Some(live) = ctx.read(&change.desired.reference(), deadline).await? {
                 share::release(&live, &change.desired.manager, ctx, deadline).await?;
             }
         }
+        // Others have deleted it. What the landing has made in its place is as if nothing had been there.
+        Prior::Adopted(image) if !is_replaced && is_over(image, &change.desired, ctx, deadline).await? => {
+            if !remove(&change.desired, ctx, deadline).await? {
+                undone.left_in_place.push(change.desired.reference());
+                return Ok(());
+            }
+        }
         Prior::Adopted(image) => {
-            let image = cleanup.cleaned(image.as_ref().clone(), &change.desired);
-            restore_adopted(change, &image, ctx, deadline).await?;
+            let image = landing.behaviour.cleanup.cleaned(image.as_ref().clone(), &change.desired);
+            restore_adopted(&image, &change.desired, is_replaced, ctx, deadline).await?;
         }
     }
     if (id.group.as_str(), id.kind.as_str()) == ("apps", "StatefulSet") {
@@ -258,18 +268,25 @@ async fn remove(desired: &Desired, ctx: &Context<'_>, deadline: Duration) -> Res
 }
 
 fn is_made_by(live: &Object, manager: &str) -> bool {
-    let entries = live.value().pointer("/metadata/managedFields").and_then(Value::as_array);
-    entries.into_iter().flatten().any(|entry| entry.get("manager").and_then(Value::as_str) == Some(manager))
+    entries(live).any(|entry| entry["manager"] == manager)
+}
+
+/// Who holds fields of an object, but for those of its status.
+fn holders(live: &Object) -> impl Iterator<Item = &str> {
+    let own = entries(live).filter(|entry| entry.get("subresource").is_none());
+    own.filter_map(|entry| entry.get("manager").and_then(Value::as_str))
+}
+
+fn entries(live: &Object) -> impl Iterator<Item = &Value> {
+    live.value().pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten()
 }
 
 async fn restore_landed(
-    change: &Change,
     landed: &Desired,
+    is_replaced: bool,
     ctx: &Context<'_>,
     deadline: Duration,
 ) -> Result<(), ClusterError> {
-    // Whoever may make it anew may have done so in a landing that this one supersedes.
-    let is_replaced = change.action == Action::Replace || change.desired.force || landed.force;
     match commit::apply(landed, ctx, deadline).await {
         Ok(()) => Ok(()),
         Err(error) if is_replaced && prepare::may_return(&ctx.cluster, landed, &error).await? => {
@@ -297,16 +314,27 @@ async fn unless_homeless(
     if home.is_some_and(|home| !home.is_terminating()) { Err(error) } else { Ok(()) }
 }
 
+/// Whether an adopted object is not there any more, and at the most what the landing alone has made in its place.
+async fn is_over(
+    image: &Object,
+    desired: &Desired,
+    ctx: &Context<'_>,
+    deadline: Duration,
+) -> Result<bool, ClusterError> {
+    let Some(live) = ctx.read(&Reference::of(image), deadline).await? else { return Ok(true) };
+    Ok(live.uid() != image.uid() && holders(&live).all(|manager| manager == desired.manager))
+}
+
 /// Puts an adopted object back, also where it was made anew.
 async fn restore_adopted(
-    change: &Change,
     image: &Object,
+    desired: &Desired,
+    is_replaced: bool,
     ctx: &Context<'_>,
     deadline: Duration,
 ) -> Result<(), ClusterError> {
-    let Err(error) = restore_image(image, &change.desired.manager, ctx, deadline).await else { return Ok(()) };
-    let adopted = Desired { object: unborn(image), ..change.desired.clone() };
-    let is_replaced = change.action == Action::Replace || change.desired.force;
+    let Err(error) = restore_image(image, &desired.manager, ctx, deadline).await else { return Ok(()) };
+    let adopted = Desired { object: unborn(image), ..desired.clone() };
     if !is_replaced || !prepare::may_return(&ctx.cluster, &adopted, &error).await? {
         return Err(error);
     }
@@ -347,9 +375,8 @@ async fn restore_image(
 /// What others hold of the live object stays theirs: they may have written it after the image was taken. Lists are as in the
 /// image.
 fn keep_of_others(image: &mut Object, live: &Object, manager: &str) {
-    let entries = live.value().pointer("/metadata/managedFields").and_then(Value::as_array);
     let is_of_others = |entry: &&Value| entry["manager"] != manager && entry.get("subresource").is_none();
-    for entry in entries.into_iter().flatten().filter(is_of_others) {
+    for entry in entries(live).filter(is_of_others) {
         if let Some(fields) = entry.get("fieldsV1").and_then(Value::as_object) {
             keep(fields, image.value_mut(), live.value());
         }

@@ -245,6 +245,13 @@ fn note_applied(stage: &Stage, crash_at: usize) -> Arc<Mutex<Vec<String>>> {
     applied
 }
 
+/// Others delete something.
+fn delete(stage: &Stage, version: &str, kind: &str, name: &str) {
+    let (at, propagation) = (Reference::new(version, kind, "default", name), Propagation::Background);
+    let call = Call::Delete { at, uid: None, resource_version: None, propagation, dry_run: false };
+    block_on(stage.memory().call(call)).expect("is deleted");
+}
+
 #[test]
 fn what_others_delete_while_nobody_leads_is_made_again_before_what_reads_it() {
     let behaviour = Behaviour { owner_labels: vec![("owner".into(), "unit".into())], ..waiting() };
@@ -255,16 +262,37 @@ fn what_others_delete_while_nobody_leads_is_made_again_before_what_reads_it() {
         note_applied(&stage, crash_at);
         let landing = stage.land_this(pair("2", is_bad, reads), behaviour.clone());
         assert!(block_on(stage.cluster.until_crash(landing)).is_none(), "it is interrupted");
-        for (version, kind, name) in [("apps/v1", "Deployment", "web"), ("v1", "Secret", "db")] {
-            let (at, propagation) = (Reference::new(version, kind, "default", name), Propagation::Background);
-            let call = Call::Delete { at, uid: None, resource_version: None, propagation, dry_run: false };
-            block_on(stage.memory().call(call)).expect("is deleted");
-        }
+        delete(&stage, "apps/v1", "Deployment", "web");
+        delete(&stage, "v1", "Secret", "db");
         let applied = note_applied(&stage, 0);
         block_on(stage.resume()).expect("is resumed").expect("it is open");
         let applied = applied.lock().expect("nobody panics").clone();
         let is_in_order = applied.ends_with(&["Secret", "Deployment"].map(str::to_owned));
         assert!(is_in_order, "is_bad: {is_bad}, reads: {reads}: {applied:?}");
+    }
+}
+
+#[test]
+fn what_others_delete_of_what_a_landing_has_adopted_does_not_come_back_when_it_is_undone() {
+    let theirs = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "db", "namespace": "default"},
+        "data": {"key": "dGhlaXJz"}});
+    for is_deleted in [false, true] {
+        let stage = with_owner(std::slice::from_ref(&theirs));
+        let before = stage.picture().get("Secret db").cloned();
+        note_applied(&stage, 2);
+        let landing = stage.land_this(pair("1", true, true), waiting());
+        assert!(block_on(stage.cluster.until_crash(landing)).is_none(), "it is interrupted");
+        if is_deleted {
+            delete(&stage, "v1", "Secret", "db");
+        }
+        let applied = note_applied(&stage, 0);
+        let outcome = block_on(stage.resume()).expect("is resumed").expect("it is open");
+        assert_eq!(outcome.verdict, Verdict::Undone);
+        let applied = applied.lock().expect("nobody panics").clone();
+        assert_eq!(applied, ["Secret", "Deployment"], "what it wants is made again, and awaited");
+        let expected = if is_deleted { None } else { before };
+        assert_eq!(stage.picture().get("Secret db").cloned(), expected, "is_deleted: {is_deleted}");
+        assert!(stage.picture().get("Deployment web").is_none());
     }
 }
 

@@ -141,6 +141,7 @@ const FOUND: &[(u64, &str)] = &[
     (908, "an object of a superseded landing stayed when a landing without it was undone"),
     (1182, "a landing that had failed was tried again each time that drift was put right"),
     (1474, "what a landing waited for was deleted, and the commit that would have taken its place was refused"),
+    (4461, "what others had deleted of an adopted object was brought back when the landing was undone"),
     (18115, "a Secret was pruned although the workload that reads it could not be deleted"),
     (271_740, "undo took a field from an adopted object that others had added after it was looked at"),
     (

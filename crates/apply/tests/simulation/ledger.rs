@@ -87,7 +87,7 @@ pub(crate) struct Ledger {
     broken: BTreeSet<(String, String)>,
     /// Objects of others, as they left them.
     pub(crate) foreign: BTreeMap<Reference, Value>,
-    /// All that others have ever made: when they delete it while a landing has it adopted, undoing brings it back.
+    /// All that others have ever made.
     pub(crate) made_by_others: BTreeSet<Reference>,
     /// Objects to which others have added a field, with their UIDs.
     pub(crate) shared: BTreeMap<Reference, String>,

@@ -134,7 +134,12 @@ fn mismatches(world: &World, standing: &Standing) -> Vec<String> {
 fn known(state: &State) -> (BTreeSet<Reference>, BTreeSet<Reference>) {
     let things = || state.snapshots.iter().flat_map(|snapshot| &snapshot.repository.things);
     let left = things().filter(|thing| thing.kind.is_irreplaceable() || thing.kind == Kind::Release);
-    let excused = left.map(Thing::reference).chain(state.ledger.made_by_others.iter().cloned()).collect();
+    let ledger = &state.ledger;
+    // What others delete of an adopted object stays gone, unless the landing itself may have deleted it to make it anew, or
+    // they have added something to what it has made in its place.
+    let brought_back = ledger.made_by_others.iter().filter(|at| state.terms.force || ledger.shared.contains_key(at));
+    let of_others = ledger.foreign.keys().chain(brought_back).cloned();
+    let excused = left.map(Thing::reference).chain(of_others).collect();
     (excused, state.snapshots.iter().flat_map(|snapshot| snapshot.standing.0.keys().cloned()).collect())
 }
 
