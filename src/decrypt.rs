@@ -28,7 +28,7 @@ mod sealed;
 mod tests;
 mod vaults;
 
-pub use files::Files;
+pub use files::{Files, values};
 pub use identities::{Identities, SecretError};
 pub use sealed::{Error, sealed};
 pub use vaults::{

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use manifest::{Content, Entry, EntryKind, FilesError, Purpose};
-use sops::{Format, Indents, MacState, Sealed};
+use sops::{Format, Indents, MacState, Plain, Sealed};
 
 use super::{Identities, Witness};
 
@@ -73,6 +73,34 @@ impl<'i> Files<'i> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
         opened.insert(key, Content::new(content.bytes().to_vec()));
     }
+}
+
+/// Opens a file of values for a chart; `None` for one that is not encrypted. Its MAC must match: nothing says that it
+/// need not.
+///
+/// # Errors
+/// In words: why it does not open, or that nobody decrypts here.
+pub fn values(
+    path: &str,
+    bytes: &[u8],
+    identities: Option<&Identities>,
+    witness: Witness<'_>,
+) -> Result<Option<Plain>, String> {
+    let format = if path.ends_with(".json") { Format::Json } else { Format::Yaml };
+    if !sops::is_encrypted(bytes, format) {
+        return Ok(None);
+    }
+    let nobody =
+        "is SOPS encrypted, and the HelmRelease is no object of a Kustomization that decrypts (spec.decryption)";
+    let identities = identities.ok_or(nobody)?;
+    let plain = Sealed::load(bytes, format).and_then(|sealed| {
+        let opened = sealed.open(identities.keys(), &|value| witness(value))?;
+        match opened.mac() {
+            MacState::Valid => opened.emit(format, Indents::default()),
+            state => Err(sops::Error::Mac(state)),
+        }
+    });
+    plain.map(Some).map_err(|error| format!("{error}{}", identities.hint(&error)))
 }
 
 impl manifest::Files for Files<'_> {

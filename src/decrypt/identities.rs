@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use manifest::Object;
 use serde_json::Value;
 use sops::{Identities as Keys, IdentityError};
@@ -169,7 +167,7 @@ fn kind(key: &str) -> Kind {
 fn entries(secret: &Object) -> Vec<(String, Option<Zeroizing<Vec<u8>>>)> {
     let field = |name: &str| secret.value().get(name).and_then(Value::as_object).into_iter().flatten();
     let data = field("data").map(|(key, value)| {
-        let bytes = value.as_str().and_then(|text| STANDARD.decode(text).ok());
+        let bytes = value.as_str().and_then(|text| manifest::decoded(text).ok());
         (key.clone(), bytes.map(Zeroizing::new))
     });
     let texts = field("stringData")

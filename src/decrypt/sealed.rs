@@ -43,6 +43,10 @@ pub enum Problem {
     /// A Secret that is encrypted, in a Kustomization that decrypts nothing. Flux's words.
     #[error("is SOPS encrypted, configuring decryption is required for this secret to be reconciled")]
     Unconfigured,
+    /// Another object that is encrypted, of a kind that is read here: its ciphertext would be taken for what it says. Flux
+    /// applies it.
+    #[error("is SOPS encrypted, configuring decryption is required for it to be reconciled")]
+    Unreadable,
 }
 
 impl fmt::Display for Error {
@@ -50,7 +54,8 @@ impl fmt::Display for Error {
         if let Some(origin) = &self.origin {
             write!(f, "{origin}: ")?;
         }
-        let separator = if matches!(self.problem, Problem::Unconfigured) { " " } else { ": " };
+        let is_sentence = matches!(self.problem, Problem::Unconfigured | Problem::Unreadable);
+        let separator = if is_sentence { " " } else { ": " };
         write!(f, "{}{separator}{}", self.object, self.problem)
     }
 }
@@ -69,10 +74,20 @@ pub fn sealed(objects: &mut [Object], identities: Option<&Identities>, witness: 
         if problems.is_empty() && object.is_secret() && object.value().get("sops").is_some() {
             problems.push(Problem::Unconfigured);
         }
+        if problems.is_empty() && is_read_here(object) && sops::is_encrypted_object(object.value()) {
+            problems.push(Problem::Unreadable);
+        }
         let error = |problem| Error { origin: origin.clone(), object: id.clone(), problem };
         errors.extend(problems.into_iter().map(error));
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+/// Whether an object is one of Flux's or External Secrets'. Others may be made to be encrypted in the cluster, and the server
+/// refuses those that are not.
+fn is_read_here(object: &Object) -> bool {
+    let group = object.gvk().group;
+    group.ends_with(".toolkit.fluxcd.io") || group == "external-secrets.io"
 }
 
 fn is_disabled(object: &Object) -> bool {
@@ -101,7 +116,7 @@ fn open(object: &mut Object, identities: &Identities, witness: Witness<'_>) -> V
 /// An entry that is not base64 is for the API server to refuse.
 fn open_entry(key: &str, value: &mut Value, identities: &Identities, witness: Witness<'_>) -> Result<(), Problem> {
     let Value::String(text) = value else { return Ok(()) };
-    let Ok(bytes) = STANDARD.decode(text.as_bytes()).map(Zeroizing::new) else { return Ok(()) };
+    let Ok(bytes) = manifest::decoded(text).map(Zeroizing::new) else { return Ok(()) };
     let Some(format) = sops::detect(&bytes) else { return Ok(()) };
     let plain: Result<Plain, sops::Error> = Sealed::load(&bytes, format).and_then(|sealed| {
         let opened = sealed.open(identities.keys(), &|value| witness(value))?;

@@ -28,7 +28,15 @@ pub async fn with_new_secrets(
 ) -> Result<Compiled, ClusterError> {
     let mut read_set = without_files(&ReadSet::from_value(&landed.read_set), source);
     let objects: Vec<Object> = landed.changes().map(|change| change.desired.object.clone()).collect();
-    let input = expand::Input { objects: &objects, landed: Some(landed), user, since, own: None, presumes: false };
+    let input = expand::Input {
+        objects: &objects,
+        landed: Some(landed),
+        user,
+        since,
+        own: None,
+        identities: None,
+        presumes: false,
+    };
     let mut expanded = expand::resolve(input, world, &mut read_set).await;
     let mut own: Vec<Desired> = landed.changes().map(|change| change.desired.clone()).collect();
     expanded.merge(&mut own);

@@ -98,9 +98,9 @@ impl Compile<'_> {
     async fn run(&mut self) -> Result<Compiled, Vec<Problem>> {
         self.read_set.note(Thing::Spec, spec_version(self.job.object));
         self.read_set.note(self.job.source.thing(), self.job.source.digest.clone());
-        let identities = self.identities().await?;
+        let identities = self.identities().await?.map(Arc::new);
         let variables = self.variables().await?;
-        let built = self.build(identities, variables).await?;
+        let built = self.build(identities.clone(), variables).await?;
         let digest = format!("sha256:{}", digest(kustomize::print(&built).as_bytes()));
         self.read_set.note(Thing::Built, digest);
         let objects = self.own(self.scoped(built).await);
@@ -110,6 +110,7 @@ impl Compile<'_> {
             user: self.job.user.clone(),
             since: self.job.since,
             own: Some((&self.job.source.name, &self.looked)),
+            identities,
             presumes: false,
         };
         let mut expanded = expand::expand(input, self.world, &mut self.read_set).await;
@@ -183,7 +184,7 @@ impl Compile<'_> {
     /// Opens, builds and substitutes, on a thread that may block.
     async fn build(
         &mut self,
-        identities: Option<decrypt::Identities>,
+        identities: Option<Arc<decrypt::Identities>>,
         variables: Option<Variables>,
     ) -> Result<Vec<Object>, Vec<Problem>> {
         let is_allowed = !self.world.settings.no_remote_bases;
@@ -285,7 +286,7 @@ struct Recipe {
     files: Arc<dyn Files>,
     spec: Value,
     path: String,
-    identities: Option<decrypt::Identities>,
+    identities: Option<Arc<decrypt::Identities>>,
     enforces_mac: bool,
     variables: Option<Variables>,
     /// Fetches remote bases, where they are allowed.
@@ -309,11 +310,11 @@ impl Recipe {
     }
 
     fn steps(&self, witness: &(dyn Fn(&[u8]) + Send + Sync)) -> Result<(Vec<Object>, Vec<String>), Vec<Problem>> {
-        let files = decrypt::Files::new(self.files.clone(), self.identities.as_ref(), self.enforces_mac, witness);
+        let files = decrypt::Files::new(self.files.clone(), self.identities.as_deref(), self.enforces_mac, witness);
         let remote = self.visit.as_deref().map(|visit| visit as &dyn kustomize::Remote);
         let built = build::objects(&files, &self.path, &self.spec, remote);
         let mut objects = built.map_err(|errors| errors.into_iter().map(of_build).collect::<Vec<_>>())?;
-        let opened = decrypt::sealed(&mut objects, self.identities.as_ref(), witness);
+        let opened = decrypt::sealed(&mut objects, self.identities.as_deref(), witness);
         let mut problems: Vec<Problem> = opened.err().iter().flatten().map(|error| of_step(error)).collect();
         // What stays sealed is not substituted, but the others can be told of.
         objects.retain(|object| problems.is_empty() || object.value().get("sops").is_none());
@@ -355,10 +356,8 @@ fn plaintext(candidate: &Candidate) -> Vec<Vec<u8>> {
 
 /// The decoded values of a Secret, by key.
 pub fn values_of(secret: &Object) -> Vec<(String, Vec<u8>)> {
-    use base64::Engine as _;
     let field = |name: &str| secret.value().get(name).and_then(Value::as_object).into_iter().flatten();
-    let decode = |text: &str| base64::engine::general_purpose::STANDARD.decode(text).ok();
-    let data = field("data").filter_map(|(key, value)| Some((key.clone(), decode(value.as_str()?)?)));
+    let data = field("data").filter_map(|(key, value)| Some((key.clone(), manifest::decoded(value.as_str()?).ok()?)));
     let texts = field("stringData").filter_map(|(key, value)| Some((key.clone(), value.as_str()?.as_bytes().to_vec())));
     data.chain(texts).collect()
 }

@@ -17,6 +17,7 @@ use super::sources::SourceName;
 use super::{Problem, Stage, World};
 use crate::api::Kind as _;
 use crate::api::secret::ExternalSecret;
+use crate::decrypt::Identities;
 use crate::redact::Live;
 use crate::resolve::{self, Deletion, Missing, Outcome, Pass, ResolveError, Resolved, refresh, target};
 use crate::unit::looks::Looked;
@@ -43,6 +44,8 @@ pub struct Input<'a> {
     pub since: Instant,
     /// The artifact that the unit is built from; charts that lie in it are looked at there.
     pub own: Own<'a>,
+    /// What opens values files of charts that are encrypted.
+    pub identities: Option<Arc<Identities>>,
     /// Whether the Secrets of ExternalSecrets are presumed to be absent, and not read: the caller looks whether its plan
     /// creates them.
     pub presumes: bool,
@@ -102,9 +105,9 @@ pub struct Expanded {
 
 /// Expands until nothing is left to expand: a chart may hold ExternalSecrets.
 pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Expanded {
-    let Input { objects, landed, user, since, own, presumes } = input;
+    let Input { objects, landed, user, since, own, identities, presumes } = input;
     let mut work = Work::new(world, landed, user, index(objects), read_set);
-    (work.since, work.own, work.presumes) = (since, own, presumes);
+    (work.since, work.own, work.identities, work.presumes) = (since, own, identities, presumes);
     let mut expanded = Expanded::default();
     work.resolve_all(objects, &mut expanded).await;
     work.render_all(objects, &mut expanded).await;
@@ -113,7 +116,7 @@ pub async fn expand(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> 
 
 /// Resolves alone: charts stay as they were rendered.
 pub async fn resolve(input: Input<'_>, world: &World, read_set: &mut ReadSet) -> Expanded {
-    let Input { objects, landed, user, since, own, presumes } = input;
+    let Input { objects, landed, user, since, own, presumes, .. } = input;
     let mut work = Work::new(world, landed, user, index(objects), read_set);
     (work.since, work.own, work.presumes) = (since, own, presumes);
     let mut expanded = Expanded::default();
@@ -135,6 +138,7 @@ struct Work<'a> {
     /// Since when the work is wanted.
     since: Instant,
     own: Own<'a>,
+    identities: Option<Arc<Identities>>,
     presumes: bool,
     /// The cluster as that user.
     cluster: Arc<dyn Cluster>,
@@ -162,6 +166,7 @@ impl<'a> Work<'a> {
             user,
             since: Instant::now(),
             own: None,
+            identities: None,
             presumes: false,
             cluster,
             known,

@@ -92,6 +92,7 @@ impl Work<'_> {
             user: self.user.clone(),
             since: external_secret::wanted_since(object, shared),
             own: None,
+            identities: None,
             presumes,
         };
         let mut expanded = expand::expand(input, world, &mut read_set).await;

@@ -404,6 +404,14 @@ fn secrets(ns: &str) -> Vec<Step> {
         send("less", apply("one", secret(json!({ "a": "Zm9v" })))),
         send("bad base64, created", create(with(secret(json!({ "a": "hunter2!" })), "/metadata/name", json!("t")))),
         send("conflict shows no value", apply("two", secret(json!({ "a": "YmF6" })))),
+        send(
+            "base64 with line breaks, created",
+            create(with(secret(json!({ "a": "aHVu\ndGVyMg==\n" })), "/metadata/name", json!("u"))),
+        ),
+        send(
+            "base64 with blanks, created",
+            create(with(secret(json!({ "a": "aHVu dGVyMg==" })), "/metadata/name", json!("v"))),
+        ),
         send("stringData, created", create(plain)),
         send("merged", merge(&at, json!({ "stringData": { "c": "plain" } }))),
     ]

@@ -131,8 +131,7 @@ pub(crate) fn bytes_read(secret: &Object, keys: &Keys) -> Vec<u8> {
 
 /// Base64 decoded; text that is no base64 counts as it is, since the server will refuse it anyway.
 fn decoded(text: &str) -> Vec<u8> {
-    use base64::Engine as _;
-    base64::engine::general_purpose::STANDARD.decode(text).unwrap_or_else(|_| text.as_bytes().to_vec())
+    manifest::decoded(text).unwrap_or_else(|_| text.as_bytes().to_vec())
 }
 
 /// Stamps by workload, as journaled with a landing.
@@ -200,6 +199,8 @@ mod tests {
         encoded.value_mut()["data"] = json!({"used": "b25l"});
         encoded.value_mut()["stringData"] = json!({"unused": "changed, but nobody reads it"});
         assert_eq!(stamp(&encoded, Some(&first), None), first);
+        encoded.value_mut()["data"] = json!({"used": "b25\nl\n"});
+        assert_eq!(stamp(&encoded, Some(&first), None), first, "kustomize breaks lines");
     }
 
     #[test]

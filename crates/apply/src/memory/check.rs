@@ -131,13 +131,17 @@ fn decode_secret(kind: &Kind, id: &ObjectId, value: &mut Value) -> Result<(), Cl
             value["data"][key] = json!(STANDARD.encode(text.as_str().unwrap_or_default()));
         }
     }
-    for (_, text) in value.get("data").and_then(Value::as_object).into_iter().flatten() {
-        if let Err(error) = STANDARD.decode(text.as_str().unwrap_or_default()) {
-            let at = match error {
-                base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
-                _ => text.as_str().map_or(0, |text| text.len() / 4 * 4),
-            };
-            return Err(undecodable(kind, id, &format!("illegal base64 data at input byte {at}")));
+    for (_, text) in value.get_mut("data").and_then(Value::as_object_mut).into_iter().flatten() {
+        let encoded = text.as_str().unwrap_or_default();
+        match manifest::decoded(encoded) {
+            Ok(bytes) => *text = json!(STANDARD.encode(bytes)),
+            Err(error) => {
+                let at = match error {
+                    base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => at,
+                    _ => encoded.len() / 4 * 4,
+                };
+                return Err(undecodable(kind, id, &format!("illegal base64 data at input byte {at}")));
+            }
         }
     }
     if value.get("type").is_none_or(Value::is_null) {

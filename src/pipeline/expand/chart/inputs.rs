@@ -14,6 +14,7 @@ use manifest::{Gvk, Object};
 use serde_json::{Map, Value, json};
 use tokio::runtime::Handle;
 
+use super::locate::Opener;
 use super::{Located, Problem, Stage, Turn, Work};
 use crate::api::condition::reason;
 use crate::api::helm::ValuesSource;
@@ -35,6 +36,11 @@ impl Work<'_> {
         let mut parts = Vec::new();
         for source in &turn.spec.values_from {
             let content = self.content(turn, source).await?;
+            if let Content::Found(bytes) = &content
+                && sops::detect(bytes).is_some()
+            {
+                return Err(sealed(turn, source));
+            }
             parts.push(Part { source, content });
         }
         let inline = turn.spec.values.as_ref().map(|values| values.expose());
@@ -75,7 +81,9 @@ impl Work<'_> {
         values: Values,
         action: Action,
     ) -> Result<Product, Problem> {
-        let loaded = located.load().await;
+        let opener = Opener::new(self.identities.clone(), self.world.redactor.clone());
+        let (loaded, mut seen) = located.load(opener).await;
+        self.secrets.append(&mut seen);
         let chart = loaded.map_err(|(message, transient)| Problem {
             transient,
             why: Some(reason::ARTIFACT_FAILED),
@@ -144,6 +152,13 @@ impl Work<'_> {
 }
 
 /// Makes a document of values known to the redactor: as a whole, and each of its texts.
+/// Values that nobody has opened. Flux hands the ciphertext to templates.
+fn sealed(turn: &Turn<'_>, source: &ValuesSource) -> Problem {
+    let place = format!("{} '{}/{}'", values::kind_of(source), turn.object.namespace(), source.name);
+    let message = format!("values of {place} are SOPS encrypted: key '{}'", values::key_of(source));
+    Problem { why: Some(VALUES_ERROR), ..Problem::about(Stage::Render, turn.object, message) }
+}
+
 fn witness(document: &[u8], redactor: &Redactor) -> Live {
     let mut texts = vec![document.to_vec()];
     if let Ok(value) = yaml::from_str(&String::from_utf8_lossy(document)) {

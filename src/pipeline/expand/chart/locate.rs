@@ -1,12 +1,14 @@
 //! Which chart a HelmRelease means: its version, and where to load it from.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use apply::Reference;
 use helm::values::{Values, merge_maps};
 use helm::{Chart, ChartError};
 use manifest::{Files, Object, Purpose};
 use serde_json::Value;
+use sops::Plain;
+use zeroize::Zeroizing;
 
 use super::{Problem, Stage};
 use crate::api::Kind;
@@ -14,9 +16,11 @@ use crate::api::condition::reason;
 use crate::api::helm::{ChartTemplateSpec, HelmReleaseSpec};
 use crate::api::source::{GitRepository, HelmRepository, ReconcileStrategy};
 use crate::artifact::Trust;
+use crate::decrypt::{self, Identities};
 use crate::pipeline::World;
 use crate::pipeline::expand::Own;
 use crate::pipeline::sources::{self, Charts, Failure, Fetched, Known, SourceName};
+use crate::redact::{Live, Redactor};
 use crate::source::helm::{self as repository, ChartVersion};
 use crate::unit::digest;
 
@@ -192,25 +196,65 @@ impl Located {
         format!("{}@{}", self.name, self.version)
     }
 
-    /// Downloads and reads the chart.
+    /// Downloads and reads the chart; beside it, what keeps the values that were decrypted known to the redactor.
     ///
     /// # Errors
     /// In words: what failed, and whether it may pass.
-    pub(super) async fn load(self) -> Result<Chart, (String, bool)> {
-        let Self { place, version, values_files, .. } = self;
-        let (mut chart, files) = match place {
-            Place::Loaded { chart, files } => (*chart, Some(files)),
+    pub(super) async fn load(self, opener: Opener) -> (Result<Chart, (String, bool)>, Vec<Live>) {
+        let archive = match &self.place {
+            Place::Loaded { .. } => Ok(None),
             Place::Archive { charts, chosen } => {
-                let archive = repository::chart(&charts.client, &charts.repository, &chosen).await;
-                let archive = archive.map_err(|error| (chain(&error), true))?;
-                let read = tokio::task::spawn_blocking(move || Chart::from_archive(&archive.bytes)).await;
-                let read = read.map_err(|_| ("reading the chart ended unexpectedly".to_owned(), true))?;
-                (read.map_err(|error: ChartError| (error.to_string(), false))?, None)
+                repository::chart(&charts.client, &charts.repository, chosen).await.map(Some)
             }
         };
-        chart.metadata.version = version;
-        values_files.apply(&mut chart, files.as_deref()).map_err(|problem| (problem, false))?;
+        let archive = match archive {
+            Ok(archive) => archive.map(|archive| archive.bytes),
+            Err(error) => return (Err((chain(&error), true)), Vec::new()),
+        };
+        let read = tokio::task::spawn_blocking(move || {
+            let chart = self.read(archive, &opener);
+            (chart.map_err(|problem| (problem, false)), opener.seen.into_inner().unwrap_or_default())
+        });
+        read.await.unwrap_or_else(|_| (Err(("reading the chart ended unexpectedly".to_owned(), true)), Vec::new()))
+    }
+
+    /// Reads the chart, on a thread that may block.
+    fn read<A: AsRef<[u8]>>(self, archive: Option<A>, opener: &Opener) -> Result<Chart, String> {
+        let (mut chart, files) = match (self.place, archive) {
+            (Place::Loaded { chart, files }, _) => (*chart, Some(files)),
+            (Place::Archive { .. }, archive) => {
+                let bytes = archive.ok_or("the chart was not downloaded")?;
+                (Chart::from_archive(bytes.as_ref()).map_err(|error: ChartError| error.to_string())?, None)
+            }
+        };
+        chart.metadata.version = self.version;
+        self.values_files.apply(&mut chart, files.as_deref(), opener)?;
         Ok(chart)
+    }
+}
+
+/// Opens values files that are encrypted with SOPS, which Flux hands to templates as they are.
+pub(super) struct Opener {
+    /// Of the Kustomization that the HelmRelease is an object of.
+    identities: Option<Arc<Identities>>,
+    redactor: Redactor,
+    seen: Mutex<Vec<Live>>,
+}
+
+impl Opener {
+    pub(super) fn new(identities: Option<Arc<Identities>>, redactor: Redactor) -> Self {
+        Self { identities, redactor, seen: Mutex::default() }
+    }
+
+    /// The text of a file of a name, opened where it is encrypted.
+    fn text(&self, name: &str, bytes: &[u8]) -> Result<Zeroizing<String>, String> {
+        let keep = |value: &[u8]| {
+            let live = self.redactor.register([value]);
+            self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(live);
+        };
+        let opened = decrypt::values(name, bytes, self.identities.as_deref(), &keep)?;
+        let text = std::str::from_utf8(opened.as_ref().map_or(bytes, Plain::bytes));
+        Ok(Zeroizing::new(text.map_err(|_| "not UTF-8")?.to_owned()))
     }
 }
 
@@ -230,13 +274,13 @@ impl ValuesFiles {
     }
 
     /// Puts the files' values in the place of the chart's own.
-    fn apply(&self, chart: &mut Chart, source: Option<&dyn Files>) -> Result<(), String> {
+    fn apply(&self, chart: &mut Chart, source: Option<&dyn Files>, opener: &Opener) -> Result<(), String> {
         if self.names.is_empty() {
-            return Ok(());
+            return refuse_sealed(&chart.values);
         }
         let mut merged = Values::new();
         for name in &self.names {
-            match read_values(name, chart, source) {
+            match read_values(name, chart, source, opener) {
                 Ok(values) => merged = merge_maps(merged, values),
                 Err(None) if self.ignore_missing => {}
                 Err(None) => return Err(format!("no values file found at path '{name}'")),
@@ -248,8 +292,22 @@ impl ValuesFiles {
     }
 }
 
+/// A chart's own values are read with the chart, and cannot be opened any more.
+fn refuse_sealed(values: &Values) -> Result<(), String> {
+    let is_sealed = values.get("sops").is_some_and(|sops| sops.get("mac").is_some());
+    if is_sealed {
+        return Err("the chart's values.yaml is SOPS encrypted: name it in spec.chart.spec.valuesFiles".to_owned());
+    }
+    Ok(())
+}
+
 /// The values of a file of the source, or of the chart itself; `Err(None)` when there is no such file.
-fn read_values(name: &str, chart: &Chart, source: Option<&dyn Files>) -> Result<Values, Option<String>> {
+fn read_values(
+    name: &str,
+    chart: &Chart,
+    source: Option<&dyn Files>,
+    opener: &Opener,
+) -> Result<Values, Option<String>> {
     let text = match source {
         Some(files) => {
             let path = manifest::normalize("", name).map_err(|error| Some(error.to_string()))?;
@@ -257,15 +315,17 @@ fn read_values(name: &str, chart: &Chart, source: Option<&dyn Files>) -> Result<
                 return Err(None);
             }
             let content = files.read(&path, Purpose::Recipe).map_err(|error| Some(error.to_string()))?;
-            content.text().map(str::to_owned).ok_or_else(|| Some("not UTF-8".to_owned()))?
+            opener.text(name, content.bytes())
         }
-        None if name == "values.yaml" => return Ok(chart.values.clone()),
+        None if name == "values.yaml" => {
+            return refuse_sealed(&chart.values).map(|()| chart.values.clone()).map_err(Some);
+        }
         None => {
             let file = chart.files.iter().find(|file| file.name == name).ok_or(None)?;
-            String::from_utf8_lossy(&file.data).into_owned()
+            opener.text(name, &file.data)
         }
     };
-    helm::values::from_yaml(&text).map_err(|error| Some(error.to_string()))
+    helm::values::from_yaml(&text.map_err(Some)?).map_err(|error| Some(error.to_string()))
 }
 
 /// A version with more build metadata.
