@@ -110,6 +110,12 @@ const KEY_PIECES: [&str; 24] = [
 fn no_key_and_no_mutation_of_one_panics() {
     let seeds = mutations::contents(&mutations::files("fuzz/key-seeds"));
     mutations::replay(&seeds, &KEY_PIECES, ROUNDS, check::check_keys);
+    mutations::replay(&seeds, &KEY_PIECES, ROUNDS, check::check_age);
+}
+
+#[test]
+fn no_document_of_any_format_panics() {
+    mutations::replay(&mutations::contents(&mutations::files("fuzz/store-seeds")), &PIECES, ROUNDS, check::check_store);
 }
 
 #[test]
