@@ -128,7 +128,10 @@ pub fn base(journal: Option<&Journal>, status: &KustomizationStatus) -> Base {
     Base {
         landed: journal.and_then(Journal::landed).map(|landed| landed.as_ref().clone()),
         superseded: journal.and_then(Journal::open).map(|open| open.landing.as_ref().clone()),
-        inventory: entries.filter_map(|entry| inventory_reference(&entry.id, &entry.version)).collect(),
+        inventory: entries
+            .filter_map(|entry| inventory_reference(&entry.id, &entry.version))
+            .chain(journal.into_iter().flat_map(Journal::undeleted))
+            .collect(),
         ..Base::default()
     }
 }

@@ -282,7 +282,7 @@ impl Turn<'_> {
         let is_followed = self.shared.owned.is_followed(&self.unit()) && !self.lists_more(journal);
         let kept = self.shared.claims.kept(&self.unit());
         let is_sure = !kept.is_empty() && claims::is_sure(self.shared, self.key, &self.unit(), &kept);
-        if self.has_landed_with_failures()
+        if self.has_landed_with_failures(journal)
             || self.is_adrift
             || is_sure
             || self.until_due().is_zero()
@@ -345,8 +345,10 @@ impl Turn<'_> {
 
     /// Whether something failed in what stands as landed: a deletion, or anything where failures do not end a landing
     /// (`lockstep.dev/on-failure: continue`). It is tried again until it succeeds.
-    fn has_landed_with_failures(&self) -> bool {
-        self.is_held_by(&[reason::PRUNE_FAILED, reason::HEALTH_CHECK_FAILED, reason::RECONCILIATION_FAILED])
+    fn has_landed_with_failures(&self, journal: &Journal) -> bool {
+        let failed = [reason::PRUNE_FAILED, reason::HEALTH_CHECK_FAILED, reason::RECONCILIATION_FAILED];
+        // The process may have ended before that was told.
+        self.is_held_by(&failed) || journal.is_unfinished()
     }
 
     /// Whether the status says that it is not ready, for one of these reasons.
@@ -369,7 +371,7 @@ impl Turn<'_> {
             }
         };
         // What was kept and is another unit's by now leaves the inventory.
-        let is_whole = self.shared.claims.kept(&self.unit()).is_empty() && !self.has_landed_with_failures();
+        let is_whole = self.shared.claims.kept(&self.unit()).is_empty() && !self.has_landed_with_failures(journal);
         if prepared.landing().is_empty() && is_whole {
             // What could not be looked at is not as it landed.
             let (read_set, failures) = (ReadSet::from_value(&landed.read_set), &prepared.landing().failures);

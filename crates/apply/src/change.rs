@@ -1,6 +1,6 @@
 //! What a landing is made of: its changes, in order, and what each of them replaces.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::desired::{Behaviour, Declarer, Desired, Hook, Order, Put, Reading};
 use crate::guest::Guest;
 use crate::order;
 use crate::parcels::Parcels;
-use crate::report::Failure;
+use crate::report::{self, Failure};
 use crate::stamp::Stamps;
 use crate::versions;
 
@@ -308,6 +308,26 @@ impl Landing {
     /// Whether anything of an object's parcel may have been written.
     pub fn has_tried(&self, id: &ObjectId) -> bool {
         !self.parcels.is_in(id, &self.parcels.held_by(&self.failures))
+    }
+
+    /// Whether some parcel failed of nothing but what may pass. One failure that will not pass holds its whole parcel: trying
+    /// again would restart what becomes healthy, for nothing. Where only something stale stays, all else has landed: as in a
+    /// unit of which nothing is held, it is tried again until it is gone.
+    pub(crate) fn may_pass(&self, failures: &[Failure]) -> bool {
+        if failures.iter().any(|failure| failure.step == report::Step::Prune) {
+            return true;
+        }
+        let mut parcels: BTreeMap<usize, bool> = BTreeMap::new();
+        // What is about no object has held those parcels, too, in which nothing is wrong.
+        let mut of_all: Option<bool> = None;
+        for failure in failures {
+            match failure.id.as_ref().and_then(|id| self.parcels.number_of(id)) {
+                Some(number) => *parcels.entry(number).or_insert(true) &= failure.transient,
+                None if self.parcels.count() == 1 => *parcels.entry(0).or_insert(true) &= failure.transient,
+                None => *of_all.get_or_insert(true) &= failure.transient,
+            }
+        }
+        of_all.unwrap_or_else(|| parcels.into_values().any(|may_pass| may_pass))
     }
 
     /// The landing with these parcels held: of them only what landed last is kept, and nothing is written or deleted.

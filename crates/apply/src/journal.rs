@@ -126,6 +126,9 @@ struct LandedHeader {
     /// Marks of the objects as they stood when the landing ended, in the order of its changes; 0 where none is known.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     marks: Vec<u64>,
+    /// Whether it has landed whole, and something of it could not be written or deleted.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    is_unfinished: bool,
 }
 
 /// Tells how the objects of a landing stand, one mark for each change ([`crate::imprint::Imprint::mark`]).
@@ -212,7 +215,7 @@ impl Attempt {
             read_set: landing.read_set.clone(),
             step: failures.first().map_or(Step::Undo, |failure| failure.step),
             failures: failures.iter().map(ToString::to_string).collect(),
-            transient: may_pass(landing, failures),
+            transient: landing.may_pass(failures),
             failed: Failed::of(landing, failures),
         }
     }
@@ -295,6 +298,17 @@ impl Journal {
     /// The last concluded landing.
     pub fn landed(&self) -> Option<&Arc<Landing>> {
         self.landed.as_ref()
+    }
+
+    /// Whether something of what landed could not be written or deleted, and is to be tried again.
+    pub fn is_unfinished(&self) -> bool {
+        self.header.landed.as_ref().is_some_and(|landed| landed.is_unfinished)
+    }
+
+    /// What was to be deleted with what landed, where some of it may still be there.
+    pub fn undeleted(&self) -> impl Iterator<Item = crate::Reference> {
+        let landed = self.landed.iter().filter(|_| self.is_unfinished());
+        landed.flat_map(|landed| landed.stale.iter().map(|stale| stale.reference.clone()))
     }
 
     /// Marks of what landed, in the order of its changes; none where nobody kept them.
@@ -406,7 +420,9 @@ impl Journal {
             }
             true => None,
         };
-        let landed = LandedHeader { marks: self.marks_of(&landing), body: open.body, undone: open.undone };
+        let is_unfinished = landing.held.is_empty() && failures.iter().any(|failure| failure.step != Step::Health);
+        let (marks, undone) = (self.marks_of(&landing), open.undone);
+        let landed = LandedHeader { marks, body: open.body, undone, is_unfinished };
         self.write(Header { landed: Some(landed), open: None, attempt, ..self.header.clone() }).await?;
         self.open = None;
         self.landed = Some(landing);
@@ -420,7 +436,7 @@ impl Journal {
     /// When the store fails.
     pub(crate) async fn note(&mut self, landing: Landing) -> Result<Arc<Landing>, StoreError> {
         let (body, undone) = (self.store_body(&landing).await?, BTreeSet::new());
-        let landed = LandedHeader { marks: self.marks_of(&landing), body, undone };
+        let landed = LandedHeader { marks: self.marks_of(&landing), body, undone, is_unfinished: false };
         self.write(Header { landed: Some(landed), ..self.header.clone() }).await?;
         let landing = Arc::new(landing);
         self.landed = Some(landing.clone());
@@ -543,26 +559,6 @@ impl Journal {
         }
         Ok(())
     }
-}
-
-/// Whether some parcel failed of nothing but what may pass. One failure that will not pass holds its whole parcel: trying
-/// again would restart what becomes healthy, for nothing. Where only something stale stays, all else has landed: as in a
-/// unit of which nothing is held, it is tried again until it is gone.
-fn may_pass(landing: &Landing, failures: &[Failure]) -> bool {
-    if failures.iter().any(|failure| failure.step == Step::Prune) {
-        return true;
-    }
-    let mut parcels: BTreeMap<usize, bool> = BTreeMap::new();
-    // What is about no object has held those parcels, too, in which nothing is wrong.
-    let mut of_all: Option<bool> = None;
-    for failure in failures {
-        match failure.id.as_ref().and_then(|id| landing.parcels.number_of(id)) {
-            Some(number) => *parcels.entry(number).or_insert(true) &= failure.transient,
-            None if landing.parcels.count() == 1 => *parcels.entry(0).or_insert(true) &= failure.transient,
-            None => *of_all.get_or_insert(true) &= failure.transient,
-        }
-    }
-    of_all.unwrap_or_else(|| parcels.into_values().any(|may_pass| may_pass))
 }
 
 /// A landing without what was taken back.

@@ -182,6 +182,7 @@ const FOUND: &[(u64, &str)] = &[
     ),
     (scenario::ALONE + 6022, "what others had changed before a landing was to write it was put back as it had been"),
     (scenario::MODES + 31_227, "an object was to be made anew although the server would not have taken the new one"),
+    (682_831, "after a crash nobody knew that something stale could not be deleted"),
 ];
 
 #[test]

@@ -202,7 +202,7 @@ impl Agent {
         let base = Base {
             landed: journal.landed().map(|landed| landed.as_ref().clone()),
             superseded: journal.open().map(|open| open.landing.as_ref().clone()),
-            inventory: self.world.state().inventory.iter().cloned().collect(),
+            inventory: self.world.state().inventory.iter().cloned().chain(journal.undeleted()).collect(),
             failed,
             ..Base::default()
         };
@@ -217,7 +217,7 @@ impl Agent {
             }
         };
         // What had failed is landed once more: that tells that it is well now.
-        let is_whole = journal.open().is_none() && !self.world.state().is_unpruned;
+        let is_whole = journal.open().is_none() && !journal.is_unfinished() && !self.world.state().is_unpruned;
         if standing.is_none() && prepared.landing().is_empty() && is_whole {
             // What could not be looked at is not as it landed.
             let failures = &prepared.landing().failures;
@@ -260,7 +260,7 @@ impl Agent {
             (state.doings, state.is_last, state.ledger.writes(), state.is_unpruned)
         };
         let is_calm = self.followed.as_ref().map_or(self.looked == Some(doings), |followed| !followed.is_suspect());
-        let is_known = is_calm && !is_unpruned;
+        let is_known = is_calm && !is_unpruned && !journal.is_unfinished();
         if is_known && !is_last {
             return Next::Rest;
         }
