@@ -38,17 +38,14 @@ impl<'i> Files<'i> {
     }
 
     fn open(&self, path: &str, bytes: &[u8], format: Format, identities: &Identities) -> Result<Content, FilesError> {
-        let witness = |value: &[u8]| (self.witness)(value);
-        let plain = Sealed::load(bytes, format).and_then(|sealed| {
-            let opened = sealed.open(identities.keys(), &witness)?;
-            match opened.mac() {
-                MacState::Valid => {}
-                state if self.enforces_mac => return Err(sops::Error::Mac(state)),
-                state => self.warn(format!("{path}: {state}")),
+        let stale = |state| match self.enforces_mac {
+            true => Err(sops::Error::Mac(state)),
+            false => {
+                self.warn(format!("{path}: {state}"));
+                Ok(())
             }
-            opened.emit(format, Indents::default())
-        });
-        match plain {
+        };
+        match plain(bytes, format, identities, self.witness, &stale) {
             Ok(plain) => Ok(Content::new(plain.into_bytes())),
             Err(sops::Error::TooLarge { limit }) => {
                 Err(FilesError::TooLarge { path: path.into(), limit: u64::try_from(limit).unwrap_or(u64::MAX) })
@@ -93,14 +90,24 @@ pub fn values(
     let nobody =
         "is SOPS encrypted, and the HelmRelease is no object of a Kustomization that decrypts (spec.decryption)";
     let identities = identities.ok_or(nobody)?;
-    let plain = Sealed::load(bytes, format).and_then(|sealed| {
-        let opened = sealed.open(identities.keys(), &|value| witness(value))?;
-        match opened.mac() {
-            MacState::Valid => opened.emit(format, Indents::default()),
-            state => Err(sops::Error::Mac(state)),
-        }
-    });
+    let plain = plain(bytes, format, identities, witness, &|state| Err(sops::Error::Mac(state)));
     plain.map(Some).map_err(|error| format!("{error}{}", identities.hint(&error)))
+}
+
+/// The plaintext of a file; `stale` says what becomes of one whose MAC does not match.
+fn plain(
+    bytes: &[u8],
+    format: Format,
+    identities: &Identities,
+    witness: Witness<'_>,
+    stale: &dyn Fn(MacState) -> Result<(), sops::Error>,
+) -> Result<Plain, sops::Error> {
+    let opened = Sealed::load(bytes, format)?.open(identities.keys(), &|value| witness(value))?;
+    match opened.mac() {
+        MacState::Valid => {}
+        state => stale(state)?,
+    }
+    opened.emit(format, Indents::default())
 }
 
 impl manifest::Files for Files<'_> {

@@ -12,10 +12,12 @@
 //! # Errors
 //! Name the vault and what it answered; never what was sent.
 
-#[cfg_attr(not(feature = "aws-kms"), path = "vaults/aws_absent.rs")]
+#[cfg(not(all(feature = "aws-kms", feature = "gcp-kms")))]
+mod absent;
+#[cfg(feature = "aws-kms")]
 mod aws;
 mod azure;
-#[cfg_attr(not(feature = "gcp-kms"), path = "vaults/gcp_absent.rs")]
+#[cfg(feature = "gcp-kms")]
 mod gcp;
 mod identity;
 mod jwt;
@@ -27,8 +29,14 @@ use sops::{KeyKind, KeyProblem, MasterKey, Service, Wrapped};
 use tokio::runtime::Handle;
 use zeroize::Zeroizing;
 
+#[cfg(not(feature = "aws-kms"))]
+pub use absent::Absent as AwsLogin;
+#[cfg(not(feature = "gcp-kms"))]
+pub use absent::Absent as GcpLogin;
+#[cfg(feature = "aws-kms")]
 pub use aws::AwsLogin;
 pub use azure::AzureLogin;
+#[cfg(feature = "gcp-kms")]
 pub use gcp::GcpLogin;
 pub use identity::{Account, Issue, Variables};
 use network::Network;

@@ -4,7 +4,6 @@ use std::fs;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, anyhow};
-use rustix::fs::{Gid, Uid};
 
 /// A user of this machine, from /etc/passwd and /etc/group: no other directory of users is asked.
 pub(super) struct Account {
@@ -40,6 +39,7 @@ impl Account {
     /// Gives up the caller's rights for this user's, for this thread and what it starts.
     #[cfg(target_os = "linux")]
     pub(super) fn enter(&self) -> anyhow::Result<()> {
+        use rustix::fs::{Gid, Uid};
         use rustix::thread::{set_thread_groups, set_thread_res_gid, set_thread_res_uid};
         // The user's limit on locked memory would leave none to start anything.
         let _ = rustix::mm::munlockall();

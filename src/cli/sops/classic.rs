@@ -1,6 +1,6 @@
 //! The command lines that sops had before it had verbs, and still takes: `sops FILE`, `sops -d FILE`, `sops --set 'PATH VALUE' FILE`.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 
 use clap::Args as _;
 
@@ -13,16 +13,17 @@ const END_OF_PATH: &str = "] ";
 pub(in crate::cli) fn with_verb(arguments: Vec<OsString>) -> Vec<OsString> {
     let is_ours = arguments.get(1).is_some_and(|first| first == "sops");
     let rest = arguments.get(2..).unwrap_or_default();
-    if !is_ours || rest.iter().any(|argument| is_verb(argument)) {
+    if !is_ours || has_verb(rest) {
         return arguments;
     }
     let Some(spelled) = spelled(rest) else { return arguments };
     arguments.iter().take(2).cloned().chain(spelled).collect()
 }
 
-fn is_verb(argument: &OsStr) -> bool {
+fn has_verb(arguments: &[OsString]) -> bool {
     let command = Arguments::augment_args(clap::Command::new("sops"));
-    argument == "-h" || argument == "--help" || command.get_subcommands().any(|verb| argument == verb.get_name())
+    let verbs: Vec<&str> = command.get_subcommands().map(clap::Command::get_name).chain(["-h", "--help"]).collect();
+    arguments.iter().any(|argument| verbs.iter().any(|verb| argument == verb))
 }
 
 /// The verb and its arguments; `None` where there is no file, or more than one thing is asked for.

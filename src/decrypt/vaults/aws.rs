@@ -16,7 +16,7 @@ use sops::{MasterKey, Wrapped};
 use zeroize::Zeroizing;
 
 use super::identity::{Account, Kept, Variables};
-use super::network::{Network, ask, only};
+use super::network::{self, Network, ask, only};
 use chain::Chain;
 use sign::{Keys, Target};
 
@@ -79,7 +79,7 @@ impl AwsLogin {
     pub(super) async fn decrypt(&self, network: &Network, key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, String> {
         let body = json!({"CiphertextBlob": key.wrapped(), "KeyId": key.get("arn"), "EncryptionContext": context(key)});
         let plain = self.apply(network, key, "Decrypt", "Plaintext", &body).await?;
-        STANDARD.decode(plain.as_bytes()).map(Zeroizing::new).map_err(|_| "KMS answered no key".to_owned())
+        network::key(&plain, "KMS")
     }
 
     pub(super) async fn encrypt(&self, network: &Network, key: &MasterKey, part: &[u8]) -> Result<Wrapped, String> {
@@ -114,10 +114,7 @@ impl AwsLogin {
         };
         let answer = ask(request, told, &keys.secrets()).await;
         let mut answer = answer.map_err(|error| format!("KMS {error}"))?;
-        match answer[field].take() {
-            Value::String(text) if !text.is_empty() => Ok(Zeroizing::new(text)),
-            _ => Err(format!("KMS answered without {field}")),
-        }
+        network::text(&mut answer[field], "KMS", field)
     }
 
     fn follows_profiles(&self) -> bool {

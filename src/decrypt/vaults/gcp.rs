@@ -14,7 +14,7 @@ use sops::{MasterKey, Wrapped};
 use zeroize::Zeroizing;
 
 use super::identity::{Account, Kept, Variables};
-use super::network::Network;
+use super::network::{self, Network};
 use credential::{Credential, Found, Origin};
 
 /// What a token may do.
@@ -99,7 +99,7 @@ impl GcpLogin {
         let wrapped = STANDARD.decode(key.wrapped()).map_err(|_| "the wrapped key is damaged")?;
         let body = json!({"ciphertext": STANDARD.encode(wrapped)});
         let plain = self.apply(network, key, "decrypt", "plaintext", body).await?;
-        STANDARD.decode(plain.as_bytes()).map(Zeroizing::new).map_err(|_| "KMS answered no key".to_owned())
+        network::key(&plain, "KMS")
     }
 
     pub(super) async fn encrypt(&self, network: &Network, key: &MasterKey, part: &[u8]) -> Result<Wrapped, String> {
@@ -131,12 +131,9 @@ impl GcpLogin {
         if let Some(project) = &found.quota_project {
             request = request.header("x-goog-user-project", project);
         }
-        let answer = super::network::ask(request.json(&body), told, &[&token]).await;
+        let answer = network::ask(request.json(&body), told, &[&token]).await;
         let mut answer = answer.map_err(|error| format!("KMS {error}"))?;
-        match answer[field].take() {
-            Value::String(text) if !text.is_empty() => Ok(Zeroizing::new(text)),
-            _ => Err(format!("KMS answered without {field}")),
-        }
+        network::text(&mut answer[field], "KMS", field)
     }
 
     async fn found(&self, network: &Network) -> Result<Arc<Found>, String> {

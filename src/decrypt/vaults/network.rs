@@ -3,6 +3,8 @@
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use reqwest::StatusCode;
 use serde_json::Value;
 use zeroize::Zeroizing;
@@ -122,6 +124,19 @@ pub(super) async fn ask(
     let answer = send(request).await?;
     let body = answer.json();
     if answer.is_success() { Ok(body) } else { Err(answer.refusal(&told(&body).unwrap_or_default(), sent)) }
+}
+
+/// A text that an answer must hold.
+pub(super) fn text(value: &mut Value, who: &str, what: &str) -> Result<Zeroizing<String>, String> {
+    match value.take() {
+        Value::String(text) if !text.is_empty() => Ok(Zeroizing::new(text)),
+        _ => Err(format!("{who} answered without {what}")),
+    }
+}
+
+/// The key that such a text is.
+pub(super) fn key(text: &Zeroizing<String>, who: &str) -> Result<Zeroizing<Vec<u8>>, String> {
+    STANDARD.decode(text.as_bytes()).map(Zeroizing::new).map_err(|_| format!("{who} answered no key"))
 }
 
 /// A form, as issuers of tokens take it.

@@ -14,7 +14,7 @@ use sops::{MasterKey, Wrapped};
 use zeroize::Zeroizing;
 
 use super::identity::{Account, Kept, Variables};
-use super::network::{Network, ask};
+use super::network::{self, Network, ask};
 
 /// The variable with the servers that may be asked.
 const LIST: &str = "SOPS_HC_VAULT_ALLOWLIST";
@@ -134,7 +134,7 @@ impl TransitLogin {
 
     pub(super) async fn decrypt(&self, network: &Network, key: &MasterKey) -> Result<Zeroizing<Vec<u8>>, String> {
         let plain = self.apply(network, key, "decrypt", "plaintext", json!({"ciphertext": key.wrapped()})).await?;
-        STANDARD.decode(plain.as_bytes()).map(Zeroizing::new).map_err(|_| "Vault answered no key".to_owned())
+        network::key(&plain, "Vault")
     }
 
     pub(super) async fn encrypt(&self, network: &Network, key: &MasterKey, part: &[u8]) -> Result<Wrapped, String> {
@@ -167,10 +167,7 @@ impl TransitLogin {
         let request = self.post(network, url)?.header("x-vault-token", token.as_str());
         let answer = ask(request.json(&body), told, &[&token]).await;
         let mut answer = answer.map_err(|error| format!("Vault {error}"))?;
-        match answer["data"][field].take() {
-            Value::String(text) if !text.is_empty() => Ok(Zeroizing::new(text)),
-            _ => Err(format!("Vault answered without {field}")),
-        }
+        network::text(&mut answer["data"][field], "Vault", field)
     }
 
     fn post(&self, network: &Network, url: reqwest::Url) -> Result<reqwest::RequestBuilder, String> {
@@ -220,10 +217,8 @@ impl TransitLogin {
         let answer = ask(self.post(network, url)?.json(&body), told, &[&own]).await;
         let mut answer = answer.map_err(|error| format!("{address} at {path} {error}"))?;
         let lifetime = Duration::from_secs(answer["auth"]["lease_duration"].as_u64().unwrap_or_default());
-        match answer["auth"]["client_token"].take() {
-            Value::String(token) if !token.is_empty() => Ok((Zeroizing::new(token), lifetime)),
-            _ => Err(format!("{address} at {path} answered without one")),
-        }
+        let token = network::text(&mut answer["auth"]["client_token"], &format!("{address} at {path}"), "one")?;
+        Ok((token, lifetime))
     }
 }
 
