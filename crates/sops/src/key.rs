@@ -5,6 +5,7 @@ mod age;
 mod identities;
 #[cfg_attr(not(feature = "pgp"), path = "key/pgp_absent.rs")]
 mod pgp;
+mod rsa;
 pub(crate) mod shamir;
 
 use std::fmt;

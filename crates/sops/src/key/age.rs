@@ -2,7 +2,6 @@
 
 mod hybrid;
 mod locked;
-mod rsa;
 mod ssh;
 #[cfg(test)]
 mod tests;

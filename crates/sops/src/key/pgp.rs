@@ -5,18 +5,21 @@
 //! GnuPG, and a key that has expired is still wrapped for, which GnuPG refuses. Signatures of messages say nothing here:
 //! sops makes none.
 
+mod session;
+
 use std::io::Read as _;
 use std::sync::Arc;
 
 use pgp::armor::{BlockType, Dearmor};
 use pgp::composed::{
     ArmorOptions, DecryptionOptions, Esk, Message, MessageBuilder, PlainSessionKey, PublicOrSecret, SignedPublicKey,
-    SignedPublicSubKey, SignedSecretKey,
+    SignedPublicSubKey,
 };
 use pgp::crypto::sym::SymmetricKeyAlgorithm;
-use pgp::packet::{PublicKeyEncryptedSessionKey, Signature, SignatureType};
-use pgp::types::{DecryptionKey, EskType, KeyDetails as _, Password, PkeskVersion};
+use pgp::packet::{Signature, SignatureType};
+use pgp::types::KeyDetails as _;
 use rand_core::OsRng;
+use session::Secret;
 use zeroize::Zeroizing;
 
 use crate::cipher::DataKey;
@@ -38,10 +41,10 @@ pub(super) struct Ring(Vec<Key>);
 
 struct Key {
     public: SignedPublicKey,
-    secret: Option<SignedSecretKey>,
+    secret: Option<Secret>,
     origin: Origin,
     /// Of one that a passphrase protects, which can be asked for.
-    lock: Option<Lock<Password>>,
+    lock: Option<Lock<Secret>>,
 }
 
 impl Ring {
@@ -67,7 +70,7 @@ impl Ring {
         }
         for key in found {
             let mut key = Key::new(key, source);
-            if key.secret.as_ref().is_some_and(is_protected) {
+            if key.secret.as_ref().is_some_and(Secret::is_protected) {
                 key.lock = prompt.map(|prompt| Lock::new(prompt.clone(), &key.origin.to_string()));
             }
             if key.secret.is_some() && !key.opens() {
@@ -111,7 +114,8 @@ impl Ring {
         for esk in wrapped {
             let Esk::PublicKeyEncryptedSessionKey(esk) = esk else { continue };
             for key in &self.0 {
-                match key.session_key(esk) {
+                let Some(secret) = key.secret.as_ref().filter(|secret| secret.is_meant(esk)) else { continue };
+                match key.opened(secret).map(|secret| secret.open(esk)) {
                     Some(Some(session)) => return Ok(session),
                     Some(None) => problem = KeyProblem::Damaged,
                     None => {}
@@ -150,33 +154,19 @@ impl Key {
     fn new(key: PublicOrSecret, source: &str) -> Self {
         let (public, secret) = match key {
             PublicOrSecret::Public(public) => (public, None),
-            PublicOrSecret::Secret(secret) => (secret.to_public_key(), Some(secret)),
+            PublicOrSecret::Secret(secret) => (secret.to_public_key(), Some(Secret::new(secret).without_empty())),
         };
         let origin = Origin::new(format_args!("{:X}", public.fingerprint()), source);
         Key { public, secret, origin, lock: None }
     }
 
     fn opens(&self) -> bool {
-        self.secret.as_ref().is_some_and(|secret| !is_protected(secret) || self.lock.is_some())
+        self.secret.as_ref().is_some_and(|secret| !secret.is_protected() || self.lock.is_some())
     }
 
-    /// The key of a message that is for a part of this one; inside, `None` when it is damaged, and outside, when it is for
-    /// somebody else or a passphrase protects ours.
-    fn session_key(&self, wrapped: &PublicKeyEncryptedSessionKey) -> Option<Option<PlainSessionKey>> {
-        let secret = self.secret.as_ref()?;
-        let (primary, subkeys) = (&secret.primary_key, || secret.secret_subkeys.iter().map(|subkey| &subkey.key));
-        let is_for_primary = wrapped.match_identity(primary.public_key());
-        let ours = || subkeys().filter(|subkey| wrapped.match_identity(subkey.public_key()));
-        let opened = |password: &Password| {
-            let by_primary = is_for_primary.then(|| open(primary, wrapped, password)).flatten();
-            by_primary.or_else(|| ours().find_map(|subkey| open(subkey, wrapped, password)))
-        };
-        opened(&Password::empty()).or_else(|| {
-            let lock = self.lock.as_ref().filter(|_| is_for_primary || ours().next().is_some())?;
-            let password =
-                lock.open(|text| Some(Password::from(text)).filter(|password| opened(password).is_some()))?;
-            opened(password)
-        })
+    /// The private key without a passphrase around it; `None` when there is nobody to ask, or it was another one.
+    fn opened<'k>(&'k self, secret: &'k Secret) -> Option<&'k Secret> {
+        if secret.is_protected() { self.lock.as_ref()?.open(|text| secret.unlocked(text)) } else { Some(secret) }
     }
 
     /// The newest part that encrypts, of a key that is called so: by the fingerprint, or the end of one, of any of its
@@ -218,26 +208,6 @@ impl Key {
 
 fn encrypts(signature: &Signature) -> bool {
     signature.key_flags().encrypt_comms() || signature.key_flags().encrypt_storage()
-}
-
-/// Whether a passphrase protects all of its parts that decrypt. A primary key may be missing, or protected by itself.
-fn is_protected(secret: &SignedSecretKey) -> bool {
-    let mut subkeys = secret.secret_subkeys.iter().filter(|subkey| subkey.key.algorithm().can_encrypt()).peekable();
-    if subkeys.peek().is_none() {
-        return secret.primary_key.secret_params().is_encrypted();
-    }
-    subkeys.all(|subkey| subkey.key.secret_params().is_encrypted())
-}
-
-/// The key of a message; inside, `None` when it is damaged, and outside, when a passphrase protects ours.
-fn open(
-    key: &impl DecryptionKey,
-    wrapped: &PublicKeyEncryptedSessionKey,
-    password: &Password,
-) -> Option<Option<PlainSessionKey>> {
-    let kind = if wrapped.version() == PkeskVersion::V6 { EskType::V6 } else { EskType::V3_4 };
-    let Ok(values) = wrapped.values() else { return Some(None) };
-    key.decrypt(password, values, kind).ok().map(Result::ok)
 }
 
 /// The packets of an armored message.

@@ -14,7 +14,7 @@ use x25519_dalek::{X25519_BASEPOINT_BYTES, x25519};
 use zeroize::Zeroizing;
 
 use super::random;
-use super::rsa::{self, RsaPrivate, RsaPublic};
+use crate::key::rsa::{self, RsaPrivate, RsaPublic};
 
 const ED25519: &str = "ssh-ed25519";
 const RSA: &str = "ssh-rsa";

@@ -5,8 +5,8 @@ use aws_lc_rs::rsa::{KeyPair, KeySize};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use super::rsa::Element;
 use super::*;
+use crate::key::rsa::Element;
 
 fn pem(kind: &str, der: &[u8]) -> String {
     let text = STANDARD.encode(der);

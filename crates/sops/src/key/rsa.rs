@@ -1,6 +1,8 @@
-//! RSA-OAEP by aws-lc, and the forms that it wants keys in.
+//! RSA by aws-lc, and the forms that it wants keys in: OAEP as age uses it, PKCS#1 v1.5 as OpenPGP does.
 
 use aws_lc_rs::encoding::AsDer as _;
+#[cfg(feature = "pgp")]
+use aws_lc_rs::rsa::Pkcs1PrivateDecryptingKey;
 use aws_lc_rs::rsa::{
     KeyPair, KeyPairComponents, OAEP_SHA256_MGF1SHA256, OaepPrivateDecryptingKey, OaepPublicEncryptingKey,
     PrivateDecryptingKey, PublicEncryptingKey, PublicKeyComponents,
@@ -16,35 +18,39 @@ const INTEGER: u8 = 0x02;
 const BITS: u8 = 0x03;
 
 /// A public key.
-pub(super) struct RsaPublic(OaepPublicEncryptingKey);
+pub(in crate::key) struct RsaPublic(OaepPublicEncryptingKey);
 
 /// A private key, and the numbers of its public half.
-pub(super) struct RsaPrivate {
+pub(in crate::key) struct RsaPrivate {
     key: OaepPrivateDecryptingKey,
     modulus: Vec<u8>,
     exponent: Vec<u8>,
 }
 
-/// The numbers of a private key, as SSH writes them down.
-pub(super) struct Parts<'p> {
-    pub(super) modulus: &'p [u8],
-    pub(super) exponent: &'p [u8],
-    pub(super) private: &'p [u8],
-    pub(super) coefficient: &'p [u8],
-    pub(super) p: &'p [u8],
-    pub(super) q: &'p [u8],
+/// A private key of OpenPGP.
+#[cfg(feature = "pgp")]
+pub(in crate::key) struct RsaPkcs1(Pkcs1PrivateDecryptingKey);
+
+/// The numbers of a private key, as SSH writes them down; `coefficient` is what `q` is inverted to by `p`.
+pub(in crate::key) struct Parts<'p> {
+    pub(in crate::key) modulus: &'p [u8],
+    pub(in crate::key) exponent: &'p [u8],
+    pub(in crate::key) private: &'p [u8],
+    pub(in crate::key) coefficient: &'p [u8],
+    pub(in crate::key) p: &'p [u8],
+    pub(in crate::key) q: &'p [u8],
 }
 
 impl RsaPublic {
     /// `None` for less than 2,048 bits, as in age, and for more than 8,192.
-    pub(super) fn new(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
+    pub(in crate::key) fn new(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
         let numbers = element(SEQUENCE, &[element(INTEGER, modulus), element(INTEGER, exponent)].concat());
         let bits = element(BITS, &[&[0], numbers.as_slice()].concat());
         let key = PublicEncryptingKey::from_der(&element(SEQUENCE, &[ALGORITHM, &bits].concat())).ok()?;
         OaepPublicEncryptingKey::new(key).ok().map(RsaPublic)
     }
 
-    pub(super) fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
+    pub(in crate::key) fn encrypt(&self, plain: &[u8]) -> Option<Vec<u8>> {
         let mut sealed = vec![0; self.0.ciphertext_size()];
         let length = self.0.encrypt(&OAEP_SHA256_MGF1SHA256, plain, &mut sealed, Some(LABEL)).ok()?.len();
         sealed.truncate(length);
@@ -53,51 +59,79 @@ impl RsaPublic {
 }
 
 impl RsaPrivate {
-    pub(super) fn from_pkcs1(der: &[u8]) -> Option<Self> {
+    pub(in crate::key) fn from_pkcs1(der: &[u8]) -> Option<Self> {
         Self::new(&KeyPair::from_der(der).ok()?)
     }
 
-    pub(super) fn from_pkcs8(der: &[u8]) -> Option<Self> {
+    pub(in crate::key) fn from_pkcs8(der: &[u8]) -> Option<Self> {
         Self::new(&KeyPair::from_pkcs8(der).ok()?)
     }
 
-    pub(super) fn from_parts(parts: &Parts<'_>) -> Option<Self> {
-        let exponent_of = |prime: &[u8]| remainder(parts.private, prime);
-        let pair = KeyPair::from_components(&KeyPairComponents {
-            public_key: PublicKeyComponents { n: number(parts.modulus), e: number(parts.exponent) },
-            d: parts.private,
-            p: parts.p,
-            q: parts.q,
-            dP: &exponent_of(parts.p)?,
-            dQ: &exponent_of(parts.q)?,
-            qInv: parts.coefficient,
-        });
-        Self::new(&pair.ok()?)
+    pub(in crate::key) fn from_parts(parts: &Parts<'_>) -> Option<Self> {
+        Self::new(&parts.pair()?)
     }
 
     fn new(pair: &KeyPair) -> Option<Self> {
         let numbers = Element::read(pair.public_key().as_ref(), SEQUENCE)?.content;
         let modulus = Element::read(numbers, INTEGER)?;
         let exponent = Element::read(modulus.rest, INTEGER)?;
-        let private = PrivateDecryptingKey::from_pkcs8(pair.as_der().ok()?.as_ref()).ok()?;
-        let key = OaepPrivateDecryptingKey::new(private).ok()?;
+        let key = OaepPrivateDecryptingKey::new(decrypting(pair)?).ok()?;
         Some(RsaPrivate { key, modulus: modulus.content.to_vec(), exponent: exponent.content.to_vec() })
     }
 
-    pub(super) fn modulus(&self) -> &[u8] {
+    pub(in crate::key) fn modulus(&self) -> &[u8] {
         &self.modulus
     }
 
-    pub(super) fn exponent(&self) -> &[u8] {
+    pub(in crate::key) fn exponent(&self) -> &[u8] {
         &self.exponent
     }
 
-    pub(super) fn decrypt(&self, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    pub(in crate::key) fn decrypt(&self, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
         let mut plain = Zeroizing::new(vec![0; self.key.min_output_size()]);
         let length = self.key.decrypt(&OAEP_SHA256_MGF1SHA256, sealed, &mut plain, Some(LABEL)).ok()?.len();
         plain.truncate(length);
         Some(plain)
     }
+}
+
+#[cfg(feature = "pgp")]
+impl RsaPkcs1 {
+    /// `None` for less than 2,048 bits, and for more than 8,192.
+    pub(in crate::key) fn from_parts(parts: &Parts<'_>) -> Option<Self> {
+        Pkcs1PrivateDecryptingKey::new(decrypting(&parts.pair()?)?).ok().map(RsaPkcs1)
+    }
+
+    /// `None` for what is padded otherwise; how it is padded is told to nobody.
+    pub(in crate::key) fn decrypt(&self, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+        // OpenPGP writes numbers, without zeros in front.
+        let missing = self.0.key_size_bytes().checked_sub(sealed.len())?;
+        let sealed = [&vec![0; missing], sealed].concat();
+        let mut plain = Zeroizing::new(vec![0; self.0.min_output_size()]);
+        let length = self.0.decrypt(&sealed, &mut plain).ok()?.len();
+        plain.truncate(length);
+        Some(plain)
+    }
+}
+
+impl Parts<'_> {
+    fn pair(&self) -> Option<KeyPair> {
+        let exponent_of = |prime: &[u8]| remainder(self.private, prime);
+        let components = KeyPairComponents {
+            public_key: PublicKeyComponents { n: number(self.modulus), e: number(self.exponent) },
+            d: self.private,
+            p: self.p,
+            q: self.q,
+            dP: &exponent_of(self.p)?,
+            dQ: &exponent_of(self.q)?,
+            qInv: self.coefficient,
+        };
+        KeyPair::from_components(&components).ok()
+    }
+}
+
+fn decrypting(pair: &KeyPair) -> Option<PrivateDecryptingKey> {
+    PrivateDecryptingKey::from_pkcs8(pair.as_der().ok()?.as_ref()).ok()
 }
 
 /// A number without zeros in front.
@@ -146,13 +180,13 @@ fn element(tag: u8, content: &[u8]) -> Vec<u8> {
 }
 
 /// What an element of DER holds, and what is behind it.
-pub(super) struct Element<'e> {
-    pub(super) content: &'e [u8],
-    pub(super) rest: &'e [u8],
+pub(in crate::key) struct Element<'e> {
+    pub(in crate::key) content: &'e [u8],
+    pub(in crate::key) rest: &'e [u8],
 }
 
 impl<'e> Element<'e> {
-    pub(super) fn read(bytes: &'e [u8], tag: u8) -> Option<Self> {
+    pub(in crate::key) fn read(bytes: &'e [u8], tag: u8) -> Option<Self> {
         let (head, rest) = bytes.split_first_chunk::<2>()?;
         let (length, rest) = match head[1] {
             short @ 0..0x80 => (usize::from(short), rest),
