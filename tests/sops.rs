@@ -162,6 +162,7 @@ impl User {
         let line = listed.lines().find(|line| line.starts_with("fpr:")).expect("a fingerprint");
         let fingerprint = line.split(':').nth(9).expect("a fingerprint").to_owned();
         let private = run(self.gpg("gpg").args(["--export-secret-keys", "--armor", &name]));
+        std::fs::write(self.path().join(format!("{kind:?}.asc")), &private).expect("the folder can be written");
         self.add(kind, "pgp", fingerprint.into(), private);
     }
 
@@ -181,9 +182,7 @@ impl User {
         let mut command = self.at_hand(command(env!("CARGO_BIN_EXE_lockstep").as_ref()));
         command.envs(self.testbed.environment()).arg("sops");
         for kind in [Kind::PgpRsa, Kind::PgpCurve25519, Kind::PgpNist] {
-            let file = self.path().join(format!("{kind:?}.asc"));
-            std::fs::write(&file, &self.key(kind).private).expect("the folder can be written");
-            command.arg("--pgp-key").arg(file);
+            command.arg("--pgp-key").arg(self.path().join(format!("{kind:?}.asc")));
         }
         command
     }
@@ -290,6 +289,20 @@ impl Case {
         let plain = plain(&mut dice, format);
         Self { format, plain, groups, threshold, openers }
     }
+
+    /// What is done to it. There is nothing to set in a binary file.
+    fn change(&self, number: u64) -> Change {
+        match number % 3 {
+            0 if self.format != "binary" => Change::Set,
+            0 | 1 => Change::Rotate,
+            _ => Change::UpdateKeys,
+        }
+    }
+
+    /// A place for another value.
+    fn place(&self) -> &'static str {
+        if self.format == "ini" { r#"["second"]["added"]"# } else { r#"["ADDED"]"# }
+    }
 }
 
 fn pick(dice: &mut Dice, limit: usize) -> usize {
@@ -381,6 +394,74 @@ fn exchange(user: &User, number: u64, case: &Case) -> Result<(), String> {
     same.then_some(()).ok_or_else(|| "both open, and differ".to_owned())
 }
 
+/// What is done to a file that is encrypted.
+#[derive(Clone, Copy, Debug)]
+enum Change {
+    Set,
+    Rotate,
+    /// The last group gets another key, and loses one.
+    UpdateKeys,
+}
+
+/// Has us change what the original has encrypted, and the original what we have; each opens the other's.
+fn change(user: &User, number: u64, case: &Case) -> Result<(), String> {
+    let folder = user.path().join(format!("{number}-changed"));
+    std::fs::create_dir_all(&folder).expect("the folder can be written");
+    let rules = |groups: &[Vec<Kind>]| {
+        let text = user.rules(groups, case.threshold).to_string();
+        std::fs::write(folder.join(".sops.yaml"), text).expect("the folder can be written");
+    };
+    let done = |tool: &str, command: &mut Command| attempt(command).map_err(|said| format!("{tool}: {said}"));
+    let tools = [("sops", User::sops as fn(&User) -> Command), ("ours", User::ours as fn(&User) -> Command)];
+    rules(&case.groups);
+    for (name, tool) in tools {
+        std::fs::write(folder.join(name), &case.plain).expect("the folder can be written");
+        let types = ["--input-type", case.format, "--output-type", case.format];
+        done(name, tool(user).current_dir(&folder).args(["encrypt", "-i"]).args(types).arg(name))?;
+    }
+    let change = case.change(number);
+    let mut groups = case.groups.clone();
+    if let (Change::UpdateKeys, Some(last)) = (change, groups.last_mut()) {
+        let others: Vec<Kind> =
+            KINDS.into_iter().filter(|kind| !case.groups.iter().flatten().any(|it| it == kind)).collect();
+        last[0] = others[usize::try_from(number).expect("it is small") % others.len()];
+        rules(&groups);
+    }
+    // Each changes what the other has made.
+    for ((file, _), (name, tool)) in tools.iter().zip(tools.iter().rev()) {
+        let mut command = tool(user);
+        command.current_dir(&folder);
+        match change {
+            Change::Set => command
+                .args(["set", "--input-type", case.format, "--output-type", case.format, file])
+                .args([case.place(), "\"new\""]),
+            Change::Rotate => {
+                command.args(["rotate", "-i", "--input-type", case.format, "--output-type", case.format, file])
+            }
+            Change::UpdateKeys => command.args(["updatekeys", "-y", "--input-type", case.format, file]),
+        };
+        done(&format!("{change:?} by {name}"), &mut command)?;
+    }
+    // And each opens what it has not touched last.
+    let mut opened = Vec::new();
+    for (name, tool) in tools {
+        let types = ["--input-type", case.format, "--output-type", case.format, "--output", "opened"];
+        done(
+            &format!("{change:?}, opened by {name}"),
+            tool(user).current_dir(&folder).arg("decrypt").args(types).arg(name),
+        )?;
+        opened.push(std::fs::read(folder.join("opened")).expect("it was written"));
+    }
+    let names = |file: &str| {
+        let format = Format::from_name(case.format).expect("a format");
+        let sealed = Sealed::load(&std::fs::read(folder.join(file)).expect("it is there"), format).expect("it is read");
+        sealed.groups().iter().map(|group| group.iter().map(|key| key.name()).collect()).collect::<Vec<Vec<String>>>()
+    };
+    let is_same = opened[0] == opened[1] && names("sops") == names("ours");
+    std::fs::remove_dir_all(&folder).expect("it is ours");
+    is_same.then_some(()).ok_or_else(|| format!("{change:?}: what comes of it differs"))
+}
+
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn our_command_finds_the_keys_of_the_user() {
@@ -412,7 +493,7 @@ fn our_command_finds_the_keys_of_the_user() {
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn what_one_encrypts_the_other_opens() {
+fn what_one_encrypts_or_changes_the_other_opens() {
     let user = User::new();
     let (next, began) = (AtomicU64::new(0), number("SOPS_FROM", 0));
     let last = began + number("SOPS_DOCUMENTS", DOCUMENTS);
@@ -425,7 +506,7 @@ fn what_one_encrypts_the_other_opens() {
                 return failed;
             }
             let case = Case::new(number);
-            if let Err(why) = exchange(&user, number, &case) {
+            if let Err(why) = exchange(&user, number, &case).and_then(|()| change(&user, number, &case)) {
                 failed.push(format!("{number}: {} for {:?} by {:?}: {why}", case.format, case.groups, case.openers));
             }
         }
