@@ -66,10 +66,12 @@ pub fn check_store(bytes: &[u8]) {
     let is_whole = !matches!(format, Format::Dotenv | Format::Ini);
     if let Ok(sealed) = Sealed::load(bytes, format).map_err(told) {
         let _ = sealed.outline(format, Indents::default()).map_err(told);
+        // A group without keys is read as sops reads it, and is nothing when it is printed.
+        let has_keys = sealed.groups().iter().any(|group| !group.is_empty());
         if let Ok(emitted) = sealed.emit(format, Indents::default()).map_err(told) {
             let again = Sealed::load(&emitted, format).map_err(told);
             assert!(
-                again.is_ok() || !is_whole,
+                again.is_ok() || !is_whole || !has_keys,
                 "an encrypted document that was printed is read again: {:?}",
                 again.err()
             );
