@@ -282,11 +282,16 @@ impl fmt::Display for DataKeyFailure {
                 separator = ", ";
             }
         }
-        match self.identities.as_slice() {
-            [] => f.write_str("; no identity was given"),
-            identities => write!(f, "; tried {}", identities.join(", ")),
-        }?;
-        f.write_str("; give an identity of one of these recipients, or have sops updatekeys add yours to the file")
+        let mut failures = self.groups.iter().flat_map(|group| &group.failures);
+        let wants_identity = failures.any(|failure| matches!(failure.kind, KeyKind::Age | KeyKind::Pgp));
+        if wants_identity && !self.identities.is_empty() {
+            write!(f, "; tried {}", self.identities.join(", "))?;
+        }
+        let first = match wants_identity {
+            true => "give an identity of one of these recipients",
+            false => "be somebody who may use one of these keys",
+        };
+        write!(f, "; {first}, or have sops updatekeys add yours to the file")
     }
 }
 

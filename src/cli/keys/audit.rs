@@ -79,7 +79,8 @@ fn lines(reports: &BTreeMap<String, Report>, found: usize) -> String {
         }
     }
     let encrypted = reports.values().filter(|report| !report.mac.is_empty()).count();
-    text.push_str(&format!("{encrypted} encrypted files, {found} findings\n"));
+    let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    text.push_str(&format!("{}, {}\n", count(encrypted, "encrypted file"), count(found, "finding")));
     text
 }
 

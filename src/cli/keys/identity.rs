@@ -29,6 +29,6 @@ pub(super) fn make(file: &Path, post_quantum: bool, appends: bool) -> anyhow::Re
 pub(super) fn recipients(file: &Path) -> anyhow::Result<Vec<String>> {
     let text = std::fs::read_to_string(file).map(Zeroizing::new).with_context(|| file.display().to_string())?;
     let mut identities = Identities::default();
-    identities.add_age("", &text)?;
+    identities.add_age(&file.display().to_string(), &text)?;
     Ok(identities.recipients().into_iter().map(str::to_owned).collect())
 }
