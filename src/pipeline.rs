@@ -180,7 +180,7 @@ pub struct Settings {
     pub vault_config_map: Option<String>,
     /// Namespace and name of our own ServiceAccount, where there is one.
     pub own_account: Option<(String, String)>,
-    /// The environment, as far as clouds are asked as our own pod.
+    /// The environment, as far as clouds are asked as our own pod, or as the user.
     pub variables: Option<Variables>,
 }
 

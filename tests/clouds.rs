@@ -305,6 +305,36 @@ fn vault_is_reached_as_its_own_variables_say() {
     assert!(user.refused(&with("VAULT_SKIP_VERIFY", "maybe"), &flags).contains("VAULT_SKIP_VERIFY is neither"));
 }
 
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn a_plan_asks_vaults_as_the_user_and_only_those_that_are_allowed() {
+    let user = User::new();
+    let (server, token) = (user.testbed.value("TESTBED_TRANSIT"), set("VAULT_TOKEN", "testbed"));
+    let key = format!("{server}/v1/{}/keys/sops", unique("plan"));
+    user.write(
+        "app/secret.yaml",
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: a, namespace: default}\nstringData: {b: hunter2}\n",
+    );
+    let flags = ["-i", "--encrypted-regex", "stringData", "--hc-vault-transit", &key, "app/secret.yaml"];
+    run(user.sops(&token).arg("encrypt").args(flags));
+    user.write(
+        "clusters/a.yaml",
+        "apiVersion: kustomize.toolkit.fluxcd.io/v1\nkind: Kustomization\nmetadata: {name: app, namespace: flux-system}\n\
+         spec: {path: ./app, interval: 1m, prune: true, decryption: {provider: sops}, sourceRef: {kind: GitRepository, name: a}}\n",
+    );
+    let plan = |variables: &Variables| {
+        let mut plan = user.at_home(command(env!("CARGO_BIN_EXE_lockstep").as_ref()), variables);
+        let done = plan.args(["plan", "clusters", "--embedded"]).output().expect("it is built");
+        let said = [done.stdout, done.stderr].concat();
+        (done.status.code(), String::from_utf8(said).expect("text"))
+    };
+    let (code, said) = plan(&token);
+    assert!(code == Some(1) && said.contains("servers alone that SOPS_HC_VAULT_ALLOWLIST names"), "{said}");
+    let (code, said) = plan(&[token, set("SOPS_HC_VAULT_ALLOWLIST", server)].concat());
+    assert!(code == Some(2) && said.contains("+ Secret/default/a app/secret.yaml:1"), "{said}");
+    assert!(!said.contains("hunter2"), "{said}");
+}
+
 impl User {
     /// Has ours be refused, and looks at what it says.
     fn refuse_all(&self, cases: Vec<(Variables, [String; 2], &str)>) {

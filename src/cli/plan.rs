@@ -25,6 +25,7 @@ use super::{Failure, Outcome, print};
 use crate::api::schema;
 use crate::cluster::journal::Keys;
 use crate::cluster::local::Local;
+use crate::decrypt::Variables;
 use crate::pipeline::{Parts, Settings, World};
 use crate::redact::Redactor;
 use crate::resolve::azure::PodIdentity;
@@ -50,7 +51,8 @@ const FLUX: &str = "kustomize.toolkit.fluxcd.io/v1";
 /// its source; with both, that one with these files.
 ///
 /// Whoever plans needs to read Secrets, those of the agent's namespace, too, to apply in dry runs, and to impersonate the
-/// ServiceAccounts that Kustomizations name. Exit codes: 0 for no change, 2 for changes, 1 when something stands in the way.
+/// ServiceAccounts that Kustomizations name. Keys of clouds are asked as whoever plans, where neither the decryption
+/// Secret nor a ServiceAccount says otherwise. Exit codes: 0 for no change, 2 for changes, 1 when something stands in the way.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
                         lockstep plan ./clusters/production\n  \
@@ -189,6 +191,8 @@ impl Arguments {
             mirrors: self.mirror.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?,
             default_service_account: self.default_service_account.clone(),
             no_remote_bases: self.no_remote_bases,
+            // Key vaults are asked as whoever plans, within the bounds of an agent: others write the files.
+            variables: Some(Variables::of_process()),
             ..Settings::default()
         };
         let (redactor, pod) = (redactor.clone(), PodIdentity::default());
