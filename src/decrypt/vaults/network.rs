@@ -13,6 +13,12 @@ use zeroize::Zeroizing;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// How long a service of the machine itself may take: where there is none, nobody answers at all.
 const NEAR: Duration = Duration::from_secs(3);
+/// How often a server that is overloaded is asked in all, and the pause before the second time; each further one is twice
+/// as long.
+const ATTEMPTS: u32 = 3;
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+/// A server that wants to be left alone for longer is not asked again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// An answer holds a key, or why there is none.
 pub(super) const LARGEST: usize = 64 << 10;
 /// A server's words are kept up to here.
@@ -54,6 +60,8 @@ pub(super) fn only(pem: &[u8]) -> Result<reqwest::ClientBuilder, String> {
 /// What a server said.
 pub(super) struct Answer {
     status: StatusCode,
+    /// How long it wants to be left alone.
+    after: Option<Duration>,
     body: Zeroizing<Vec<u8>>,
 }
 
@@ -76,6 +84,19 @@ impl Answer {
         self.status.is_success()
     }
 
+    /// How long to wait before the same is asked once more; `None` where that would change nothing. Amazon says that it is
+    /// overloaded as if the request were wrong.
+    fn pause(&self, attempt: u32) -> Option<Duration> {
+        const THROTTLED: &[u8] = b"ThrottlingException";
+        let is_busy = match self.status.as_u16() {
+            429 | 500 | 502..=504 => true,
+            400 => self.body.windows(THROTTLED.len()).any(|part| part == THROTTLED),
+            _ => false,
+        };
+        let pause = self.after.unwrap_or_default().max(FIRST_PAUSE * 2_u32.pow(attempt));
+        (is_busy && attempt + 1 < ATTEMPTS && pause <= LONGEST_PAUSE).then_some(pause)
+    }
+
     /// The status and the first line of what the server said, without what was sent.
     pub(super) fn refusal(&self, message: &str, sent: &[&str]) -> String {
         let line = message.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
@@ -86,14 +107,28 @@ impl Answer {
     }
 }
 
-/// Sends one request, and reads its answer.
+/// Sends a request, and reads its answer. One that says that the server is overloaded, or out of order for a moment, is not
+/// the last: nothing that is asked here is done twice by being asked twice.
 pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<Answer, String> {
     let (client, request) = request.build_split();
     let mut request = request.map_err(|error| unreachable(&error.without_url()))?;
     request.timeout_mut().get_or_insert(PATIENCE);
+    let mut attempt = 0;
+    loop {
+        let again = request.try_clone();
+        let answer = execute(&client, request).await?;
+        let (Some(pause), Some(again)) = (answer.pause(attempt), again) else { return Ok(answer) };
+        tokio::time::sleep(pause).await;
+        (request, attempt) = (again, attempt + 1);
+    }
+}
+
+async fn execute(client: &reqwest::Client, request: reqwest::Request) -> Result<Answer, String> {
     let told = |error: reqwest::Error| unreachable(&error.without_url());
     let mut answer = client.execute(request).await.map_err(told)?;
     let status = answer.status();
+    let after = answer.headers().get("retry-after").and_then(|header| header.to_str().ok()?.parse().ok());
+    let after = after.map(Duration::from_secs);
     let mut body = Zeroizing::new(Vec::with_capacity(LARGEST));
     while let Some(chunk) = answer.chunk().await.map_err(told)? {
         if body.len() + chunk.len() > LARGEST {
@@ -101,7 +136,7 @@ pub(super) async fn send(request: reqwest::RequestBuilder) -> Result<Answer, Str
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(Answer { status, body })
+    Ok(Answer { status, after, body })
 }
 
 fn unreachable(error: &reqwest::Error) -> String {
@@ -166,19 +201,24 @@ mod tests {
 
     use super::*;
 
-    /// The address of a server that gives one answer, or none.
-    async fn server(answer: Option<String>) -> String {
+    /// The address of a server that gives one answer to each request, and then none.
+    async fn server(answers: Vec<String>) -> String {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", listener.local_addr().unwrap());
         tokio::spawn(async move {
-            let (mut stream, _) = listener.accept().await.unwrap();
-            let _ = stream.read(&mut [0; 4096]).await;
-            match answer {
-                Some(answer) => stream.write_all(answer.as_bytes()).await.unwrap(),
-                None => std::future::pending().await,
+            for answer in answers {
+                let (mut stream, _) = listener.accept().await.unwrap();
+                let _ = stream.read(&mut [0; 4096]).await;
+                stream.write_all(answer.as_bytes()).await.unwrap();
             }
+            let (_open, _) = listener.accept().await.unwrap();
+            std::future::pending::<()>().await;
         });
         address
+    }
+
+    fn answer(head: &str, body: &str) -> String {
+        format!("HTTP/1.1 {head}\r\nconnection: close\r\ncontent-length: {}\r\n\r\n{body}", body.len())
     }
 
     fn told(body: &Value) -> Option<String> {
@@ -186,20 +226,42 @@ mod tests {
     }
 
     async fn refusal(body: &str, sent: &[&str]) -> String {
-        let answer = format!("HTTP/1.1 403 Forbidden\r\ncontent-length: {}\r\n\r\n{body}", body.len());
-        let url = server(Some(answer)).await;
+        let url = server(vec![answer("403 Forbidden", body)]).await;
         ask(reqwest::Client::new().get(url), told, sent).await.unwrap_err()
     }
 
     #[tokio::test(start_paused = true)]
     async fn whoever_does_not_answer_is_not_waited_for() {
-        let url = server(None).await;
+        let url = server(Vec::new()).await;
         let error = send(reqwest::Client::new().get(&url)).await.err().unwrap();
         assert!(error.starts_with("no answer: ") && !error.contains(&url), "{error}");
         let network = Network::new(reqwest::Client::new());
-        let url = server(None).await;
+        let url = server(Vec::new()).await;
         let error = send(network.near(reqwest::Method::GET, &url).unwrap()).await.err().unwrap();
         assert!(error.starts_with("no answer: "), "{error}");
+    }
+
+    #[tokio::test]
+    async fn whoever_is_overloaded_is_asked_again() {
+        let throttled = answer("400 Bad Request", r#"{"__type": "ThrottlingException"}"#);
+        let url = server(vec![throttled, answer("200 OK", "key")]).await;
+        let answer = send(reqwest::Client::new().post(url).body("key")).await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.body.as_slice()), (200, b"key".as_slice()));
+    }
+
+    #[test]
+    fn whoever_is_overloaded_is_not_asked_for_ever() {
+        let pauses = |status: u16, after: Option<u64>, body: &str| {
+            let (after, body) = (after.map(Duration::from_secs), Zeroizing::new(body.into()));
+            let answer = Answer { status: StatusCode::from_u16(status).unwrap(), after, body };
+            [0, 1, 2].map(|attempt| answer.pause(attempt).map(|pause| pause.as_millis()))
+        };
+        let (usual, never) = ([Some(500), Some(1000), None], [None; 3]);
+        assert_eq!(pauses(503, None, ""), usual);
+        assert_eq!(pauses(400, None, r#"{"__type": "com.amazonaws.kms#ThrottlingException"}"#), usual);
+        assert_eq!(pauses(429, Some(3), ""), [Some(3000), Some(3000), None]);
+        assert_eq!(pauses(429, Some(60), ""), never);
+        assert_eq!([200, 400, 403, 404, 501].map(|status| pauses(status, None, "")), [never; 5]);
     }
 
     #[tokio::test]
