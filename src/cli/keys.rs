@@ -12,6 +12,7 @@ mod list;
 mod recipients;
 mod repository;
 
+use anyhow::anyhow;
 use clap::{Args, Subcommand};
 
 use super::sops::stay_in_memory;
@@ -35,6 +36,19 @@ enum Verb {
     Rotate(recipients::Rotate),
     Audit(audit::Audit),
     WhoCanRead(history::WhoCanRead),
+}
+
+/// How files name an age key: an SSH key without the comment that its file has.
+///
+/// # Errors
+/// For a private key, which is not told.
+fn named(recipient: &str) -> anyhow::Result<String> {
+    let recipient = recipient.trim();
+    if recipient.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
+        return Err(anyhow!("that is a private key: give its public one, which `age-keygen -y FILE` prints"));
+    }
+    let words: Vec<&str> = recipient.split_whitespace().take(2).collect();
+    Ok(if recipient.starts_with("ssh-") { words.join(" ") } else { recipient.to_owned() })
 }
 
 impl Arguments {

@@ -139,12 +139,12 @@ impl Arguments {
         let order = self.services.order()?;
         let desk = Desk { config, indents, pgp_keys: self.pgp_key, order, keys: OnceCell::new() };
         match self.verb {
-            Verb::Decrypt(decrypt) => decrypt.run(&desk),
-            Verb::Encrypt(encrypt) => encrypt.run(&desk),
-            Verb::Edit(edit) => edit.run(&desk),
-            Verb::Set(set) => set.run(&desk),
-            Verb::Unset(unset) => unset.run(&desk),
-            Verb::Rotate(rotate) => rotate.run(&desk),
+            Verb::Decrypt(decrypt) => about(decrypt.file.clone(), decrypt.run(&desk)),
+            Verb::Encrypt(encrypt) => about(encrypt.file.clone(), encrypt.run(&desk)),
+            Verb::Edit(edit) => about(Some(edit.file.clone()), edit.run(&desk)),
+            Verb::Set(set) => about(Some(set.file.clone()), set.run(&desk)),
+            Verb::Unset(unset) => about(Some(unset.file.clone()), unset.run(&desk)),
+            Verb::Rotate(rotate) => about(Some(rotate.file.clone()), rotate.run(&desk)),
             Verb::UpdateKeys(update) => update.run(&desk),
             Verb::Groups(groups) => groups.run(&desk),
             Verb::FileStatus(status) => status.run(),
@@ -155,6 +155,18 @@ impl Arguments {
             Verb::GitSetup(setup) => setup.run(),
         }
     }
+}
+
+/// An outcome whose error names the file.
+fn about<T>(file: Option<PathBuf>, outcome: Result<T, Failure>) -> Result<T, Failure> {
+    outcome.map_err(|failure| match (file, failure.error) {
+        (Some(file), Some(error)) => {
+            let (file, said) = (file.display().to_string(), format!("{error:#}"));
+            let error = if said.contains(&file) { error } else { anyhow!("{file}: {said}") };
+            Failure { error: Some(error), ..failure }
+        }
+        (_, error) => Failure { error, ..failure },
+    })
 }
 
 /// What all commands work with.
@@ -273,6 +285,10 @@ pub(in crate::cli) fn write(file: &Path, bytes: &[u8]) -> Outcome {
     let found = std::fs::metadata(&place);
     if found.as_ref().is_ok_and(|metadata| !metadata.is_file()) {
         return std::fs::write(&place, bytes).map_err(failed);
+    }
+    // A file that may not be written is not replaced by another one either.
+    if found.is_ok() {
+        rustix::fs::access(&place, rustix::fs::Access::WRITE_OK).map_err(|error| failed(error.into()))?;
     }
     let folder = place.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     // A new file is as the original makes it, the user's mask taken off. What replaces another is nobody else's until it

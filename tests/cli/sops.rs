@@ -290,3 +290,53 @@ fn plaintext_goes_nowhere_but_where_it_was_asked_for() {
     );
     assert!(std::fs::read_dir(folder.path().join("tmp")).expect("a folder").next().is_none(), "nothing is left behind");
 }
+
+#[test]
+fn rules_are_for_paths_without_detours() {
+    let folder = tempfile::tempdir().unwrap();
+    let [one, two] = [sops::generate().1, sops::generate().1];
+    let rules = format!("creation_rules:\n- path_regex: ^prod/\n  age: {one}\n- path_regex: ^dev/\n  age: {two}\n");
+    write(folder.path(), ".sops.yaml", rules.as_bytes());
+    write(folder.path(), "prod/a.yaml", b"a: 1\n");
+    write(folder.path(), "dev/b.yaml", b"a: 1\n");
+    let absolute = folder.path().join("dev/../prod/a.yaml");
+    for path in ["../prod/a.yaml", absolute.to_str().unwrap(), "./../dev/../prod/a.yaml"] {
+        let sealed = Lockstep::new(&folder.path().join("dev")).run(&["sops", "encrypt", path]).succeeds();
+        assert!(sealed.contains(&one) && !sealed.contains(&two), "{path}: {sealed}");
+    }
+}
+
+#[test]
+fn what_goes_wrong_names_the_file_and_leaves_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let (identity, recipient) = sops::generate();
+    write(folder.path(), ".sops.yaml", format!("creation_rules:\n- age: {recipient}\n").as_bytes());
+    write(folder.path(), "a.yaml", b"one: hunter1\ntwo: hunter2\n");
+    let read = |name: &str| std::fs::read_to_string(folder.path().join(name)).unwrap();
+    let nobody = || Lockstep::new(folder.path());
+    let user = || nobody().env("SOPS_AGE_KEY", &*identity);
+    nobody().run(&["sops", "encrypt", "-i", "a.yaml"]).succeeds();
+    let sealed = read("a.yaml");
+    for (arguments, code) in [
+        (&["sops", "decrypt", "a.yaml"][..], 128),
+        (&["sops", "rotate", "-i", "a.yaml"], 128),
+        (&["sops", "exec-env", "a.yaml", "true"], 128),
+    ] {
+        let said = nobody().run(arguments).fails(code);
+        assert!(said.starts_with("Error: a.yaml: the data key"), "{said}");
+    }
+    // Without a path the value would take the place of the whole document.
+    let said = user().run(&["sops", "set", "a.yaml", "", "1"]);
+    assert!(said.code() != 0 && said.err().contains("a path must name an entry"), "{}", said.err());
+    assert_eq!(read("a.yaml"), sealed);
+    // Two versions, in the clear only where that is asked for.
+    write(folder.path(), "b.yaml", sealed.as_bytes());
+    user().run(&["sops", "set", "b.yaml", "[\"two\"]", "\"hunter3\""]).succeeds();
+    assert_eq!(user().run(&["sops", "diff", "a.yaml", "b.yaml"]).succeeds(), "two\n");
+    let revealed = user().run(&["sops", "diff", "--reveal", "a.yaml", "b.yaml"]).succeeds();
+    assert_eq!(revealed, "- two: hunter2\n+ two: hunter3\n");
+    // Nobody else looks into the folder of the plaintext.
+    let modes = "sh -c 'stat -c %a \"$(dirname \"$0\")\" > modes'";
+    user().env("EDITOR", modes).run(&["sops", "edit", "a.yaml"]);
+    assert_eq!(read("modes"), "700\n");
+}

@@ -15,7 +15,7 @@ use crate::ledger::Ledger;
 use crate::rules::{self, Objects, revision};
 use crate::scene::{self, Scene, generation};
 use crate::testbed::azure::Fault;
-use crate::testbed::{Testbed, run};
+use crate::testbed::{Testbed, attempt, run};
 use crate::unit::{self, Flavour};
 
 /// How soon all must be at rest once nothing happens any more.
@@ -382,9 +382,12 @@ impl World {
         let why = self.unfinished().unwrap_or_else(|| format!("writes go on: {:?}", self.gate.last_write()));
         let log = self.scene.agent.log();
         let file = std::env::temp_dir().join(format!("ordeal-{}-{}.log", self.seed, self.number));
-        std::fs::write(&file, log).expect("the temporary folder can be written");
+        // Whose fault it is that nothing becomes available: ours, or that of the cluster's own controllers.
+        let state = attempt(self.scene.testbed.tool("kubectl").args(["get", "nodes,pods,leases", "-A", "-o", "wide"]));
+        let text = format!("{log}\n{}", state.unwrap_or_else(|said| said));
+        std::fs::write(&file, text).expect("the temporary folder can be written");
         println!(
-            "  BREACH {place}: not at rest within {BOUND:?} (seed {}): {why}\nthe agent's log is {}",
+            "  BREACH {place}: not at rest within {BOUND:?} (seed {}): {why}\nthe agent's log, and nodes and pods, are in {}",
             self.seed,
             file.display()
         );

@@ -105,6 +105,9 @@ impl Editing {
     /// # Errors
     /// A value that is no JSON, and a path that needs an index where it has a key, or the other way round.
     pub fn set(&mut self, path: &[Step], json: &[u8]) -> Result<bool, Error> {
+        if path.is_empty() {
+            return Err(nothing(path, "a path must name an entry"));
+        }
         let value = store::load_value(json)?;
         let Some(branch) = self.opened.branches.first_mut() else { return Err(nothing(path, "the document is empty")) };
         let mut root = Value::Branch(std::mem::take(branch));
@@ -113,6 +116,12 @@ impl Editing {
             *branch = changed;
         }
         changed
+    }
+
+    /// Whether an encrypted value stands with the same plaintext at the same place in both, whatever their ciphertexts.
+    #[must_use]
+    pub fn shares_values(&self, other: &Editing) -> bool {
+        self.nonces.0.keys().any(|value| other.nonces.0.contains_key(value))
     }
 
     /// Takes what is at a path out of the first document.

@@ -11,7 +11,7 @@ pub(crate) mod shamir;
 use std::fmt;
 
 pub use address::AddressError;
-pub use age::{IdentityError, generate, generate_post_quantum, open_age};
+pub use age::{IdentityError, check_recipient, generate, generate_post_quantum, open_age};
 pub use identities::{Identities, Prompt, Service, Wrapped};
 
 /// What wraps a data key.

@@ -47,7 +47,7 @@ pub use edit::Editing;
 pub use error::{Action, DataKeyFailure, Error, GroupOutcome, KeyFailure, KeyProblem, MacState, ValueProblem};
 pub use format::{Format, detect, is_encrypted};
 pub use key::{
-    AddressError, Identities, IdentityError, KeyKind, MasterKey, Prompt, Service, Wrapped, generate,
+    AddressError, Identities, IdentityError, KeyKind, MasterKey, Prompt, Service, Wrapped, check_recipient, generate,
     generate_post_quantum, open_age,
 };
 pub use object::{decrypt_object, is_encrypted_object};

@@ -55,6 +55,15 @@ impl Opened {
         changed.chain(gone).collect()
     }
 
+    /// What stands at places as [`Opened::changes`] names them, in the clear; several values of one name in their order.
+    #[must_use]
+    pub fn values_at(&self, places: &BTreeSet<String>) -> BTreeMap<String, Plain> {
+        let text =
+            |values: &Vec<&Value>| values.iter().map(|value| value.to_line()).collect::<Vec<_>>().join(&b", "[..]);
+        let wanted = leaves(&self.branches).into_iter().filter(|(place, _)| places.contains(place));
+        wanted.map(|(place, values)| (place, Plain::new(text(&values)))).collect()
+    }
+
     /// The values of the first document as variables of an environment, as `sops exec-env` gives them.
     ///
     /// # Errors

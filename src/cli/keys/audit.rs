@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use clap::Args;
 use serde_json::{Value, json};
-use sops::{Identities, MacState, Sealed};
+use sops::{KeyProblem, MacState};
 
-use super::history::{Version, readers, values, versions};
+use super::history::{Today, Version, readers, versions};
 use super::repository::{Encrypted, Repository, encrypted, names};
 use super::{Failure, Outcome};
 use crate::cli::document::Document;
@@ -80,7 +80,9 @@ fn lines(reports: &BTreeMap<String, Report>, found: usize) -> String {
     }
     let encrypted = reports.values().filter(|report| !report.mac.is_empty()).count();
     let count = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
-    text.push_str(&format!("{}, {}\n", count(encrypted, "encrypted file"), count(found, "finding")));
+    let unknown = reports.values().filter(|report| report.mac == "unknown").count();
+    let unchecked = if unknown > 0 { format!(", {unknown} not opened for want of a key") } else { String::new() };
+    text.push_str(&format!("{}{unchecked}, {}\n", count(encrypted, "encrypted file"), count(found, "finding")));
     text
 }
 
@@ -170,8 +172,19 @@ impl Look<'_> {
             Some(_) => {}
         }
         report.findings.extend(self.past_readers(&file.path, bytes, &report.recipients));
-        report.mac = mac(sealed, &self.keys.identities);
-        if !matches!(report.mac, "valid" | "unknown") {
+        report.mac = match sealed.open(&self.keys.identities, &|_| {}).map(|opened| opened.mac()) {
+            Ok(MacState::Valid) => "valid",
+            Ok(MacState::Missing) => "missing",
+            Ok(MacState::Stale) => "stale",
+            Ok(_) => "unreadable",
+            // Whoever has none of the keys cannot tell.
+            Err(error) if is_somebody_elses(&error) => "unknown",
+            Err(error) => {
+                report.findings.push(format!("does not open: {error}"));
+                "broken"
+            }
+        };
+        if matches!(report.mac, "missing" | "stale" | "unreadable") {
             report.findings.push(format!("its MAC is {}: it was changed without sops", report.mac));
         }
         Ok(())
@@ -179,32 +192,30 @@ impl Look<'_> {
 
     /// Keys that are not named any more, and that can open values which the file still has.
     fn past_readers(&self, path: &str, bytes: &[u8], now: &BTreeSet<String>) -> Vec<String> {
-        let current = values(bytes);
         let mut past: BTreeMap<&str, &str> = BTreeMap::new();
-        for version in self.past.iter().filter(|version| version.path == path && !version.values.is_disjoint(&current))
-        {
+        let mut today = None;
+        let is_gone = |version: &&Version| version.path == path && version.readers.iter().any(|it| !now.contains(it));
+        for version in self.past.iter().filter(is_gone) {
+            let today = today.get_or_insert_with(|| Today::new(self.repository, path, bytes, &self.keys));
+            if !today.is_known_by(version) {
+                continue;
+            }
             for reader in version.readers.iter().filter(|reader| !now.contains(*reader)) {
                 past.insert(reader, &version.commit);
             }
         }
         let finding = |(reader, commit): (&str, &str)| {
-            format!(
-                "{reader} was removed and can still read it with commit {commit}: `lockstep sops rotate` changes that"
-            )
+            format!("{reader} was removed and can still read values of it with commit {commit}: they must be replaced")
         };
         past.into_iter().map(finding).collect()
     }
 }
 
-/// Whether a document is as it was when it was encrypted, as far as the keys at hand tell.
-fn mac(sealed: Sealed, identities: &Identities) -> &'static str {
-    match sealed.open(identities, &|_| {}).map(|opened| opened.mac()) {
-        Ok(MacState::Valid) => "valid",
-        Ok(MacState::Missing) => "missing",
-        Ok(MacState::Stale) => "stale",
-        Ok(_) => "unreadable",
-        Err(_) => "unknown",
-    }
+/// Whether a file did not open for want of a key alone.
+fn is_somebody_elses(error: &sops::Error) -> bool {
+    let sops::Error::DataKey(failure) = error else { return false };
+    let mut failures = failure.groups.iter().flat_map(|group| &group.failures);
+    failure.combine.is_none() && !failures.any(|failure| failure.problem == KeyProblem::Damaged)
 }
 
 /// Texts that are secrets wherever they stand: a mark, how many letters and digits must follow it, what it is.
@@ -236,7 +247,8 @@ fn in_clear(path: &str, bytes: &[u8]) -> Vec<String> {
         let mut keys = HashSet::new();
         for document in yaml::documents(text) {
             let Ok(object) = yaml::from_str(document.text) else { continue };
-            clear_keys(&object, &mut String::new(), object["kind"] == "Secret", &mut keys);
+            let marks = Marks { is_secret: object["kind"] == "Secret", is_sealed: object.get("sops").is_some() };
+            clear_keys(&object, &mut String::new(), &marks, &mut keys);
         }
         let mut keys: Vec<String> = keys.into_iter().collect();
         keys.sort();
@@ -245,10 +257,16 @@ fn in_clear(path: &str, bytes: &[u8]) -> Vec<String> {
     findings
 }
 
+/// What a document is.
+struct Marks {
+    is_secret: bool,
+    /// An encrypted file.
+    is_sealed: bool,
+}
+
 /// The values of Secrets that are not encrypted, and of entries whose names say that they are secret in encrypted files.
-fn clear_keys(value: &Value, path: &mut String, is_secret: bool, keys: &mut HashSet<String>) {
+fn clear_keys(value: &Value, path: &mut String, marks: &Marks, keys: &mut HashSet<String>) {
     let Value::Object(map) = value else { return };
-    let is_sealed_file = path.is_empty() && map.contains_key("sops");
     for (name, value) in map {
         if path.is_empty() && name == "sops" {
             continue;
@@ -258,12 +276,12 @@ fn clear_keys(value: &Value, path: &mut String, is_secret: bool, keys: &mut Hash
         path.push_str(name);
         match value {
             Value::String(text) if !text.is_empty() && !text.starts_with("ENC[") && !text.contains("${") => {
-                let in_data = is_secret && (path.starts_with("data.") || path.starts_with("stringData."));
-                if in_data || is_sealed_file && says_secret(name) {
+                let in_data = marks.is_secret && (path.starts_with("data.") || path.starts_with("stringData."));
+                if in_data || marks.is_sealed && says_secret(name) {
                     keys.insert(path.clone());
                 }
             }
-            value => clear_keys(value, path, is_secret, keys),
+            value => clear_keys(value, path, marks, keys),
         }
         path.truncate(length);
     }

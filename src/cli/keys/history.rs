@@ -7,12 +7,13 @@ use anyhow::Context as _;
 use clap::Args;
 use gix::{ObjectId, Repository as Git};
 use serde_json::json;
-use sops::{MasterKey, Sealed};
+use sops::{Editing, MasterKey, Sealed};
 
-use super::Outcome;
 use super::repository::{Repository, encrypted};
+use super::{Outcome, named};
 use crate::cli::document::Document;
 use crate::cli::print;
+use crate::cli::sops::Keys;
 use crate::cli::table::aligned;
 
 /// An encrypted file as one or more commits have it.
@@ -26,7 +27,35 @@ pub(super) struct Version {
     /// The names of all keys that can open it.
     pub(super) readers: HashSet<String>,
     /// Its ciphertexts: a value that has kept its own is opened by whoever has the data key of then.
-    pub(super) values: HashSet<String>,
+    values: HashSet<String>,
+    blob: ObjectId,
+}
+
+/// What a file holds today, to be compared with what it held.
+pub(super) struct Today<'k> {
+    values: HashSet<String>,
+    opened: Option<Editing>,
+    git: Option<Git>,
+    keys: &'k Keys,
+}
+
+impl<'k> Today<'k> {
+    pub(super) fn new(repository: &Repository, path: &str, bytes: &[u8], keys: &'k Keys) -> Self {
+        let opened = encrypted(path, bytes).and_then(|file| file.sealed.ok()?.edit(&keys.identities).ok());
+        Self { values: values(bytes), opened, git: gix::discover(&repository.folder).ok(), keys }
+    }
+
+    /// Whether whoever can open a version knows a value that the file still holds. With a key at hand the plaintexts tell:
+    /// another data key alone makes nothing secret again. Without one only a ciphertext that stayed does.
+    pub(super) fn is_known_by(&self, version: &Version) -> bool {
+        !self.values.is_disjoint(&version.values) || self.shares_plaintext(version).unwrap_or_default()
+    }
+
+    fn shares_plaintext(&self, version: &Version) -> Option<bool> {
+        let blob = self.git.as_ref()?.find_blob(version.blob).ok()?;
+        let before = encrypted(&version.path, &blob.data)?.sealed.ok()?.edit(&self.keys.identities).ok()?;
+        Some(self.opened.as_ref()?.shares_values(&before))
+    }
 }
 
 /// All versions of encrypted files below a folder, oldest first; nothing where there is no repository.
@@ -91,6 +120,7 @@ impl Walk<'_> {
             time: time.to_owned(),
             readers: readers(&sealed),
             values: values(&blob.data),
+            blob: id,
         });
         Ok(())
     }
@@ -102,7 +132,7 @@ pub(super) fn readers(sealed: &Sealed) -> HashSet<String> {
 }
 
 /// The ciphertexts of a document, but for its MAC, which is new with every change.
-pub(super) fn values(bytes: &[u8]) -> HashSet<String> {
+fn values(bytes: &[u8]) -> HashSet<String> {
     const START: &str = "ENC[AES256_GCM,";
     let text = String::from_utf8_lossy(bytes);
     let value = |(at, _): (usize, &str)| {
@@ -115,8 +145,8 @@ pub(super) fn values(bytes: &[u8]) -> HashSet<String> {
 
 /// List the files that a key can read, now and in the commits of the past.
 ///
-/// "now" tells whether it can read what the file holds today: it is named in it, or the file has kept values from when it
-/// was.
+/// "now" tells whether it can read what the file holds today: it is named in it, or a value has stayed from when it was. It
+/// takes a key that opens both to see that of values that were encrypted anew.
 #[derive(Args)]
 pub(super) struct WhoCanRead {
     /// The recipient, fingerprint or address of the key.
@@ -131,20 +161,22 @@ pub(super) struct WhoCanRead {
 
 impl WhoCanRead {
     pub(super) fn run(self) -> Outcome {
-        let repository = Repository::find(&self.path)?;
+        let (repository, recipient) = (Repository::find(&self.path)?, named(&self.recipient)?);
         let mut rows = Vec::new();
         for file in repository.encrypted()? {
-            if file.sealed.is_ok_and(|sealed| readers(&sealed).contains(&self.recipient)) {
+            if file.sealed.is_ok_and(|sealed| readers(&sealed).contains(&recipient)) {
                 rows.push((file.path, "(work tree)".to_owned(), String::new(), true));
             }
         }
-        let mut current: HashMap<String, HashSet<String>> = HashMap::new();
+        let keys = Keys::of_environment();
+        let mut current: HashMap<String, Today<'_>> = HashMap::new();
         for version in versions(&repository.folder)?.into_iter().rev() {
-            if version.readers.contains(&self.recipient) {
-                let now = current
-                    .entry(version.path.clone())
-                    .or_insert_with_key(|path| values(&std::fs::read(repository.place(path)).unwrap_or_default()));
-                let reads_now = !now.is_disjoint(&version.values);
+            if version.readers.contains(&recipient) {
+                let now = current.entry(version.path.clone()).or_insert_with_key(|path| {
+                    let bytes = std::fs::read(repository.place(path)).unwrap_or_default();
+                    Today::new(&repository, path, &bytes, &keys)
+                });
+                let reads_now = now.is_known_by(&version);
                 rows.push((version.path, version.commit, version.time, reads_now));
             }
         }

@@ -9,8 +9,14 @@ use anyhow::Context as _;
 use sops::Identities;
 use zeroize::Zeroizing;
 
-/// Makes an identity, and gives its recipient: into a new file, or behind what a file has.
-pub(super) fn make(file: &Path, post_quantum: bool, appends: bool) -> anyhow::Result<String> {
+/// A new identity.
+pub(super) struct Made {
+    text: Zeroizing<String>,
+    pub(super) recipient: String,
+}
+
+/// Makes one, which nobody has yet.
+pub(super) fn generate(post_quantum: bool) -> anyhow::Result<Made> {
     let (secret, recipient) = if post_quantum {
         sops::generate_post_quantum().context("the system has no randomness")?
     } else {
@@ -18,11 +24,24 @@ pub(super) fn make(file: &Path, post_quantum: bool, appends: bool) -> anyhow::Re
     };
     let created = jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ");
     let text = Zeroizing::new(format!("# created: {created}\n# public key: {recipient}\n{}\n", *secret));
-    let mut options = OpenOptions::new();
-    let file_options = if appends { options.append(true).create(true) } else { options.write(true).create_new(true) };
-    let opened = file_options.mode(0o600).open(file);
-    opened.and_then(|mut file| file.write_all(text.as_bytes())).with_context(|| file.display().to_string())?;
-    Ok(recipient)
+    Ok(Made { text, recipient })
+}
+
+impl Made {
+    /// Writes it to a file that is not there yet.
+    pub(super) fn write_to(&self, file: &Path) -> anyhow::Result<()> {
+        self.write(file, OpenOptions::new().write(true).create_new(true))
+    }
+
+    /// Writes it behind what a file has.
+    pub(super) fn append_to(&self, file: &Path) -> anyhow::Result<()> {
+        self.write(file, OpenOptions::new().append(true).create(true))
+    }
+
+    fn write(&self, file: &Path, options: &mut OpenOptions) -> anyhow::Result<()> {
+        let opened = options.mode(0o600).open(file);
+        opened.and_then(|mut file| file.write_all(self.text.as_bytes())).with_context(|| file.display().to_string())
+    }
 }
 
 /// The recipients of a file's identities.

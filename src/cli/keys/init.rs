@@ -13,6 +13,7 @@ use manifest::Object;
 use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
+use super::repository::Repository;
 use super::{Outcome, identity};
 use crate::cli::print_styled;
 use crate::cli::sops::write;
@@ -63,6 +64,10 @@ impl Init {
                 ));
             }),
             None => {
+                if let Ok(above) = Repository::find(Path::new(".")) {
+                    let above = above.config_path();
+                    told.push_str(&format!("{} is not looked at from here any more\n", above.display()));
+                }
                 write(Path::new(RULES), rules(&self.path_regex, &recipients.join(",")).as_bytes())?;
                 told.push_str(&format!("{RULES}: files that match {} are encrypted for it\n", self.path_regex));
             }
@@ -89,7 +94,9 @@ impl Init {
         let public =
             |recipients: &[String]| recipients.iter().map(|it| format!("Public key: {it}\n")).collect::<String>();
         if !self.identity.exists() {
-            let made = vec![identity::make(&self.identity, self.post_quantum, false)?];
+            let made = identity::generate(self.post_quantum)?;
+            made.write_to(&self.identity)?;
+            let made = vec![made.recipient];
             let told = format!("{}{file}: keep a copy in a safe place, and never commit it\n", public(&made));
             return Ok((made, told));
         }

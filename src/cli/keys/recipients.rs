@@ -8,7 +8,7 @@ use gotemplate::Environment as _;
 use sops::{Action, MasterKey, Settings};
 
 use super::repository::{Encrypted, Repository};
-use super::{Failure, Outcome, identity};
+use super::{Failure, Outcome, identity, named};
 use crate::cli::print;
 use crate::cli::sops::{Keys, close, is_confirmed, write};
 use crate::system::System;
@@ -86,62 +86,72 @@ struct Plan {
 
 impl Add {
     pub(super) fn run(self) -> Outcome {
-        let Some(plan) = self.plan()? else { return print(b"Nothing to do: it is everywhere already\n") };
-        plan.carry_out(&self.consent)
-    }
-
-    fn plan(&self) -> anyhow::Result<Option<Plan>> {
-        let repository = Repository::find(Path::new("."))?;
+        let (repository, _lock) = Repository::locked(Path::new("."))?;
+        let recipient = named(&self.recipient)?;
+        sops::check_recipient(&recipient).map_err(|problem| anyhow!("{recipient}: {problem}"))?;
         let rules = (!self.rules.is_empty()).then_some(self.rules.as_slice());
-        let text = sops::add_recipient(&repository.text, self.recipient.trim(), rules, self.group)
-            .with_context(|| repository.config_path().display().to_string())?;
-        Plan::new(repository, text, self.recipient.trim(), false)
+        let Some(plan) = Plan::adding(repository, &recipient, rules, self.group)? else {
+            return print(b"Nothing to do: it is everywhere already\n");
+        };
+        if plan.is_agreed(&self.consent, "")? { plan.carry_out() } else { Ok(()) }
     }
 }
 
 impl Remove {
     pub(super) fn run(self) -> Outcome {
-        remove(self.recipient.trim(), &self.consent)
+        remove(&self.recipient, &self.consent)
     }
 }
 
 fn remove(recipient: &str, consent: &Consent) -> Outcome {
-    let repository = Repository::find(Path::new("."))?;
-    let text = sops::remove_recipient(&repository.text, recipient)
+    let ((repository, _lock), recipient) = (Repository::locked(Path::new("."))?, named(recipient)?);
+    let text = sops::remove_recipient(&repository.text, &recipient)
         .with_context(|| repository.config_path().display().to_string())?;
-    match Plan::new(repository, text, recipient, true)? {
+    match Plan::new(repository, text, &recipient, true)? {
         None => print(b"Nothing to do: it is nowhere\n"),
-        Some(plan) => plan.carry_out(consent),
+        Some(plan) if plan.is_agreed(consent, "")? => plan.carry_out(),
+        Some(_) => Ok(()),
     }
 }
 
 impl Rotate {
     pub(super) fn run(self) -> Outcome {
         if let Some(old) = &self.retire {
-            return remove(old.trim(), &self.consent);
+            return remove(old, &self.consent);
         }
-        let repository = Repository::find(Path::new("."))?;
-        let recipients = identity::recipients(&self.identity)?;
-        // An identity that no rule knows is what an interrupted run has made.
-        let made = recipients.iter().find(|recipient| !repository.text.contains(recipient.as_str()));
-        let recipient = match made {
-            Some(recipient) => recipient.clone(),
-            None if self.consent.dry_run => {
-                return print(
-                    format!("{}: a new identity\n.sops.yaml and all files: its recipient\n", self.identity.display())
-                        .as_bytes(),
-                );
-            }
-            None => identity::make(&self.identity, self.post_quantum, true)?,
+        let (repository, _lock) = Repository::locked(Path::new("."))?;
+        let mut recipients = identity::recipients(&self.identity)?;
+        let is_named = |recipient: &String| repository.text.contains(recipient.as_str());
+        // The last identity is what an interrupted run has made, where no rule knows it, or not all files do. Those before it
+        // are older: no rule knows them because they were retired.
+        let is_under_way = recipients.last().is_some_and(|last| !is_named(last))
+            || recipients.iter().filter(|recipient| is_named(recipient)).count() > 1;
+        let made = if is_under_way {
+            None
+        } else {
+            let is_post_quantum = recipients.last().is_some_and(|last| last.starts_with("age1pq1"));
+            let made = identity::generate(self.post_quantum || is_post_quantum)?;
+            recipients.push(made.recipient.clone());
+            Some(made)
         };
-        let add = Add { recipient: recipient.clone(), rules: Vec::new(), group: None, consent: self.consent };
-        let old: Vec<&String> = recipients.iter().filter(|other| **other != recipient).collect();
-        add.run()?;
+        let Some(recipient) = recipients.pop() else { return Err(anyhow!("there is no identity to change").into()) };
+        recipients.retain(is_named);
+        let plan = Plan::adding(repository, &recipient, None, None)?;
+        if let Some(plan) = plan {
+            let first = format!("{}: a new identity\n", self.identity.display());
+            if !plan.is_agreed(&self.consent, if made.is_some() { &first } else { "" })? {
+                return Ok(());
+            }
+            if let Some(made) = &made {
+                made.append_to(&self.identity)?;
+            }
+            plan.carry_out()?;
+        }
         let mut told = format!(
             "Both keys open the files now. Give the cluster {} again, commit and push; then retire the old one:\n",
             self.identity.display()
         );
-        for old in old {
+        for old in recipients {
             told.push_str(&format!("  lockstep keys rotate --retire {old}\n"));
         }
         print(told.as_bytes())
@@ -149,6 +159,18 @@ impl Rotate {
 }
 
 impl Plan {
+    /// What lets a recipient open what rules are for.
+    fn adding(
+        repository: Repository,
+        recipient: &str,
+        rules: Option<&[usize]>,
+        group: Option<usize>,
+    ) -> anyhow::Result<Option<Self>> {
+        let text = sops::add_recipient(&repository.text, recipient, rules, group)
+            .with_context(|| repository.config_path().display().to_string())?;
+        Self::new(repository, text, recipient, false)
+    }
+
     /// What brings the files in line with a configuration, as far as a recipient goes; none where nothing is to be done.
     fn new(repository: Repository, text: String, recipient: &str, rotates: bool) -> anyhow::Result<Option<Self>> {
         let config = (text != repository.text).then_some(text.clone());
@@ -172,29 +194,31 @@ impl Plan {
         Ok(Some(Self { repository, config, files, rotates, recipient: recipient.to_owned() }))
     }
 
-    /// Shows the plan, asks, and does it: the configuration first.
-    fn carry_out(self, consent: &Consent) -> Outcome {
-        print(self.told().as_bytes())?;
-        if consent.dry_run || !consent.yes && !is_confirmed()? {
-            return Ok(());
-        }
+    /// Shows the plan, with what is done before it, and asks.
+    fn is_agreed(&self, consent: &Consent, first: &str) -> Result<bool, Failure> {
+        print(format!("{first}{}", self.told()).as_bytes())?;
+        Ok(!consent.dry_run && (consent.yes || is_confirmed()?))
+    }
+
+    /// Does it: the configuration first.
+    fn carry_out(self) -> Outcome {
         // Whoever cannot open the files learns it before anything is written.
         let keys = Keys::of_environment();
         let mut written = Vec::new();
         for (file, settings) in self.files {
             let place = self.repository.place(&file.path);
-            let failed = |error: sops::Error| {
-                let failure = keys.failure(error, Action::Decrypt);
-                let path = &file.path;
-                Failure { code: failure.code, error: failure.error.map(|error| anyhow!("{path}: {error:#}")) }
+            let about = |failure: Failure| Failure {
+                code: failure.code,
+                error: failure.error.map(|error| anyhow!("{}: {error:#}", file.path)),
             };
+            let failed = |error: sops::Error| about(keys.failure(error, Action::Decrypt));
             let indents = self.repository.config.indents();
             let Ok(mut sealed) = file.sealed else { continue };
             let bytes = if self.rotates {
-                let mut editing = keys.open(sealed, false)?;
+                let mut editing = keys.open(sealed, false).map_err(about)?;
                 *editing.groups_mut() = settings.groups;
                 editing.rotate(&keys.identities, &mut |bytes| System.fill(bytes)).map_err(failed)?;
-                close(editing, file.format, indents)?
+                close(editing, file.format, indents).map_err(about)?
             } else {
                 let rewrapped = sealed
                     .rewrap(&keys.identities, settings.groups, settings.threshold, &mut |bytes| System.fill(bytes))

@@ -1,5 +1,6 @@
 //! A folder with a `.sops.yaml` at its top, and the encrypted files below.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -38,7 +39,16 @@ impl Repository {
         Self::read(folder)
     }
 
-    pub(super) fn read(folder: &Path) -> anyhow::Result<Self> {
+    /// Likewise for changes: nobody else changes it until the lock is dropped.
+    pub(super) fn locked(from: &Path) -> anyhow::Result<(Self, File)> {
+        let found = Self::find(from)?;
+        let lock = File::open(&found.folder).with_context(|| found.folder.display().to_string())?;
+        lock.lock().with_context(|| found.folder.display().to_string())?;
+        // As whoever had the lock has left it.
+        Ok((Self::read(&found.folder)?, lock))
+    }
+
+    fn read(folder: &Path) -> anyhow::Result<Self> {
         let path = folder.join(".sops.yaml");
         let text = std::fs::read_to_string(&path).with_context(|| path.display().to_string())?;
         let config = Config::parse(&text).with_context(|| path.display().to_string())?;

@@ -21,7 +21,7 @@ use crate::system::System;
     lockstep sops set --value-file secret.yaml '[\"stringData\"][\"password\"]' password.json")]
 pub(super) struct Set {
     /// The encrypted file.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// The place of the value, such as '["key"][0]'.
     index: String,
     /// The value, as JSON; with --value-file the file that holds it.
@@ -47,7 +47,7 @@ pub(super) struct Set {
 #[derive(Args)]
 pub(super) struct Unset {
     /// The encrypted file.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// The place of the value, such as '["key"][0]'.
     index: String,
     /// A value that is not there is no failure.
@@ -66,7 +66,7 @@ pub(super) struct Unset {
 #[derive(Args)]
 pub(super) struct Rotate {
     /// The encrypted file.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]

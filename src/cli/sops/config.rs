@@ -1,6 +1,6 @@
 //! Where `.sops.yaml` is, and what it says of a file.
 
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::Context as _;
 use sops::{Config, Indents, Settings};
@@ -32,12 +32,24 @@ pub(super) fn indents(located: Option<&Located>) -> Indents {
 impl Located {
     /// What the first rule that is for a file says; none where there are no rules.
     pub(super) fn settings_for(&self, file: &Path, now: &str) -> anyhow::Result<Option<Settings>> {
-        let absolute = |path: &Path| std::path::absolute(path).with_context(|| path.display().to_string());
+        let absolute = |path: &Path| clean(path).with_context(|| path.display().to_string());
         let (file, config) = (absolute(file)?, absolute(&self.path)?);
         let relative = config.parent().and_then(|folder| file.strip_prefix(folder).ok()).unwrap_or(&file);
         let settings = self.config.settings_for(&relative.to_string_lossy(), now);
         settings.with_context(|| format!("error loading config {}", self.path.display()))
     }
+}
+
+/// An absolute path without `..`, as sops makes it of the text alone.
+fn clean(path: &Path) -> std::io::Result<PathBuf> {
+    let mut cleaned = PathBuf::new();
+    for part in std::path::absolute(path)?.components() {
+        match part {
+            Component::ParentDir => drop(cleaned.pop()),
+            part => cleaned.push(part),
+        }
+    }
+    Ok(cleaned)
 }
 
 /// The nearest `.sops.yaml`; sops does not read `.sops.yml`, which is told.

@@ -29,7 +29,7 @@ use super::{Desk, Failure, Outcome, Target, Types, code, failure, input, path, w
 )]
 pub(super) struct Decrypt {
     /// The encrypted file; standard input when none is named.
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
     /// Print a part alone, such as '["key"][0]'.

@@ -30,7 +30,7 @@ const EXAMPLE: &str = "hello: Welcome to SOPS! Edit this file as you please!\nex
 #[derive(Args)]
 pub(super) struct Edit {
     /// The encrypted file.
-    file: PathBuf,
+    pub(super) file: PathBuf,
     /// Open a file all the same that is not as it was when it was encrypted.
     #[arg(long)]
     ignore_mac: bool,
@@ -118,12 +118,13 @@ fn is_there(program: &str) -> bool {
         .is_some_and(|paths| std::env::split_paths(&paths).any(|folder| folder.join(program).is_file()))
 }
 
-/// Does some work that Ctrl+C and a request to end stop, so that what it left can be cleaned up. Its thread is not waited for
+/// Does some work that Ctrl+C, a request to end and a closed terminal stop, so that what it left can be cleaned up. Its thread is not waited for
 /// then: it ends with the process.
 fn interruptible<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("signals")?;
     let guard = runtime.enter();
     let (mut interrupted, mut ended) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let mut closed = signal(SignalKind::hangup())?;
     drop(guard);
     let (send, receive) = tokio::sync::oneshot::channel();
     std::thread::spawn(move || {
@@ -134,6 +135,7 @@ fn interruptible<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + 
         tokio::select! {
             done = receive => done.unwrap_or_else(|_| Err(anyhow!("the editor's thread ended").into())),
             _ = interrupted.recv() => Err(Failure::new(code::INTERRUPTED, anyhow!("user canceled operation"))),
+            _ = closed.recv() => Err(Failure::new(code::INTERRUPTED, anyhow!("the terminal was closed"))),
             _ = ended.recv() => Err(Failure::new(code::INTERRUPTED, anyhow!("asked to end"))),
         }
     })

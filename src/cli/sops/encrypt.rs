@@ -19,7 +19,7 @@ use crate::system::System;
 #[command(after_help = "Example: a secret for one person\n  lockstep sops encrypt -i --age age1... secret.yaml")]
 pub(super) struct Encrypt {
     /// The file; standard input when none is named.
-    file: Option<PathBuf>,
+    pub(super) file: Option<PathBuf>,
     #[command(flatten)]
     target: Target,
     #[command(flatten)]

@@ -12,7 +12,7 @@ use sops::{Action, Plain};
 use super::account::Account;
 use super::decrypt::open;
 use super::private::Private;
-use super::{Desk, Failure, Outcome, Types, code, failure, format, input, warn};
+use super::{Desk, Failure, Outcome, Types, about, code, failure, format, input, warn};
 
 /// Run a command with the values of an encrypted file in its environment.
 #[derive(Args)]
@@ -65,7 +65,8 @@ pub(super) struct ExecFile {
 
 impl ExecEnv {
     pub(super) fn run(self, desk: &Desk) -> Outcome {
-        let opened = open(desk.keys(), &read(&self.file)?, format(None, &self.file), false)?;
+        let opened = open(desk.keys(), &read(&self.file)?, format(None, &self.file), false);
+        let opened = about(Some(self.file), opened)?;
         let values = opened.environment().map_err(|error| failure(error, Action::Decrypt))?;
         let mut command = shell(&self.command);
         if self.pristine {
@@ -99,7 +100,8 @@ impl ExecFile {
         if !is_name {
             return Err(anyhow!("the provided filename is not a name: {}", self.filename).into());
         }
-        let opened = open(desk.keys(), &read(&self.file)?, self.types.input(&self.file), false)?;
+        let opened = open(desk.keys(), &read(&self.file)?, self.types.input(&self.file), false);
+        let opened = about(Some(self.file.clone()), opened)?;
         let plain = opened.emit(self.types.output(&self.file), desk.indents);
         let plain = plain.map_err(|error| failure(error, Action::Decrypt))?;
         let environment = enter(self.user.as_deref())?;

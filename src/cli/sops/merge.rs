@@ -9,11 +9,13 @@ use gix::merge::blob::Resolution;
 use gix::merge::blob::builtin_driver::text;
 use sops::{Action, Editing, Format, MasterKey, Plain, Sealed};
 
+use zeroize::Zeroizing;
+
 use super::{Desk, Failure, Outcome, close, failure, format, input, load, print, warn, write};
 
 /// Show an encrypted file so that Git's diffs tell which values changed, and not what they are.
 ///
-/// With two files, the places of the values that differ. `lockstep sops git-setup` has Git use it.
+/// With two files, the places of the values that differ; revealed, also what they were and are. `lockstep sops git-setup` has Git use it.
 #[derive(Args)]
 pub(super) struct Diff {
     /// The file, or the older one of two.
@@ -60,7 +62,20 @@ impl Diff {
         let opened = |file: &Path| desk.keys().open(load(file, self.format(file))?, true);
         let (older, newer) = (opened(&self.file)?, opened(newer)?);
         let places = newer.opened().changes(older.opened());
-        print(places.into_iter().map(|place| place + "\n").collect::<String>().as_bytes())
+        if !self.reveal {
+            return print(places.into_iter().map(|place| place + "\n").collect::<String>().as_bytes());
+        }
+        let (before, after) = (older.opened().values_at(&places), newer.opened().values_at(&places));
+        let mut told = Zeroizing::new(Vec::new());
+        for place in &places {
+            for (mark, value) in [("-", before.get(place)), ("+", after.get(place))] {
+                let Some(value) = value else { continue };
+                for part in [mark.as_bytes(), b" ", place.as_bytes(), b": ", value.bytes(), b"\n"] {
+                    told.extend_from_slice(part);
+                }
+            }
+        }
+        print(&told)
     }
 
     fn format(&self, file: &Path) -> Format {

@@ -1,8 +1,8 @@
 //! Where plaintext lies that another program shall read: a folder of this user alone, in memory where there is such a place.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
@@ -21,12 +21,16 @@ impl Private {
         let named = std::env::var_os("XDG_RUNTIME_DIR").map(PathBuf::from);
         let places = named.into_iter().chain([PathBuf::from("/dev/shm")]).chain([std::env::temp_dir()]);
         let mut in_memory = places.filter(|place| is_in_memory(place));
-        let made = in_memory.find_map(|place| tempfile::Builder::new().prefix(".sops").tempdir_in(place).ok());
+        // The user's mask alone would let others look into it, and read what an editor leaves beside the file.
+        let own = Permissions::from_mode(0o700);
+        let mut builder = tempfile::Builder::new();
+        let builder = builder.prefix(".sops").permissions(own);
+        let made = in_memory.find_map(|place| builder.tempdir_in(place).ok());
         let folder = match made {
             Some(folder) => folder,
             None => {
                 warn("there is no memory-backed folder: the plaintext lies on a disk meanwhile");
-                tempfile::Builder::new().prefix(".sops").tempdir().context("a temporary folder")?
+                builder.tempdir().context("a temporary folder")?
             }
         };
         Ok(Self { folder })

@@ -256,6 +256,14 @@ pub(super) fn wrap(key: &[u8], recipient: &str) -> Result<String, &'static str> 
     String::from_utf8(armored).map_err(|_| "age could not write")
 }
 
+/// Says what is wrong with an age recipient that data keys are to be wrapped for.
+///
+/// # Errors
+/// Why it is none.
+pub fn check_recipient(text: &str) -> Result<(), &'static str> {
+    parse_recipient(text).map(drop)
+}
+
 fn parse_recipient(text: &str) -> Result<Box<dyn Recipient>, &'static str> {
     let damaged = "a damaged age recipient";
     if text.starts_with("age1pq1") {
