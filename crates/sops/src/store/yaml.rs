@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use yaml::emit::{EmitOptions, string_node};
-use yaml::{Aliases, Comments, Kind, Limits, Node, Resolver, Scalar, Tag, float};
+use yaml::{Aliases, Comments, Kind, Limits, Node, Resolver, Scalar, Style, Tag, float};
 use zeroize::Zeroize as _;
 
 use super::{LARGEST, malformed};
@@ -333,11 +333,21 @@ fn mapping(branch: &Branch) -> Node {
         }
         waiting.put_head(&mut key);
         let mut value = value_node(&item.value);
+        // Deliberately different: of a key that is called so and merges nothing sops writes `!!merge <<`, too, and cannot
+        // read it again.
+        if key.tag == Tag::Merge && !can_be_merged(&value) {
+            (key.tag, key.style) = (Tag::Str, Style::DoubleQuoted);
+        }
         waiting.put_line(&mut value);
         node.children.extend([key, value]);
     }
     waiting.put_rest(&mut node, 2);
     node
+}
+
+fn can_be_merged(value: &Node) -> bool {
+    let is_mapping = |node: &Node| node.kind == Kind::Mapping;
+    is_mapping(value) || value.kind == Kind::Sequence && value.children.iter().all(is_mapping)
 }
 
 fn sequence(list: &[Value]) -> Node {
@@ -397,6 +407,6 @@ fn text_node(text: &Text) -> Node {
     let encoded = STANDARD.encode(text.bytes());
     let lines: Vec<&str> = encoded.as_bytes().chunks(70).filter_map(|line| std::str::from_utf8(line).ok()).collect();
     let value = if lines.len() > 1 { lines.join("\n") + "\n" } else { encoded };
-    let style = if value.contains('\n') { yaml::Style::Literal } else { yaml::Style::Plain };
+    let style = if value.contains('\n') { Style::Literal } else { Style::Plain };
     Node { tagged: true, style, ..Node::scalar(Tag::Binary, value) }
 }

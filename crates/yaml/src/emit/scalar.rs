@@ -118,10 +118,9 @@ impl Writer {
     }
 
     /// Indentation, where the text begins with a blank, and what becomes of the line breaks at its end.
-    pub(super) fn write_block_hints(&mut self, text: &str) {
+    pub(super) fn write_block_hints(&mut self, text: &str, indent: usize) {
         if text.starts_with(|character| character == ' ' || is_break(character)) {
-            let indent = self.profile.indent.to_string();
-            self.write_attached(&indent);
+            self.write_attached(&indent.to_string());
         }
         let mut last = text.chars().rev();
         match (last.next(), last.next()) {

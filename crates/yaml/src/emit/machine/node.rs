@@ -90,7 +90,11 @@ impl<'a> Machine<'a> {
 
     fn start_block(&mut self, indicator: &str, text: &str) {
         self.writer.write_indicator(indicator);
-        self.writer.write_block_hints(text);
+        // From where the node that holds it begins. yaml.v3 says the indent that was asked for, which is another number
+        // within lists of mappings, and writes what nobody can read.
+        let parent = self.indents.last().copied().flatten().unwrap_or(0);
+        let indent = self.writer.indent.unwrap_or(0).saturating_sub(parent);
+        self.writer.write_block_hints(text, indent);
         if self.waiting.line.is_empty() {
             self.writer.put_break();
         } else {
