@@ -257,6 +257,7 @@ fn recipients_are_named_as_their_own_files_name_them_and_never_by_their_private_
         assert!(refused.contains("a private key") && !refused.contains(&identity), "{refused}");
     }
     assert_eq!(shop.run(&["keys", "add", "--dry-run", "foo"]).fails(1).lines().count(), 1);
+    assert!(shop.run(&["keys", "add", "-y", ssh, "--rule", "1"]).fails(1).contains("there is no rule 1, but 1"));
 }
 
 #[test]

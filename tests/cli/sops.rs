@@ -325,6 +325,8 @@ fn what_goes_wrong_names_the_file_and_leaves_it() {
         let said = nobody().run(arguments).fails(code);
         assert!(said.starts_with("Error: a.yaml: the data key"), "{said}");
     }
+    write(folder.path(), "empty.yaml", b"");
+    assert!(nobody().run(&["sops", "encrypt", "empty.yaml"]).fails(92).contains("empty.yaml: the file is empty"));
     // Without a path the value would take the place of the whole document.
     let said = user().run(&["sops", "set", "a.yaml", "", "1"]);
     assert!(said.code() != 0 && said.err().contains("a path must name an entry"), "{}", said.err());
@@ -335,6 +337,12 @@ fn what_goes_wrong_names_the_file_and_leaves_it() {
     assert_eq!(user().run(&["sops", "diff", "a.yaml", "b.yaml"]).succeeds(), "two\n");
     let revealed = user().run(&["sops", "diff", "--reveal", "a.yaml", "b.yaml"]).succeeds();
     assert_eq!(revealed, "- two: hunter2\n+ two: hunter3\n");
+    // What two sides changed side by side is named, and how to see theirs.
+    write(folder.path(), "base", sealed.as_bytes());
+    user().run(&["sops", "set", "a.yaml", "[\"one\"]", "\"hunter4\""]).succeeds();
+    let said = user().run(&["sops", "merge", "base", "a.yaml", "b.yaml", "a.yaml"]).fails(1);
+    assert!(said.contains("we changed one and they two, on neighbouring lines"), "{said}");
+    assert!(said.contains("`lockstep sops decrypt MERGE_HEAD:a.yaml`") && !said.contains("hunter"), "{said}");
     // Nobody else looks into the folder of the plaintext.
     let modes = "sh -c 'stat -c %a \"$(dirname \"$0\")\" > modes'";
     user().env("EDITOR", modes).run(&["sops", "edit", "a.yaml"]);

@@ -208,7 +208,8 @@ pub(crate) fn load(bytes: &[u8], format: Format) -> Result<Vec<Branch>, Error> {
     let branches = store::load_plain(bytes, format)?;
     if branches.is_empty() {
         let problem = "it is empty; there must be at least one document".to_owned();
-        return Err(Error::Malformed { format, line: None, problem });
+        // Comments alone are a document that ends too early for the original.
+        return Err(if bytes.is_empty() { Error::Empty } else { Error::Malformed { format, line: None, problem } });
     }
     metadata::refuse_entries(&branches, format)?;
     Ok(branches)

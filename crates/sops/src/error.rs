@@ -56,6 +56,9 @@ pub enum Error {
     /// The document is not as it was when it was encrypted.
     #[error("{0}; restore the file, or encrypt it again with sops")]
     Mac(MacState),
+    /// A file that holds no document to be encrypted.
+    #[error("the file is empty; there must be at least one document")]
+    Empty,
     /// Plaintext that the output format cannot hold.
     #[error("the plaintext cannot be written as {}: {problem}", format.name())]
     Unwritable {
@@ -118,6 +121,7 @@ impl Error {
             Error::Value { .. } if action == Action::Encrypt => 23,
             Error::Value { .. } => 25,
             Error::Mac(_) => 51,
+            Error::Empty => 92,
             Error::DataKey(_) => 128,
             Error::AlreadyEncrypted { .. } => 203,
             Error::Unwritable { .. } => 4,

@@ -89,6 +89,10 @@ impl Add {
         let (repository, _lock) = Repository::locked(Path::new("."))?;
         let recipient = named(&self.recipient)?;
         sops::check_recipient(&recipient).map_err(|problem| anyhow!("{recipient}: {problem}"))?;
+        let count = repository.config.rules();
+        if let Some(rule) = self.rules.iter().find(|rule| **rule >= count) {
+            return Err(anyhow!("{}: there is no rule {rule}, but {count}", repository.config_path().display()).into());
+        }
         let rules = (!self.rules.is_empty()).then_some(self.rules.as_slice());
         let Some(plan) = Plan::adding(repository, &recipient, rules, self.group)? else {
             return print(b"Nothing to do: it is everywhere already\n");

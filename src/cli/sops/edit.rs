@@ -120,7 +120,9 @@ fn is_there(program: &str) -> bool {
 
 /// Does some work that Ctrl+C, a request to end and a closed terminal stop, so that what it left can be cleaned up. Its thread is not waited for
 /// then: it ends with the process.
-fn interruptible<T: Send + 'static>(work: impl FnOnce() -> Result<T, Failure> + Send + 'static) -> Result<T, Failure> {
+pub(super) fn interruptible<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Failure> + Send + 'static,
+) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("signals")?;
     let guard = runtime.enter();
     let (mut interrupted, mut ended) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

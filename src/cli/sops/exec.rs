@@ -11,6 +11,7 @@ use sops::{Action, Plain};
 
 use super::account::Account;
 use super::decrypt::open;
+use super::edit::interruptible;
 use super::private::Private;
 use super::{Desk, Failure, Outcome, Types, about, code, failure, format, input, warn};
 
@@ -108,7 +109,10 @@ impl ExecFile {
         let folder = Private::new()?;
         if self.no_fifo {
             let path = folder.write(&self.filename, plain.bytes())?;
-            return finish(shell(&self.placed(&path)).envs(environment));
+            let mut command = shell(&self.placed(&path));
+            command.envs(environment);
+            // The plaintext goes with us, whoever ends us.
+            return interruptible(move || finish(&mut command));
         }
         let path = folder.path().join(&self.filename);
         pipe(&path)?;

@@ -1,5 +1,6 @@
 //! Git and encrypted files: `lockstep sops diff`, `merge` and `git-setup`.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, anyhow};
@@ -8,12 +9,13 @@ use gix::diff::blob::InternedInput;
 use gix::merge::blob::Resolution;
 use gix::merge::blob::builtin_driver::text;
 use sops::{Action, Editing, Format, MasterKey, Plain, Sealed};
-
 use zeroize::Zeroizing;
 
 use super::{Desk, Failure, Outcome, close, failure, format, input, load, print, warn, write};
 
 /// Show an encrypted file so that Git's diffs tell which values changed, and not what they are.
+///
+/// What is encrypted anew with another data key (`rotate`, `keys remove`) differs everywhere there.
 ///
 /// With two files, the places of the values that differ; revealed, also what they were and are. `lockstep sops git-setup` has Git use it.
 #[derive(Args)]
@@ -32,7 +34,7 @@ pub(super) struct Diff {
 
 /// Merge an encrypted file, as Git's merge driver: the plaintexts are merged, and untouched values keep their ciphertext.
 ///
-/// What both sides changed is named, and the file stays as ours is. Git calls it as `lockstep sops merge %O %A %B %P`;
+/// Where both sides changed the same lines, what they changed is named, and the file stays as ours is. Git calls it as `lockstep sops merge %O %A %B %P`;
 /// `lockstep sops git-setup` says so to Git.
 #[derive(Args)]
 pub(super) struct Merge {
@@ -135,13 +137,18 @@ impl Merge {
         let read = |file: &Path| desk.keys().open(load(file, format)?, false).map_err(refused);
         let (base, ours, theirs) = (read(&self.base)?, read(&self.ours)?, read(&self.theirs)?);
         let texts = [plain(&ours, format, desk)?, plain(&base, format, desk)?, plain(&theirs, format, desk)?];
-        let mut merged = zeroize::Zeroizing::new(Vec::new());
+        let mut merged = Zeroizing::new(Vec::new());
         if !merge_texts(&mut merged, &texts) {
             let (left, right) = (ours.opened().changes(base.opened()), theirs.opened().changes(base.opened()));
-            let both: Vec<&str> = left.intersection(&right).map(String::as_str).collect();
-            let places = if both.is_empty() { "neighbouring lines".to_owned() } else { both.join(", ") };
-            let problem = "both sides changed";
-            return Err(anyhow!("{}: {problem} {places}; the file is as ours", path.display()).into());
+            let listed = |places: &BTreeSet<String>| places.iter().map(String::as_str).collect::<Vec<_>>().join(", ");
+            let both: BTreeSet<String> = left.intersection(&right).cloned().collect();
+            let problem = match both.is_empty() {
+                true => format!("we changed {} and they {}, on neighbouring lines", listed(&left), listed(&right)),
+                false => format!("both sides changed {}", listed(&both)),
+            };
+            let path = path.display();
+            let way = format!("nothing of theirs is in it (`lockstep sops decrypt MERGE_HEAD:{path}` shows it)");
+            return Err(anyhow!("{path}: {problem}; the file is as ours, {way}").into());
         }
         let (mut carrier, other) = carrier(&base, ours, theirs).with_context(|| path.display().to_string())?;
         carrier.adopt(other);
