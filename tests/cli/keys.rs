@@ -313,6 +313,7 @@ fn a_key_is_changed_in_two_steps() {
     assert!(!shop.text(".sops.yaml").contains(&old) && !shop.text("apps/db.sops.yaml").contains(&old));
     let plain = shop.run(&["sops", "decrypt", "apps/db.sops.yaml"]).succeeds();
     assert!(plain.contains("password: hunter2\n"), "{plain}");
+    assert!(!shop.run(&["keys", "init"]).succeeds().contains("keys add"), "what was retired is not to come back");
     // The next time there is a third key, and the retired one does not come back; asked for nothing, nothing is made.
     let second = shop.text(".sops.yaml");
     assert_eq!(shop.run(&["keys", "rotate", "--dry-run"]).code(), 0);

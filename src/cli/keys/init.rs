@@ -58,7 +58,9 @@ impl Init {
             told.push_str(".gitignore: names the identity\n");
         }
         match read_if_there(Path::new(RULES))? {
-            Some(rules) => recipients.iter().filter(|key| !rules.contains(*key)).for_each(|key| {
+            // What else the file holds was retired.
+            Some(rules) if recipients.iter().any(|key| rules.contains(key)) => {}
+            Some(_) => recipients.iter().for_each(|key| {
                 told.push_str(&format!(
                     "{RULES} is there already; its rules get the key by\n  lockstep keys add {key}\n"
                 ));
