@@ -44,8 +44,10 @@ enum Verb {
 /// For a private key, which is not told.
 fn named(recipient: &str) -> anyhow::Result<String> {
     let recipient = recipient.trim();
-    if recipient.to_ascii_uppercase().starts_with("AGE-SECRET-KEY-") {
-        return Err(anyhow!("that is a private key: give its public one, which `age-keygen -y FILE` prints"));
+    let is_private = |mark: &str| recipient.to_ascii_uppercase().contains(mark);
+    if is_private("AGE-SECRET-KEY-") || is_private("PRIVATE KEY-----") {
+        let ways = "`age-keygen -y FILE` and `ssh-keygen -y -f FILE` print it";
+        return Err(anyhow!("that is a private key: give its public one; {ways}"));
     }
     let words: Vec<&str> = recipient.split_whitespace().take(2).collect();
     Ok(if recipient.starts_with("ssh-") { words.join(" ") } else { recipient.to_owned() })

@@ -251,10 +251,13 @@ fn recipients_are_named_as_their_own_files_name_them_and_never_by_their_private_
     assert!(shop.text(".sops.yaml").contains(ssh) && !shop.text(".sops.yaml").contains("me@here"));
     assert!(shop.run(&["keys", "who-can-read", &file]).succeeds().contains("apps/db.sops.yaml"));
     shop.run(&["keys", "remove", "-y", &file]).succeeds();
-    let (identity, _) = stranger();
-    for verb in ["add", "remove", "who-can-read"] {
-        let refused = shop.run(&["keys", verb, &identity]).fails(1);
-        assert!(refused.contains("a private key") && !refused.contains(&identity), "{refused}");
+    let pem = "-----BEGIN OPENSSH PRIVATE KEY-----\ncanary\n-----END OPENSSH PRIVATE KEY-----\n";
+    for (verb, identity) in
+        ["add", "remove", "who-can-read"].iter().flat_map(|verb| [(verb, stranger().0), (verb, pem.to_owned())])
+    {
+        let refused = shop.run(&["keys", verb, "--", &identity]).fails(1);
+        assert!(refused.contains("a private key") && !refused.contains(identity.trim()), "{refused}");
+        assert!(!refused.contains("canary"), "{refused}");
     }
     assert_eq!(shop.run(&["keys", "add", "--dry-run", "foo"]).fails(1).lines().count(), 1);
     assert!(shop.run(&["keys", "add", "-y", ssh, "--rule", "1"]).fails(1).contains("there is no rule 1, but 1"));

@@ -18,10 +18,9 @@ use super::{Outcome, identity};
 use crate::cli::print_styled;
 use crate::cli::sops::write;
 use crate::cli::target::Target;
+use crate::cluster::journal::MANAGER;
 
 const RULES: &str = ".sops.yaml";
-/// Field manager of the Secret.
-const MANAGER: &str = "lockstep";
 
 /// Make an age key and a .sops.yaml, and say how the cluster gets the key.
 ///
