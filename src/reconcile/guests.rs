@@ -150,10 +150,10 @@ pub(super) async fn invite(
 
 /// Kustomizations that have read one of these Secrets and are at rest.
 fn hosts(rotated: &[(&Object, &Object)], unit: &Unit, shared: &Shared) -> Vec<Unit> {
-    let things: Vec<Thing> = rotated.iter().map(|(_, now)| Thing::object(&Reference::of(now))).collect();
-    let mut hosts = shared.units.readers_of(|thing| things.contains(thing));
-    hosts.retain(|host| host != unit && !shared.guests.are_out(host) && is_at_rest(host, shared));
-    hosts
+    let secrets = rotated.iter().map(|(_, now)| Thing::object(&Reference::of(now)));
+    let readers: BTreeSet<Unit> = secrets.flat_map(|secret| shared.units.readers_of(&secret)).collect();
+    let is_meant = |host: &Unit| host != unit && !shared.guests.are_out(host) && is_at_rest(host, shared);
+    readers.into_iter().filter(is_meant).collect()
 }
 
 fn is_at_rest(host: &Unit, shared: &Shared) -> bool {

@@ -62,7 +62,7 @@ pub fn changed(shared: &Shared, key: &Key) {
             .into_iter()
             .for_each(|dependent| shared.queue.add(dependent));
         let at = Thing::object(&key.reference());
-        let readers = shared.units.readers_of(|thing| *thing == at).into_iter().filter_map(|unit| key_of(&unit));
+        let readers = shared.units.readers_of(&at).into_iter().filter_map(|unit| key_of(&unit));
         readers.for_each(|reader| shared.queue.add(reader));
         at_rest(shared, &Unit::of(&key.reference()));
     }
@@ -81,11 +81,8 @@ pub fn fetched(shared: &Arc<Shared>, source: &SourceName) {
     let built = shared.index.mentioning(Kind::Kustomization, &[name], |object| is_source(object, "/spec/sourceRef"));
     let is_chart = |object: &Object| is_source(object, "/spec/chart/spec/sourceRef");
     let charts = shared.index.mentioning(Kind::HelmRelease, &[name], is_chart);
-    let is_meant = |thing: &Thing| match thing {
-        Thing::Artifact { kind, namespace, name } => (kind, namespace, name) == (&source.0, &source.1, &source.2),
-        _ => false,
-    };
-    let readers = shared.units.readers_of(is_meant).into_iter().filter_map(|unit| key_of(&unit));
+    let artifact = Thing::Artifact { kind: kind.clone(), namespace: namespace.clone(), name: name.clone() };
+    let readers = shared.units.readers_of(&artifact).into_iter().filter_map(|unit| key_of(&unit));
     built.into_iter().chain(charts).chain(readers).for_each(|key| shared.queue.add(key));
 }
 
@@ -138,7 +135,7 @@ pub fn secrets_changed(shared: &Shared, outcome: &Outcome) {
 /// A Secret was written.
 pub fn secret_changed(shared: &Shared, at: &Reference) {
     let at = Thing::object(at);
-    for unit in shared.units.readers_of(|thing| *thing == at) {
+    for unit in shared.units.readers_of(&at) {
         key_of(&unit).into_iter().for_each(|key| shared.queue.add_after(key, shared.units.gather(&unit)));
     }
 }

@@ -1,7 +1,7 @@
 //! What is remembered of units between reconciliations: what they read, how that ended, which secrets they hold.
 //! Everything here can be lost: a restart costs a build, and nothing else.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -34,10 +34,41 @@ struct Memory {
     looked_at: Option<Instant>,
 }
 
+/// What is remembered of each unit, and who has read what.
+#[derive(Default)]
+struct Known {
+    memories: HashMap<Unit, Memory>,
+    readers: HashMap<Thing, BTreeSet<Unit>>,
+}
+
+impl Known {
+    /// What is remembered of a unit that has read this.
+    fn has_read(&mut self, unit: Unit, read_set: ReadSet) -> &mut Memory {
+        self.forget_readings(&unit);
+        for (thing, _) in read_set.iter() {
+            self.readers.entry(thing.clone()).or_default().insert(unit.clone());
+        }
+        let memory = self.memories.entry(unit).or_default();
+        memory.read_set = read_set;
+        memory
+    }
+
+    fn forget_readings(&mut self, unit: &Unit) {
+        let Some(memory) = self.memories.get_mut(unit) else { return };
+        for (thing, _) in std::mem::take(&mut memory.read_set).iter() {
+            let Some(readers) = self.readers.get_mut(thing) else { continue };
+            readers.remove(unit);
+            if readers.is_empty() {
+                self.readers.remove(thing);
+            }
+        }
+    }
+}
+
 /// Memory of all units.
 #[derive(Default)]
 pub struct Units {
-    known: Mutex<HashMap<Unit, Memory>>,
+    known: Mutex<Known>,
     /// Newest versions of remote secrets that anybody has seen.
     remote: Mutex<HashMap<Thing, String>>,
     /// Until when the changed secrets of a unit are gathered.
@@ -49,17 +80,15 @@ impl Units {
     pub fn compiled(&self, unit: Unit, read_set: ReadSet, secrets: Vec<Live>) {
         self.saw_all(&read_set);
         let mut known = self.lock();
-        let memory = known.entry(unit).or_default();
-        (memory.read_set, memory.secrets) = (read_set, secrets);
+        let memory = known.has_read(unit, read_set);
+        memory.secrets = secrets;
         (memory.ended, memory.looked_at) = (Some(Ended::Compiled), Some(Instant::now()));
     }
 
     /// A compile failed after it had read this.
     pub fn failed(&self, unit: Unit, read_set: ReadSet, is_transient: bool) {
         self.saw_all(&read_set);
-        let mut known = self.lock();
-        let memory = known.entry(unit).or_default();
-        (memory.read_set, memory.ended) = (read_set, Some(Ended::Failed { is_transient }));
+        self.lock().has_read(unit, read_set).ended = Some(Ended::Failed { is_transient });
     }
 
     fn saw_all(&self, read_set: &ReadSet) {
@@ -72,14 +101,14 @@ impl Units {
 
     /// The server refused what was compiled.
     pub fn refused(&self, unit: &Unit, is_transient: bool) {
-        if let Some(memory) = self.lock().get_mut(unit) {
+        if let Some(memory) = self.lock().memories.get_mut(unit) {
             memory.ended = Some(Ended::Failed { is_transient });
         }
     }
 
     /// What failed is tried once more: something else has changed than what it had read.
     pub fn look_anew(&self, unit: &Unit) {
-        if let Some(memory) = self.lock().get_mut(unit) {
+        if let Some(memory) = self.lock().memories.get_mut(unit) {
             memory.ended = memory.ended.filter(|ended| *ended == Ended::Compiled);
         }
     }
@@ -87,34 +116,31 @@ impl Units {
     /// What the last compile read, and how it ended.
     pub fn last(&self, unit: &Unit) -> Option<(ReadSet, Ended)> {
         let known = self.lock();
-        let memory = known.get(unit)?;
+        let memory = known.memories.get(unit)?;
         Some((memory.read_set.clone(), memory.ended?))
     }
 
     /// What a unit has read is known from its journal.
     pub fn recall(&self, unit: &Unit, read_set: ReadSet) {
         let mut known = self.lock();
-        let memory = known.entry(unit.clone()).or_default();
-        if memory.ended.is_none() {
-            memory.read_set = read_set;
+        if known.memories.get(unit).is_none_or(|memory| memory.ended.is_none()) {
+            known.has_read(unit.clone(), read_set);
         }
     }
 
     /// Units that have read a thing.
-    pub fn readers_of(&self, is_meant: impl Fn(&Thing) -> bool) -> Vec<Unit> {
-        let known = self.lock();
-        let readers = known.iter().filter(|(_, memory)| memory.read_set.iter().any(|(thing, _)| is_meant(thing)));
-        readers.map(|(unit, _)| unit.clone()).collect()
+    pub fn readers_of(&self, thing: &Thing) -> BTreeSet<Unit> {
+        self.lock().readers.get(thing).cloned().unwrap_or_default()
     }
 
     /// Drift was looked for.
     pub fn looked_at(&self, unit: &Unit) {
-        self.lock().entry(unit.clone()).or_default().looked_at = Some(Instant::now());
+        self.lock().memories.entry(unit.clone()).or_default().looked_at = Some(Instant::now());
     }
 
     /// How long until drift is to be looked for again; nothing when it was not since the start.
     pub fn until_due(&self, unit: &Unit, interval: Duration) -> Duration {
-        let last = self.lock().get(unit).and_then(|memory| memory.looked_at);
+        let last = self.lock().memories.get(unit).and_then(|memory| memory.looked_at);
         last.map_or(Duration::ZERO, |last| interval.saturating_sub(last.elapsed()))
     }
 
@@ -149,10 +175,51 @@ impl Units {
 
     /// A unit is gone.
     pub fn forget(&self, unit: &Unit) {
-        self.lock().remove(unit);
+        let mut known = self.lock();
+        known.forget_readings(unit);
+        known.memories.remove(unit);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<Unit, Memory>> {
+    fn lock(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use apply::Reference;
+
+    use super::*;
+
+    fn secret(name: &str) -> Thing {
+        Thing::object(&Reference::new("v1", "Secret", "apps", name))
+    }
+
+    fn reading(names: &[&str]) -> ReadSet {
+        let mut read_set = ReadSet::default();
+        names.iter().for_each(|name| read_set.note(secret(name), "1"));
+        read_set
+    }
+
+    #[test]
+    fn readers_of_a_thing_are_those_who_read_it_last_time() {
+        let units = Units::default();
+        let unit = |name| Unit::of(&Reference::new("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "apps", name));
+        let [first, second] = [unit("first"), unit("second")];
+        let readers =
+            |name: &str| units.readers_of(&secret(name)).into_iter().map(|unit| unit.name).collect::<Vec<_>>();
+        units.compiled(first.clone(), reading(&["db", "mail"]), Vec::new());
+        units.recall(&second, reading(&["db"]));
+        assert_eq!((readers("db"), readers("mail")), (vec!["first".into(), "second".into()], vec!["first".into()]));
+        units.failed(first.clone(), reading(&["mail"]), true);
+        units.recall(&first, reading(&["db"]));
+        assert_eq!(
+            (readers("db"), readers("mail")),
+            (vec!["second".into()], vec!["first".into()]),
+            "what it has just read"
+        );
+        units.forget(&first);
+        units.forget(&second);
+        assert!(units.lock().readers.is_empty());
     }
 }
