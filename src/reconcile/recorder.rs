@@ -1,6 +1,9 @@
 //! Events of core/v1 on the objects that we work on, as client-go's recorder writes them: one after another, beside the
 //! work, and the same event again counts up.
 //!
+//! **Work before words.** Where many things happen at once the API server is what everybody waits for: events are written
+//! when no new one has come for [`LULL`], or after [`LATEST`]. They tell when it happened.
+//!
 //! **Caveat.** Events are for people: nobody waits for them. A crash loses those that are not written yet, and of more than
 //! [`WAITING`] that wait the newest are dropped.
 
@@ -13,6 +16,7 @@ use apply::{Call, Cluster, ClusterError, Reference};
 use manifest::Object;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
 use super::Key;
 use crate::redact::Redactor;
@@ -25,6 +29,10 @@ const REMEMBERED: usize = 4096;
 
 /// Events that may wait to be written.
 const WAITING: usize = 10_000;
+/// How long nothing else happens before events are written.
+const LULL: Duration = Duration::from_millis(500);
+/// How long an event waits for that.
+const LATEST: Duration = Duration::from_secs(10);
 /// How long a process that ends waits for them.
 const LAST: Duration = Duration::from_secs(5);
 
@@ -38,6 +46,8 @@ struct Inner {
     known: Mutex<HashMap<Same, Known>>,
     queue: Mutex<Waiting>,
     written: Notify,
+    /// Told when nothing may wait any longer.
+    ends: Notify,
 }
 
 /// What makes two events the same: object, reason and message.
@@ -45,9 +55,32 @@ type Same = (Key, String, String);
 
 #[derive(Default)]
 struct Waiting {
-    events: VecDeque<(Same, Object)>,
+    events: VecDeque<(Instant, Same, Object)>,
     /// Whether somebody writes them.
     is_written: bool,
+    /// Whether the process ends.
+    ends: bool,
+}
+
+/// What a writer does next.
+enum Next {
+    Write(Same, Object),
+    WaitUntil(Instant),
+    Nothing,
+}
+
+impl Waiting {
+    fn next(&mut self, now: Instant) -> Next {
+        let (Some((oldest, ..)), Some((newest, ..))) = (self.events.front(), self.events.back()) else {
+            self.is_written = false;
+            return Next::Nothing;
+        };
+        let due = (*oldest + LATEST).min(*newest + LULL);
+        if now < due && !self.ends {
+            return Next::WaitUntil(due);
+        }
+        self.events.pop_front().map_or(Next::Nothing, |(_, same, event)| Next::Write(same, event))
+    }
 }
 
 #[derive(Clone)]
@@ -59,8 +92,8 @@ struct Known {
 impl Recorder {
     /// Writes events to `cluster`, without any secret value.
     pub fn new(cluster: Arc<dyn Cluster>, redactor: Redactor) -> Self {
-        let (known, queue, written) = Default::default();
-        Self(Arc::new(Inner { cluster, redactor, known, queue, written }))
+        let (known, queue, written, ends) = Default::default();
+        Self(Arc::new(Inner { cluster, redactor, known, queue, written, ends }))
     }
 
     /// Has one event written; one that cannot be written is logged, and nothing fails for it.
@@ -73,15 +106,17 @@ impl Recorder {
             tracing::warn!(%key, "an event is dropped: too many wait to be written");
             return;
         }
-        queue.events.push_back((same, event));
+        queue.events.push_back((Instant::now(), same, event));
         if !std::mem::replace(&mut queue.is_written, true) {
             let inner = self.0.clone();
             tokio::spawn(async move { inner.write_all().await });
         }
     }
 
-    /// Ends when nothing waits to be written, or after some seconds.
+    /// Has everything written that waits, at once. Ends when it is, or after some seconds.
     pub async fn settle(&self) {
+        self.0.queue().ends = true;
+        self.0.ends.notify_one();
         let settled = async {
             loop {
                 let written = self.0.written.notified();
@@ -99,7 +134,16 @@ impl Recorder {
 
 impl Inner {
     async fn write_all(&self) {
-        while let Some((same, event)) = self.next() {
+        loop {
+            let next = self.queue().next(Instant::now());
+            let (same, event) = match next {
+                Next::Write(same, event) => (same, event),
+                Next::WaitUntil(due) => {
+                    let _ = tokio::time::timeout_at(due, self.ends.notified()).await;
+                    continue;
+                }
+                Next::Nothing => break,
+            };
             let known = self.known().get(&same).cloned();
             let result = match known {
                 Some(known) => self.count_up(known).await,
@@ -111,13 +155,6 @@ impl Inner {
             }
         }
         self.written.notify_waiters();
-    }
-
-    fn next(&self) -> Option<(Same, Object)> {
-        let mut queue = self.queue();
-        let next = queue.events.pop_front();
-        queue.is_written = next.is_some();
-        next
     }
 
     async fn count_up(&self, known: Known) -> Result<Known, ClusterError> {
@@ -190,4 +227,50 @@ fn shortened(message: &str) -> Value {
 
 fn now() -> String {
     jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use apply::Selection;
+    use apply::memory::{MemoryCluster, Settings};
+
+    use super::*;
+
+    async fn written(cluster: &dyn Cluster) -> usize {
+        cluster.list(&Selection::all("v1", "Event").within("default")).await.unwrap().len()
+    }
+
+    fn record(recorder: &Recorder, name: &str) {
+        let key = Key { kind: super::super::Kind::Kustomization, namespace: "default".into(), name: name.into() };
+        let metadata = json!({"name": name, "namespace": "default"});
+        let object = Object::unchecked(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata}));
+        let (reason, message, metadata) = ("ReconciliationSucceeded".into(), name.into(), Default::default());
+        recorder.record(&key, &object, Event { reason, message, metadata, is_warning: false });
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn events_wait_for_a_lull_but_not_for_ever() {
+        let memory = Arc::new(MemoryCluster::new(Settings::default()));
+        let recorder = Recorder::new(memory.clone(), Redactor::default());
+        let step = LULL * 7 / 10;
+        for (name, number) in (1..40).map(|number| (format!("unit-{number}"), number)) {
+            record(&recorder, &name);
+            tokio::time::sleep(step).await;
+            let is_early = step * number < LATEST;
+            assert_eq!(written(&*memory).await == 0, is_early, "{number} events");
+        }
+        assert!(written(&*memory).await < 39);
+        tokio::time::sleep(LULL).await;
+        assert_eq!(written(&*memory).await, 39);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_process_that_ends_writes_at_once_what_waits() {
+        let memory = Arc::new(MemoryCluster::new(Settings::default()));
+        let recorder = Recorder::new(memory.clone(), Redactor::default());
+        let began = Instant::now();
+        record(&recorder, "unit");
+        recorder.settle().await;
+        assert_eq!((written(&*memory).await, began.elapsed()), (1, Duration::ZERO));
+    }
 }

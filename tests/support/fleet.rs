@@ -315,6 +315,9 @@ impl Fleet {
 
     /// Waits until every object of the unit's kinds has been told of, and nothing is asked any more.
     pub async fn calm(&self) {
+        if let Some(shared) = &self.shared {
+            shared.recorder.settle().await;
+        }
         let (mut quiet, began) = (0, std::time::Instant::now());
         while quiet < 5 {
             let log = || self.log.lock().expect("a log").iter().rev().take(20).cloned().collect::<Vec<_>>();
