@@ -32,7 +32,7 @@ def arguments(line):
 
 
 def programs():
-    """How each of the three is started for a list of jobs; ours as it is shipped, with the setting of deploy/agent/deployment.yaml."""
+    """How each of the three is started for a list of jobs; ours with two places for freed memory, as the agent has."""
     loop, command = beside.originals("helm", "helm")
     os.environ["MALLOC_ARENA_MAX"] = "2"
     return {"ours": Loop([beside.built("helm", "charts", "--profile", "dist")]), "loop": Loop([loop]), "command": beside.Command(command, arguments)}
