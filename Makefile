@@ -30,9 +30,9 @@ testbed:
 
 # How the agent lands a thousand units, beside bare server-side apply: tests/bench/README.md. ARGS go to landing.py.
 bench-landing:
-	@cargo build --release
+	@cargo build --profile dist
 	@mkdir -p target/bench
-	@WORK=$${WORK:-target/bench} python3 tests/bench/landing.py --binary $$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/release/lockstep $(ARGS)
+	@WORK=$${WORK:-target/bench} python3 tests/bench/landing.py --binary $$(cargo metadata --format-version 1 --no-deps | python3 -c 'import json, sys; print(json.load(sys.stdin)["target_directory"])')/dist/lockstep $(ARGS)
 
 # The kustomize engine beside the original's library and command, outputs compared: tests/bench/kustomize.py tells more.
 bench-kustomize:

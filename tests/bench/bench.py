@@ -40,6 +40,10 @@ class Ready:
         if not self.done.wait(seconds): raise TimeoutError(f"{len(self.times)} of {self.n} ready")
         return max(self.times.values())
 
+    def nearly_all(self):
+        """When 99 of 100 were Ready."""
+        return sorted(self.times.values())[self.n * 99 // 100 - 1]
+
 
 def shared_files(n, wait, interval="60m"):
     files = {"app/objects.yaml": podinfo("${app}"), "app/kustomization.yaml": {"resources": ["objects.yaml"]}}
@@ -59,11 +63,11 @@ def monorepo_files(n, wait, interval="60m"):
 def per(by, n): return {a: {k: round(v / n, 2) for k, v in c.items()} for a, c in verbs(by).items()}
 
 
-def kustomizations(n, concurrent, wait="wait", layout="shared"):
+def kustomizations(n, concurrent, wait="wait", layout="shared", files=None):
     n, concurrent = int(n), int(concurrent)
     tb = Testbed(f"k{n}-{concurrent}-{wait}-{layout}", nodes=max(2, n // 300 + 1)).start()
     try:
-        tb.repository((shared_files if layout == "shared" else monorepo_files)(n, wait == "wait"))
+        tb.repository(files or (shared_files if layout == "shared" else monorepo_files)(n, wait == "wait"))
         tb.peer("source-controller"); tb.peer("kustomize-controller", f"--concurrent={concurrent}")
         tb.git_repository(); time.sleep(5)
         r = Ready(tb, KS, n, "a-"); before = tb.usage(); t0 = time.time()

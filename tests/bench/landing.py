@@ -5,7 +5,9 @@ usage: landing.py [-n N,N] [-e EXPERIMENT,...] [--headless] [--flux CONCURRENT] 
 env: WORK (folder for data and results)
 
 Every experiment has a testbed of its own. `ratio` is against `applybench` on that testbed, the mean of a run before and a run
-after, since bare runs differ by a third; the objects that both made are compared, and a difference fails the run. --flux measures Flux's own controllers with the same repository, too.
+after, since bare runs differ by a third; the objects that both made are compared, and a difference fails the run. Both count until 99 of 100
+are available: a Deployment whose status met a conflict may wait for tens of seconds in the controller's queue, whoever applied it.
+--flux measures Flux's own controllers with the same repository, too.
 
   land      N Kustomizations of podinfo with `wait: true`, from push to all Ready; then the agent restarts
   rest      100 Kustomizations, interval 20s: a minute in which nothing changes, then one object changed by hand
@@ -24,12 +26,14 @@ PARSER.add_argument("-n", default="100,300,1000")
 PARSER.add_argument("-e", default="land,rest,file,secrets,memory")
 PARSER.add_argument("--headless", action="store_true")
 PARSER.add_argument("--flux", type=int, default=0)
-PARSER.add_argument("--binary", default=f"{HERE}/../../target/release/lockstep")
+PARSER.add_argument("--binary", default=f"{HERE}/../../target/dist/lockstep")
 PARSER.add_argument("--log", default="info")
 PARSER.add_argument("--limit", type=int, default=0, help="MiB that footprint's agent may have, as a container's limit")
 PARSER.add_argument("-o")
 OPTIONS = PARSER.parse_args()
 AGENT = "lockstep"
+# As deploy/agent/deployment.yaml has it.
+SETTINGS = {"_RJEM_MALLOC_CONF": "narenas:2,dirty_decay_ms:2000,muzzy_decay_ms:0"}
 ROWS = []
 
 
@@ -56,7 +60,7 @@ class Bed(Testbed):
         binary = os.path.abspath(OPTIONS.binary)
         log, sizes = f"{self.data}/log/{AGENT}.log", ["--metrics-addr", f"127.0.0.1:{self.port+40}", "--health-addr", f"127.0.0.1:{self.port+41}"]
         self.run(AGENT, [*limited(), binary, "run", "--enable-leader-election=false", "--namespace=lockstep-system", f"--cache={self.data}/cache", f"--log-level={OPTIONS.log}", *sizes, *flags],
-                 **self.peer_env(), NO_PROXY="127.0.0.1,localhost")
+                 **self.peer_env(), **SETTINGS, NO_PROXY="127.0.0.1,localhost")
         return log
 
     def source(self, interval="60m"):
@@ -164,7 +168,7 @@ def raw(tb, n, namespace="raw"):
     before, t0 = tb.usage(), time.time()
     tb.sh([f"{tb.data}/bin/applybench", "-c", "16", "-u", f"https://127.0.0.1:{tb.port}", f"{tb.data}/objects.jsonl"], CA=f"{tb.data}/pki/ca.crt")
     end = r.wait(900)
-    return {"seconds": round(end - t0, 1), "apiserver_cpu_s": tb.cpu(before, "kube-apiserver")}
+    return {"seconds": round(end - t0, 1), "most_s": r.nearly_all() - t0, "apiserver_cpu_s": tb.cpu(before, "kube-apiserver")}
 
 
 def headless(objects):
@@ -210,9 +214,9 @@ def land(n):
         same_objects(tb, n)
         after_it = raw(tb, n, "raw-after"); tb.quiet()
         mean = {what: (beside[what] + after_it[what]) / 2 for what in beside}
-        order = sorted(r.times.values())
+        half = sorted(r.times.values())[n // 2]
         beyond = total(counts) - 2.2 * 5 * n  # the Kustomization itself is an object that its parent lands
-        figures = dict(n=n, headless=OPTIONS.headless, raw_s=beside["seconds"], raw_after_s=after_it["seconds"], seconds=round(end - t0, 1), ratio=round((end - t0) / mean["seconds"], 2), half_s=round(order[n // 2] - t0, 1),
+        figures = dict(n=n, headless=OPTIONS.headless, raw_s=beside["seconds"], raw_after_s=after_it["seconds"], seconds=round(end - t0, 1), raw_most_s=round(mean["most_s"], 1), most_s=round(r.nearly_all() - t0, 1), ratio=round((r.nearly_all() - t0) / mean["most_s"], 2), half_s=round(half - t0, 1),
                        requests_per_unit=round(total(counts) / n, 2), beyond_objects_per_unit=round(beyond / n, 2), cpu_ms_per_unit=round(1000 * spent[AGENT]["cpu_s"] / n, 1),
                        apiserver_ratio=round(spent["kube-apiserver"]["cpu_s"] / mean["apiserver_cpu_s"], 2), apiserver_cpu_s=spent["kube-apiserver"]["cpu_s"], peak_mib=spent[AGENT]["peak_mib"], detail=detail(counts, n), watches=tb.watched(t0))
         row("land", **must(figures, ratio=1.3, beyond_objects_per_unit=6, cpu_ms_per_unit=30, apiserver_ratio=1.3))
@@ -383,7 +387,7 @@ def footprint(n=200, releases=100, ballast_mib=1536):
 def flux(n):
     """Flux's controllers on the same set."""
     import bench
-    bench.kustomizations(n, OPTIONS.flux)
+    bench.kustomizations(n, OPTIONS.flux, files=files_of(shared_files, n))
 
 
 def main():
