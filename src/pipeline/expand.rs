@@ -222,8 +222,10 @@ impl Work<'_> {
                 ExternalTold::Synced
             }
             Outcome::Secret(secret) => {
+                let secret = wanted(external, *secret);
                 self.known.insert(secret.object.id(), secret.object.clone());
-                expanded.objects.push(wanted(external, *secret));
+                expanded.removals.extend(self.orphans(&secret));
+                expanded.objects.push(secret);
                 ExternalTold::Synced
             }
             Outcome::Gone => self.gone(pass, external, &resolved.missing, expanded).await,
@@ -288,6 +290,18 @@ impl Work<'_> {
         let declarer = Declarer::ExternalSecret(external.id());
         expanded.removals.push(Removal { reference: target::reference(external), declarer });
         ExternalTold::Deleted
+    }
+
+    /// What landed under other names of an ExternalSecret that owns its Secret: that goes, as External Secrets deletes it. Those
+    /// that own nothing leave it where it is.
+    fn orphans(&self, secret: &Desired) -> Vec<Removal> {
+        let landed = self.landed.filter(|_| secret.owner.is_some());
+        let before = landed.into_iter().flat_map(Landing::changes).map(|change| &change.desired);
+        let is_other = |before: &&Desired| {
+            before.declarer == secret.declarer && !before.keep && before.reference() != secret.reference()
+        };
+        let removal = |before: &Desired| Removal { reference: before.reference(), declarer: before.declarer.clone() };
+        before.filter(is_other).map(removal).collect()
     }
 
     /// The Secret of an ExternalSecret as it landed last.

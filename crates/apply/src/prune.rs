@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use manifest::{Object, ObjectId};
+use serde_json::Value;
 
 use crate::cleanup::says;
 use crate::cluster::{ClusterError, Propagation, Reference};
@@ -165,8 +166,20 @@ fn is_ours(live: &Object, stale: &Stale, labels: &OwnerLabels) -> bool {
             labels.iter().all(|(key, value)| live.label(key) == Some(value.as_str()))
         }
         Declarer::Release(_) => live.annotation("meta.helm.sh/release-name").is_some() || is_record(live),
-        Declarer::ExternalSecret(_) => live.label("reconcile.external-secrets.io/managed") == Some("true"),
+        Declarer::ExternalSecret(id) => {
+            live.label("reconcile.external-secrets.io/managed") == Some("true") && is_owned_by(live, id)
+        }
     }
+}
+
+/// Whether an object says that it goes with another one.
+fn is_owned_by(live: &Object, owner: &ObjectId) -> bool {
+    let owners = live.value().pointer("/metadata/ownerReferences").and_then(Value::as_array);
+    let is = |reference: &Value, field: &str, value: &str| reference[field].as_str() == Some(value);
+    owners
+        .into_iter()
+        .flatten()
+        .any(|reference| is(reference, "kind", &owner.kind) && is(reference, "name", &owner.name))
 }
 
 /// Helm's record of a revision of a release.
