@@ -200,6 +200,40 @@ async fn a_kustomization_that_is_renamed_keeps_its_objects() {
 }
 
 #[tokio::test]
+async fn a_kustomization_that_is_renamed_and_broken_at_once_keeps_its_objects() {
+    let fleet = Fleet::new().await;
+    let child = |name: &str| {
+        let spec = json!({"path": "./child", "interval": "10m", "retryInterval": "1s", "timeout": "1s", "prune": true,
+            "wait": true, "sourceRef": {"kind": "GitRepository", "name": "repo"}});
+        object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, json!({ "spec": spec }))
+    };
+    let objects = |is_bad: bool| {
+        let other = if is_bad { "Not a name" } else { "other" };
+        [config_map("moved", json!({"a": is_bad.to_string()})), config_map(other, json!({}))]
+    };
+    fleet.write("child", &objects(false));
+    fleet.write("root", &[child("old")]);
+    let commit = fleet.commit();
+    fleet.kustomization("root", json!({}), json!({"wait": false})).await;
+    fleet.answered("old", &commit, "True").await;
+    let before = uid(&fleet).await;
+    fleet.write("root", &[child("new")]);
+    fleet.write("child", &objects(true));
+    let commit = fleet.commit();
+    fleet.answered("new", &commit, "False").await;
+    // Longer than the timeout of the one that goes.
+    tokio::time::sleep(std::time::Duration::from_secs(5)).await;
+    assert_eq!(uid(&fleet).await, before, "nobody has deleted it");
+    fleet.write("child", &objects(false));
+    let commit = fleet.commit();
+    fleet.answered("new", &commit, "True").await;
+    fleet.until(unit("old"), "gone", |found| found.is_none()).await;
+    fleet.until(MOVED, "the new one's", is_owned_by("new")).await;
+    assert_eq!(uid(&fleet).await, before, "it is the same object");
+    fleet.end().await;
+}
+
+#[tokio::test]
 async fn kustomizations_that_leave_together_go_although_one_waits_for_the_other() {
     let fleet = Fleet::new().await;
     let child = |name: &str, more: Value| {

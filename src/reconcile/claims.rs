@@ -191,9 +191,9 @@ pub fn units_among<'a>(going: impl IntoIterator<Item = &'a Reference>) -> BTreeS
 
 impl Others for Neighbours {
     fn ruling(&self, at: &Reference) -> Ruling {
-        let Shared { claims, needs, .. } = &*self.shared;
-        match ruling(claims, needs, &self.unit, &at.id(), || self.is_anybody_unknown()) {
-            Ruling::Unsure if self.is_impatient => Ruling::Nobodys,
+        let (Shared { claims, needs, .. }, id) = (&*self.shared, at.id());
+        match ruling(claims, needs, &self.unit, &id, || self.is_anybody_unknown()) {
+            Ruling::Unsure if self.is_impatient && !self.is_wanted(&id) => Ruling::Nobodys,
             ruling => ruling,
         }
     }
@@ -218,6 +218,14 @@ pub fn ruling(
 }
 
 impl Neighbours {
+    /// Whether a unit that stays is known to want an object. It may have failed: one that was renamed and broken by the same
+    /// commit is to find what runs.
+    fn is_wanted(&self, id: &ObjectId) -> bool {
+        let found = |unit: &Unit| triggers::key_of(unit).and_then(|key| self.shared.index.get(&key));
+        let makers = self.shared.needs.makers(&self.unit, &Need::Object(id.clone()));
+        makers.iter().filter_map(found).any(|object| needs::is_at_work(&object))
+    }
+
     /// Whether a Kustomization of the same source is left of which nobody knows what it wants of the newest artifact.
     fn is_anybody_unknown(&self) -> bool {
         let Some(version) = self.shared.world.sources.version(&self.source) else { return false };
