@@ -197,7 +197,8 @@ impl Arguments {
         };
         let (redactor, pod) = (redactor.clone(), PodIdentity::default());
         let cluster = Arc::new(Unwritten(cluster));
-        Ok(World::new(Parts { cluster, keys, epoch: 0, redactor, pod, settings })?)
+        // Whatever epoch has written a journal: nothing is written here.
+        Ok(World::new(Parts { cluster, keys, epoch: u64::MAX, redactor, pod, settings })?)
     }
 }
 

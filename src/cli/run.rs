@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use apply::Cluster;
+use apply::{Cluster, Journal};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
@@ -83,7 +83,9 @@ async fn lead(
     };
     let keys = Keys::load(&cluster, &config.namespace).await.context("the agent's keys")?;
     let settings = settings(config)?;
-    let world = World::new(Parts { cluster, keys, epoch, redactor, pod: pod(), settings })?;
+    let mut world = World::new(Parts { cluster, keys, epoch, redactor, pod: pod(), settings })?;
+    world.epoch = Journal::epoch(&world.journals, epoch).await.context("the journals")?;
+    let epoch = world.epoch;
     let agent = Agent::new(world, config.concurrent);
     let metrics = serve(config.metrics_addr, server::metrics(config.metrics_addr, agent.shared().clone()));
     tracing::info!(namespace = config.namespace, epoch, "the agent leads");

@@ -284,15 +284,17 @@ impl Journal {
     /// # Errors
     /// When the store fails or a header is damaged.
     pub async fn units(store: &Arc<dyn Store>) -> Result<Vec<String>, StoreError> {
-        let mut units = Vec::new();
-        for name in store.list("landing-").await? {
-            if is_header(&name)
-                && let Some((bytes, _)) = store.get(&name).await?
-            {
-                units.push(parse_header(&name, &bytes)?.unit);
-            }
-        }
-        Ok(units)
+        headers(store).await?.into_iter().map(|header| Ok(header?.unit)).collect()
+    }
+
+    /// The epoch of a leader: the lease's, unless the journals tell of a later one. A lease that was deleted counts from 0 again,
+    /// and without leader election none counts. An entry that cannot be read says nothing here; its own unit tells.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn epoch(store: &Arc<dyn Store>, of_lease: u64) -> Result<u64, StoreError> {
+        let latest = headers(store).await?.iter().flatten().map(|header| header.epoch).max().unwrap_or_default();
+        Ok(if of_lease < latest { latest + 1 } else { of_lease })
     }
 
     /// The last concluded landing.
@@ -578,6 +580,14 @@ fn is_header(name: &str) -> bool {
 
 fn digest(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+async fn headers(store: &Arc<dyn Store>) -> Result<Vec<Result<Header, StoreError>>, StoreError> {
+    let mut headers = Vec::new();
+    for name in store.list("landing-").await?.iter().filter(|name| is_header(name)) {
+        headers.extend(store.get(name).await?.map(|(bytes, _)| parse_header(name, &bytes)));
+    }
+    Ok(headers)
 }
 
 fn parse_header(name: &str, bytes: &[u8]) -> Result<Header, StoreError> {

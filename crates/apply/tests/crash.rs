@@ -211,6 +211,11 @@ fn a_leader_whose_landing_another_one_goes_on_with_cannot_write_its_journal_any_
     assert!(block_on(stage.journal_of(1)).is_err());
     let mut successor = block_on(stage.journal_of(2)).expect("is read");
     block_on(successor.advance(Phase::Undo)).expect("the journal is the successor's");
+    // Whoever leads by a lease that counts anew goes on after the latest one.
+    for (of_lease, epoch) in [(0, 3), (1, 3), (2, 2), (5, 5)] {
+        assert_eq!(block_on(stage.epoch(of_lease)), Ok(epoch));
+        assert!(block_on(stage.journal_of(epoch)).is_ok());
+    }
 }
 
 /// A workload as a commit has it, and the Secret that it reads.

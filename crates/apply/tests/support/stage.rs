@@ -209,6 +209,12 @@ impl Stage {
         Journal::load(store, &self.unit, epoch).await.map_err(|e| e.to_string())
     }
 
+    /// The epoch of a leader, by the lease's.
+    pub async fn epoch(&self, of_lease: u64) -> Result<u64, String> {
+        let store: Arc<dyn apply::Store> = Arc::new(PlainStore(self.shared()));
+        Journal::epoch(&store, of_lease).await.map_err(|e| e.to_string())
+    }
+
     /// Another leader goes on with what is open, and dies with its first write to an object.
     pub async fn take_over(&self, epoch: u64) -> Result<(), String> {
         let mut journal = self.journal_of(epoch).await?;
