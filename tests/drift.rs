@@ -168,6 +168,12 @@ async fn requirement_20_drift_that_is_only_warned_of_is_a_condition_and_a_metric
         found.is_some_and(|f| !condition(f, "Drifted")["message"].to_string().contains("spec.replicas"))
     };
     fleet.until(unit, "reported for one", has_one).await;
+    // What lands over it ends it.
+    fleet.write("web", &[deployment("web", 3, &[]), config_map("settings", json!({"a": "2", "added": "3"}))]);
+    let commit = fleet.commit();
+    fleet.answered("web", &commit, "True").await;
+    let found = fleet.get(unit.0, unit.1, unit.2).await.expect("it is there");
+    assert_eq!(condition(&found, "Drifted"), serde_json::Value::Null);
     fleet.end().await;
 }
 

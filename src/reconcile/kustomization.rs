@@ -15,7 +15,7 @@ use tokio::time::Instant;
 
 use super::claims::{self, Neighbours};
 use super::{Error, Key, REQUESTED_AT, Shared, Told, guests, triggers};
-use crate::api::condition::{READY, Truth, reason};
+use crate::api::condition::{DRIFTED, READY, Truth, reason};
 use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
 use crate::api::{FINALIZER, Kind as _};
 use crate::health::{self, Judge};
@@ -64,7 +64,10 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     let status = Kustomization::status(object).unwrap_or_default();
     let spec = match Kustomization::spec(object) {
         Ok(spec) => spec,
-        Err(error) => return Ok(unreadable(object, status, &error.to_string())),
+        Err(error) => {
+            waits::looked_at(shared, &Unit::kustomization(&key.namespace, &key.name));
+            return Ok(unreadable(object, status, &error.to_string()));
+        }
     };
     let (good, shares, began) = (ReadSet::default(), BTreeSet::new(), Instant::now());
     let mut turn = Turn { key, object, spec, status, shared, judge: None, began, good, shares, is_adrift: false };
@@ -79,6 +82,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     }
     if let Err(cause) = judge {
         let message = format!("{}: {cause}", guard::TERMINAL);
+        waits::looked_at(shared, &turn.unit());
         return Ok(turn.stall(reason::INVALID_CEL_EXPRESSION, &message));
     }
     turn.status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
@@ -418,6 +422,9 @@ impl Turn<'_> {
         let outcome = landing::land(prepared, journal, &site).await?;
         self.shared.units.looked_at(&self.unit());
         triggers::landed(self.shared, &outcome, &compiled);
+        if self.shared.owned.reported(&self.unit()).is_empty() {
+            self.status.conditions.remove(DRIFTED);
+        }
         Ok(self.after(&outcome))
     }
 

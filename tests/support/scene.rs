@@ -70,6 +70,20 @@ impl Scene {
         format!("{CANARY}{}/{name}", self.agent.namespace)
     }
 
+    /// Waits until an event about an object of this name has these words.
+    pub fn told(&self, name: &str, words: &str) {
+        let field = format!("--field-selector=involvedObject.name={name}");
+        let began = std::time::Instant::now();
+        loop {
+            let events = self.testbed.kubectl(&["get", "events", "-n", &self.agent.namespace, &field]);
+            if events.contains(words) {
+                return;
+            }
+            assert!(began.elapsed().as_secs() < 30, "{words} is not in: {events}");
+            std::thread::sleep(std::time::Duration::from_millis(100));
+        }
+    }
+
     /// The value of the key `password` of a Secret.
     pub fn secret(&self, name: &str) -> String {
         let secret = self.agent.get(&format!("secret/{name}")).unwrap_or_else(|| panic!("no Secret {name}"));

@@ -8,6 +8,7 @@ use apply::desired::Desired;
 use apply::{Failure, Journal, Landing, order};
 
 use super::{Turn, inputs};
+use crate::api::condition::DRIFTED;
 use crate::landing::{self, Held};
 use crate::pipeline::{switch, terms};
 use crate::reconcile::drift::Suspects;
@@ -52,7 +53,7 @@ impl Turn<'_> {
         }
         let Suspects { objects, .. } = owned.suspects(&unit, self.interval());
         if objects.is_empty() {
-            return Ok(());
+            return self.forget_drift(landed).await;
         }
         // It lands next, and puts everything back then: last-good has the stamps of last-good secrets.
         let read_set = inputs::tried(journal, landed);
@@ -102,6 +103,14 @@ impl Turn<'_> {
         }
         self.shared.metrics.drift_corrected(&self.key.namespace, &self.key.name, written.len());
         self.tell_drift(events, revision).await
+    }
+
+    /// What was reported does not stand any more: it was landed over, perhaps before a restart.
+    async fn forget_drift(&mut self, landed: &Landing) -> Result<(), Error> {
+        if self.status.conditions.get(DRIFTED).is_none() || !self.shared.owned.reported(&self.unit()).is_empty() {
+            return Ok(());
+        }
+        self.tell_drift(Vec::new(), &landed.revision).await
     }
 
     async fn tell_drift(&mut self, mut events: Vec<Event>, revision: &str) -> Result<(), Error> {
