@@ -176,21 +176,24 @@ async fn a_unit_that_is_stalled_wants_nothing() {
     fleet.end().await;
 }
 
+/// A Kustomization that another one applies.
+fn child(name: &str, folder: &str, more: Value) -> Value {
+    let mut spec = json!({"path": format!("./{folder}"), "interval": "10m", "retryInterval": "1s", "timeout": "10s",
+        "prune": true, "wait": true, "sourceRef": {"kind": "GitRepository", "name": "repo"}});
+    spec.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
+    object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, json!({ "spec": spec }))
+}
+
 #[tokio::test]
 async fn a_kustomization_that_is_renamed_keeps_its_objects() {
     let fleet = Fleet::new().await;
-    let child = |name: &str| {
-        let spec = json!({"path": "./child", "interval": "10m", "retryInterval": "1s", "timeout": "10s", "prune": true,
-            "wait": true, "sourceRef": {"kind": "GitRepository", "name": "repo"}});
-        object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, json!({ "spec": spec }))
-    };
     fleet.write("child", &[config_map("moved", json!({"a": "1"}))]);
-    fleet.write("root", &[child("old")]);
+    fleet.write("root", &[child("old", "child", json!({}))]);
     let commit = fleet.commit();
     fleet.kustomization("root", json!({}), json!({"wait": false})).await;
     fleet.answered("old", &commit, "True").await;
     let before = uid(&fleet).await;
-    fleet.write("root", &[child("new")]);
+    fleet.write("root", &[child("new", "child", json!({}))]);
     let commit = fleet.commit();
     fleet.answered("new", &commit, "True").await;
     fleet.until(unit("old"), "gone", |found| found.is_none()).await;
@@ -202,11 +205,7 @@ async fn a_kustomization_that_is_renamed_keeps_its_objects() {
 #[tokio::test]
 async fn a_kustomization_that_is_renamed_and_broken_at_once_keeps_its_objects() {
     let fleet = Fleet::new().await;
-    let child = |name: &str| {
-        let spec = json!({"path": "./child", "interval": "10m", "retryInterval": "1s", "timeout": "1s", "prune": true,
-            "wait": true, "sourceRef": {"kind": "GitRepository", "name": "repo"}});
-        object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, json!({ "spec": spec }))
-    };
+    let child = |name: &str| child(name, "child", json!({"timeout": "1s"}));
     let objects = |is_bad: bool| {
         let other = if is_bad { "Not a name" } else { "other" };
         [config_map("moved", json!({"a": is_bad.to_string()})), config_map(other, json!({}))]
@@ -236,12 +235,7 @@ async fn a_kustomization_that_is_renamed_and_broken_at_once_keeps_its_objects() 
 #[tokio::test]
 async fn kustomizations_that_leave_together_go_although_one_waits_for_the_other() {
     let fleet = Fleet::new().await;
-    let child = |name: &str, more: Value| {
-        let mut spec = json!({"path": format!("./{name}"), "interval": "10m", "retryInterval": "1s", "timeout": "10s",
-            "prune": true, "sourceRef": {"kind": "GitRepository", "name": "repo"}});
-        spec.as_object_mut().expect("a map").extend(more.as_object().expect("a map").clone());
-        object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, json!({ "spec": spec }))
-    };
+    let child = |name: &str, more: Value| child(name, name, more);
     fleet.write("one", &[config_map("one", json!({}))]);
     fleet.write("two", &[config_map("moved", json!({}))]);
     fleet.write(

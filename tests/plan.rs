@@ -407,3 +407,37 @@ fn parcels_are_drawn_and_one_that_fails_is_held_alone() {
     assert!(dot.contains("\"0/Service/default/web\" -> \"0/Deployment/default/web\";"), "{dot}");
     assert_eq!(plan(&[&root, "--embedded", "-o", "dot"]).status.code(), Some(1), "dot draws parcels only");
 }
+
+/// The lease tells how often it has changed hands. Whoever plans reads what has landed under any of them, and whoever leads by one
+/// that counts anew goes on.
+#[test]
+#[ignore = "needs the testbed: make test"]
+fn what_landed_before_the_lease_counted_anew_is_planned_and_lands_further() {
+    let mut scene = Scene::new("lease");
+    let namespace = scene.agent.namespace.clone();
+    let testbed = scene.testbed;
+    let lease = |verb: &str, more: &[&str]| {
+        testbed.kubectl(&[&[verb, "lease", "lockstep-leader", "-n", &namespace], more].concat());
+    };
+    scene.vault.put("app", &scene.canary("first"));
+    scene.git.write("app/all.yaml", &[external("app", "1h"), deployment("app", "app", "")].join("---\n"));
+    assert!(scene.agent.stop(), "asked to end, it ends well");
+    lease("patch", &["--type=merge", "-p", r#"{"spec":{"leaseTransitions":7}}"#]);
+    scene.agent.start();
+    scene.push("an application");
+    scene.kustomization("app");
+    scene.agent.ready("kustomization/app", "True", "ReconciliationSucceeded");
+    let mut plan = lockstep();
+    plan.envs(testbed.environment()).args(["plan", "--kustomization", "app", "-n", &namespace]);
+    plan.args(["--agent-namespace", &namespace, "--kubeconfig"]).arg(testbed.kubeconfig());
+    assert!(told(&plan.output().expect("it is built"), 0).contains(" at main@sha1:"));
+
+    assert!(scene.agent.stop(), "asked to end, it ends well");
+    lease("delete", &[]);
+    scene.agent.start();
+    scene.git.write("app/all.yaml", &[external("app", "1h"), deployment("app", "app", ", tier: web")].join("---\n"));
+    let commit = scene.push("a label");
+    let is_applied = |found: &Value| found["status"]["lastAppliedRevision"] == format!("main@sha1:{commit}");
+    scene.agent.until("kustomization/app", is_applied);
+    scene.finish();
+}
