@@ -49,7 +49,7 @@ use azure::{Azure, PodIdentity};
 use lookup::Lookup;
 pub use lookup::{Candidate, service_account_token};
 pub use open::{StoreId, Verdict};
-pub use pass::{Pass, versions_before};
+pub use pass::{Pass, shown, versions_before};
 pub use store::{Bytes, Cause, Data, Deletion};
 pub use target::Desired;
 

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use apply::{Call, Cluster, ClusterError, Reference};
+use jiff::{SignedDuration, Timestamp};
 use manifest::Object;
 use serde_json::json;
 use tokio::time::Instant;
@@ -24,6 +25,23 @@ const DEADLINE: Duration = Duration::from_secs(30);
 /// Pause between two attempts.
 const RETRY: Duration = Duration::from_secs(5);
 
+/// How wrong the clock of whoever looks at a Lease may be.
+const SKEW: SignedDuration = SignedDuration::from_secs(60);
+
+/// Where the agent of a namespace keeps its Lease.
+pub fn place(namespace: &str) -> Reference {
+    Reference::new("coordination.k8s.io/v1", "Lease", namespace, NAME)
+}
+
+/// Since when nobody holds a Lease, by the clock of whoever looks; `None` while somebody does.
+pub fn idle_since(lease: &Object, now: Timestamp) -> Option<Timestamp> {
+    let renewed: Timestamp = lease.text("/spec/renewTime")?.parse().ok()?;
+    let lasts = lease.value().pointer("/spec/leaseDurationSeconds").and_then(serde_json::Value::as_i64);
+    let lasts = lasts.map_or(SignedDuration::try_from(DURATION).unwrap_or_default(), SignedDuration::from_secs);
+    let is_held = !holder_of(lease).is_none_or(str::is_empty) && now.duration_since(renewed) <= lasts + SKEW;
+    (!is_held).then_some(renewed)
+}
+
 /// A lease that is held.
 pub struct Lease {
     cluster: Arc<dyn Cluster>,
@@ -36,7 +54,7 @@ pub struct Lease {
 impl Lease {
     /// Waits until the lease is ours. `identity` must differ between replicas and restarts.
     pub async fn acquire(cluster: Arc<dyn Cluster>, namespace: &str, identity: &str) -> Self {
-        let at = Reference::new("coordination.k8s.io/v1", "Lease", namespace, NAME);
+        let at = place(namespace);
         let mut seen: Option<(String, Instant)> = None;
         loop {
             let end = Instant::now() + DURATION;

@@ -2,6 +2,7 @@
 
 mod account;
 mod advice;
+mod agent;
 mod journal;
 mod text;
 

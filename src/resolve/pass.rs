@@ -1,6 +1,7 @@
 //! One look at all stores: each store is opened once, each item read once, however many ExternalSecrets ask.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::hash::Hash;
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -43,6 +44,9 @@ pub struct Pass {
     oldest: Mutex<Option<Instant>>,
 }
 
+/// Letters of the shortest digest that stands for a version where a store has none.
+const DIGEST: usize = 56;
+
 /// What was asked of a store, as a read-set keeps it.
 #[derive(Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,6 +60,16 @@ enum Request {
 struct Selection {
     name: Option<String>,
     tags: std::collections::BTreeMap<String, String>,
+}
+
+impl fmt::Display for Selection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("all items")?;
+        if let Some(name) = &self.name {
+            write!(f, " named like {name}")?;
+        }
+        self.tags.iter().try_for_each(|(tag, value)| write!(f, " tagged {tag}={value}"))
+    }
 }
 
 /// What one entry of an ExternalSecret gave.
@@ -479,6 +493,19 @@ pub fn versions_before(before: &ReadSet, since: &ReadSet) -> Option<String> {
             Some(format!("kv versions {}", each.join(", ")))
         }
     }
+}
+
+/// For people: what was asked of a store, of which store, and the version that it had; that is empty where the store names
+/// none, since a digest of what was read would give weak secrets away.
+pub fn shown(store: &str, request: &str, mark: &str) -> (String, String) {
+    let store = store.replacen('/', " ", 1);
+    let (what, version) = match serde_json::from_str(request) {
+        Ok(Request::Item(item)) => (item.to_string(), mark.split('@').next().unwrap_or_default()),
+        Ok(Request::Find(selection)) => (selection.to_string(), ""),
+        Err(_) => ("something".to_owned(), ""),
+    };
+    let is_digest = version.len() >= DIGEST && version.bytes().all(|byte| byte.is_ascii_hexdigit());
+    (format!("{what} of {store}"), if is_digest { String::new() } else { version.to_owned() })
 }
 
 fn thing(store: &StoreId, request: &Request) -> Thing {

@@ -408,6 +408,13 @@ impl<'a, 'c> Work<'a, 'c> {
     }
 }
 
+impl Open {
+    /// What must become healthy before it ends.
+    pub fn awaited(&self) -> Vec<Reference> {
+        health_targets(&self.landing, &self.undone)
+    }
+}
+
 /// What must become healthy: what the unit asks for, and every workload that a changed secret restarts.
 fn health_targets(landing: &Landing, undone: &BTreeSet<usize>) -> Vec<Reference> {
     let mut targets: Vec<Reference> = match &landing.behaviour.health {

@@ -2,18 +2,19 @@
 
 use std::sync::Arc;
 
-use apply::journal::Attempt;
+use apply::journal::{Attempt, Open, Phase};
 use apply::{Cluster, Guest, Landing, Proof, Reference};
 use jiff::{Timestamp, Unit as Scale};
 use manifest::Object;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::advice;
 use super::journal::{self, Kept};
+use super::{advice, agent};
 use crate::api::condition::{READY, STALLED};
 use crate::pipeline::{bases, object_version, spec_version};
 use crate::redact::{Live, Redactor};
+use crate::resolve;
 use crate::unit::{MISSING, ReadSet, Thing, Unit};
 
 /// Everything that is told.
@@ -22,6 +23,8 @@ use crate::unit::{MISSING, ReadSet, Thing, Unit};
 pub(super) struct Account {
     /// `Kustomization/flux-system/apps`.
     pub(super) unit: String,
+    /// That no agent is alive.
+    pub(super) agent: Option<String>,
     /// What `READY` says; `Unknown` when it says nothing.
     pub(super) ready: String,
     pub(super) reason: String,
@@ -63,8 +66,10 @@ pub(super) struct Dependency {
 pub(super) struct Told {
     /// Why it could not be read.
     pub(super) unreadable: Option<String>,
-    /// Revision that landed last.
+    /// Revision that landed last, whole.
     pub(super) landed: Option<String>,
+    /// One that has landed since, but for some parcels.
+    pub(super) partly: Option<Partly>,
     /// What that one, or a failed one since, has read.
     pub(super) inputs: Vec<Input>,
     pub(super) open: Option<OpenLanding>,
@@ -101,9 +106,18 @@ pub(super) struct Parcel {
 #[derive(Serialize)]
 pub(super) struct Input {
     pub(super) name: String,
+    /// Empty where it has none that tells a person anything.
     pub(super) version: String,
     /// `same`, `changed`, or `not asked` where only the agent asks.
     pub(super) now: String,
+}
+
+/// A landing of which parcels are held.
+#[derive(Serialize)]
+pub(super) struct Partly {
+    pub(super) revision: String,
+    /// Names of those parcels.
+    pub(super) without: Vec<String>,
 }
 
 /// A landing that has not ended.
@@ -111,6 +125,8 @@ pub(super) struct Input {
 pub(super) struct OpenLanding {
     pub(super) revision: String,
     pub(super) phase: String,
+    /// What is written and not healthy yet.
+    pub(super) awaited: Vec<String>,
 }
 
 /// The attempt that failed last.
@@ -161,10 +177,11 @@ pub(super) async fn gather(
         is_ready: field(&ready, "status") == "True",
         is_stalled: field(&condition(&object, STALLED), "status") == "True",
         attempt: attempt.as_ref(),
-        is_open: open.is_some(),
+        open: open.as_ref().map(|open| open.phase),
     };
     Ok(Account {
         unit: unit.to_string(),
+        agent: agent::absent(cluster, agent_namespace).await,
         ready: or_unknown(field(&ready, "status")),
         reason: field(&ready, "reason").into(),
         message: field(&ready, "message").into(),
@@ -208,7 +225,11 @@ fn or_unknown(text: &str) -> String {
 }
 
 fn since(time: &str) -> Option<String> {
-    let time: Timestamp = time.parse().ok()?;
+    ago(time.parse().ok()?)
+}
+
+/// How long ago something was.
+pub(super) fn ago(time: Timestamp) -> Option<String> {
     let span = Timestamp::now().since((Scale::Second, time)).ok()?;
     let seconds = span.get_seconds();
     Some(match seconds {
@@ -273,7 +294,10 @@ async fn told(cluster: &Arc<dyn Cluster>, object: &Object, kept: &Kept, attempt:
     let shown = open.as_ref().map(|open| &open.landing).or(landed);
     Told {
         unreadable: None,
-        landed: landed.map(|landed| landed.revision.clone()),
+        landed: revision(object, landed.map(Arc::as_ref)),
+        partly: landed
+            .filter(|landed| !landed.held.is_empty())
+            .map(|landed| Partly { revision: landed.revision.clone(), without: landed.parcels.names(&landed.held) }),
         inputs,
         parcels: shown.map(|landing| parcels(landing)).unwrap_or_default(),
         objects: shown.map(|landing| parts(landing)).unwrap_or_default(),
@@ -284,11 +308,27 @@ async fn told(cluster: &Arc<dyn Cluster>, object: &Object, kept: &Kept, attempt:
             transient: attempt.transient,
             causes: attempt.failures,
         }),
-        open: open.map(|open| OpenLanding {
-            revision: open.landing.revision.clone(),
-            phase: journal::phase(open.phase).into(),
-        }),
+        open: match open {
+            Some(open) => Some(progress(cluster, &open).await),
+            None => None,
+        },
     }
+}
+
+/// The revision of which all is live: what landed last, or what landed before one of which parcels are held.
+fn revision(object: &Object, landed: Option<&Landing>) -> Option<String> {
+    let landed = landed?;
+    let before = object.text("/status/lastAppliedRevision");
+    if landed.held.is_empty() { Some(landed.revision.clone()) } else { before.map(str::to_owned) }
+}
+
+/// How far an open landing has come, by what stands in the cluster.
+async fn progress(cluster: &Arc<dyn Cluster>, open: &Open) -> OpenLanding {
+    let (phase, awaited) = match open.phase {
+        Phase::Commit | Phase::Health => journal::how_far(cluster, open).await,
+        phase => (journal::phase(phase), Vec::new()),
+    };
+    OpenLanding { revision: open.landing.revision.clone(), phase: phase.into(), awaited }
 }
 
 /// What was read, and whether it is so still; what follows from the rest is not told.
@@ -296,6 +336,10 @@ async fn input(cluster: &Arc<dyn Cluster>, object: &Object, thing: &Thing, versi
     let compared = |now: &str| (if now == version { "same" } else { "changed" }).to_owned();
     let (name, now) = match thing {
         Thing::Spec => ("its own spec and switches".into(), compared(&spec_version(object))),
+        Thing::Remote { store, request } => {
+            let (name, version) = resolve::shown(store, request, version);
+            return Some(Input { name, version, now: "not asked".into() });
+        }
         Thing::Object { api_version, kind, namespace, name } => {
             let at = Reference::new(api_version, kind, namespace, name);
             let now = match cluster.get(&at).await {
@@ -306,12 +350,17 @@ async fn input(cluster: &Arc<dyn Cluster>, object: &Object, thing: &Thing, versi
         }
         Thing::Artifact { kind, namespace, name } => (format!("{kind} {namespace}/{name}"), "not asked".into()),
         Thing::Base(base) => (bases::shown(base), "not asked".into()),
-        Thing::Remote { store, request } => (format!("{request} of {store}"), "not asked".into()),
         Thing::Chart { release } => (format!("the chart of {release}"), "not asked".into()),
         Thing::Capabilities => ("what the API server can do".into(), "not asked".into()),
         Thing::Declared { .. } | Thing::Built | Thing::Paths { .. } => return None,
     };
-    let version = if version == MISSING { "not there".into() } else { version.chars().take(12).collect() };
+    // The digest of a Secret would give a weak one away.
+    let is_secret = matches!(thing, Thing::Object { kind, .. } if kind == "Secret");
+    let version = match version {
+        MISSING => "not there".into(),
+        _ if is_secret => String::new(),
+        version => version.chars().take(12).collect(),
+    };
     Some(Input { name, version, now })
 }
 

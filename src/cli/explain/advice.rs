@@ -1,6 +1,9 @@
 //! What comes next, and what a person can do about it.
 
-use apply::journal::Attempt;
+use std::collections::BTreeSet;
+
+use apply::journal::{Attempt, Phase};
+use apply::report::Step;
 use manifest::Object;
 
 use crate::api::condition::reason;
@@ -12,7 +15,8 @@ pub(super) struct Facts<'a> {
     pub(super) is_ready: bool,
     pub(super) is_stalled: bool,
     pub(super) attempt: Option<&'a Attempt>,
-    pub(super) is_open: bool,
+    /// How far the open landing has come.
+    pub(super) open: Option<Phase>,
 }
 
 impl Facts<'_> {
@@ -25,7 +29,7 @@ impl Facts<'_> {
             return "nothing: it is suspended; a landing that is open is finished or undone".into();
         }
         match self.attempt {
-            _ if self.is_open => "the open landing ends: finished, or taken back".into(),
+            _ if self.open.is_some() => "the open landing ends: finished, or taken back".into(),
             _ if self.is_stalled => "nothing before its spec changes".into(),
             _ if self.reason == reason::DEPENDENCY_NOT_READY => "it goes on as soon as that is there".into(),
             _ if self.is_ready => format!("drift is looked for every {interval}; a changed input lands at once"),
@@ -34,6 +38,36 @@ impl Facts<'_> {
                     .into()
             }
             _ => format!("it is tried again within {retry}, or as soon as an input changes"),
+        }
+    }
+
+    /// What has become of what failed to become healthy.
+    fn stands(&self) -> &'static str {
+        match self.open {
+            Some(Phase::Held) => {
+                "it was left as it stands (on-failure: hold), and a new commit or secret is tried at once"
+            }
+            Some(Phase::Undo) => "what was written is being taken back",
+            Some(Phase::Commit | Phase::Health | Phase::Prune) => {
+                "it may still become healthy, and a new commit is tried at once"
+            }
+            None if self.attempt.is_some() => "what failed was taken back, and its pods are gone",
+            None => "what failed stands as it was written",
+        }
+    }
+
+    /// Where the events of what failed are.
+    fn places_of_failure(&self) -> String {
+        let failures = self.attempt.iter().flat_map(|attempt| &attempt.failures);
+        let words = failures.flat_map(|failure| failure.split_whitespace());
+        let namespace = |word: &str| match word.trim_end_matches(':').split('/').collect::<Vec<_>>().as_slice() {
+            [kind, namespace, _] if kind.starts_with(char::is_uppercase) => Some((*namespace).to_owned()),
+            _ => None,
+        };
+        let namespaces: BTreeSet<String> = words.filter_map(namespace).collect();
+        match namespaces.first() {
+            Some(only) if namespaces.len() == 1 => format!("-n {only}"),
+            _ => "-A".to_owned(),
         }
     }
 
@@ -47,24 +81,32 @@ impl Facts<'_> {
         if self.is_suspended() {
             return vec![format!("resume it: flux resume {kind} {name} -n {namespace}")];
         }
-        if self.is_ready && !self.is_open {
+        if self.is_ready && self.open.is_none() {
             return Vec::new();
         }
         let ask = format!(
             "then, or to try again now: kubectl annotate --overwrite {kind}/{name} -n {namespace} reconcile.fluxcd.io/requestedAt=\"$(date)\""
         );
+        let (namespaces, stands) = (self.places_of_failure(), self.stands());
+        let events = format!("kubectl get events {namespaces} --field-selector type=Warning");
+        let is_undone = self.open.is_none() && self.attempt.is_some();
+        let unhealthy = match is_undone {
+            true => format!("commit a fix, or mend the secret that it reads: {stands}; what they said: {events}"),
+            false => format!("look at the pods of what is not healthy, and at {events}: {stands}"),
+        };
         let first = match self.reason {
             reason::ARTIFACT_FAILED | reason::SOURCE_NOT_READY => "mend its source, or wait until it has been fetched",
             reason::BUILD_FAILED => "mend the files that the message names, and push",
             reason::DEPENDENCY_NOT_READY => "explain what it waits for; it goes on by itself",
-            reason::HEALTH_CHECK_FAILED => {
-                "look at the pods of what failed; what was written is taken back, and a new commit or secret is tried at once"
-            }
+            reason::HEALTH_CHECK_FAILED => &unhealthy,
             reason::PRUNE_FAILED => "look for finalizers of what does not go; all else has landed",
             reason::INVALID_CEL_EXPRESSION => "mend the expression that the message names",
             reason::ACCESS_DENIED => "name objects of its own namespace, or allow references across namespaces",
             reason::UNSUPPORTED => "leave out the fields that the message names: Lockstep does not act on them yet",
             reason::PROGRESSING | "" => return vec!["wait: it is at work".into()],
+            _ if self.attempt.is_some_and(|attempt| attempt.step == Step::Commit) => {
+                "mend what the message names, and push: what was written of what failed was taken back"
+            }
             _ => "mend what the message names; nothing of what is held was written",
         };
         let is_forbidden =

@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use apply::journal::{Entry, Phase};
-use apply::{Cluster, Journal, Landing, Store, StoreError};
+use apply::journal::{Entry, Open, Phase};
+use apply::{Claims, Cluster, Journal, Landing, Store, StoreError, drift};
 use futures::future::{BoxFuture, FutureExt as _};
+use jiff::Timestamp;
+use manifest::ObjectId;
 
 use crate::cluster::journal::{ClusterStore, Keys};
+use crate::health::{self, Health};
 use crate::pipeline::compile::values_of;
 use crate::redact::{Live, Redactor};
 use crate::unit::Unit;
@@ -44,6 +47,48 @@ fn register(landing: &Landing, redactor: &Redactor) -> Live {
     let objects = landing.changes().map(|change| &change.desired.object).filter(|object| object.is_secret());
     let values: Vec<Vec<u8>> = objects.flat_map(values_of).map(|(_, value)| value).collect();
     redactor.register(values.iter().map(Vec::as_slice))
+}
+
+/// How far a landing has come that is written or awaited, and what it waits for. The journal does not tell the two apart: that
+/// health is awaited costs no write of its own. So what it writes is tried against what is there.
+pub(super) async fn how_far(cluster: &Arc<dyn Cluster>, open: &Open) -> (&'static str, Vec<String>) {
+    if open.phase == Phase::Commit {
+        match are_written(cluster, open).await {
+            Some(true) => {}
+            Some(false) => return (phase(Phase::Commit), Vec::new()),
+            None => {
+                return ("its objects are being written, or all are and it waits until they are healthy", Vec::new());
+            }
+        }
+    }
+    let (rules, mut awaited) = (health::Rules::default(), Vec::new());
+    for at in open.awaited() {
+        let health = match cluster.get(&at).await {
+            Ok(Some(object)) => rules.judge(&object, Timestamp::now()),
+            Ok(None) => Health::NotFound,
+            Err(error) => Health::Unknown { message: error.to_string() },
+        };
+        if !health.is_current() {
+            let said = format!("{}: {}: {}", at.id(), health.name(), health.message());
+            awaited.push(said.trim_end_matches(": ").to_owned());
+        }
+    }
+    (phase(Phase::Health), awaited)
+}
+
+/// Whether everything that the landing writes is as it writes it; `None` for whoever may not find out.
+async fn are_written(cluster: &Arc<dyn Cluster>, open: &Open) -> Option<bool> {
+    let landing = &open.landing;
+    let is_over = |id: &ObjectId| landing.holds(id) || landing.parcels.is_in(id, &open.undone);
+    let changes = landing.changes().filter(|change| change.is_written() && !is_over(&change.desired.object.id()));
+    for change in changes {
+        match drift::look(change.desired.clone(), &landing.behaviour, Claims::default(), cluster).await {
+            Ok(None) => {}
+            Ok(Some(_)) => return Some(false),
+            Err(_) => return None,
+        }
+    }
+    Some(true)
 }
 
 /// How far an open landing has come, in words.

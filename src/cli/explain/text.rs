@@ -2,12 +2,15 @@
 
 use std::fmt::Write as _;
 
-use super::account::{Account, Parcel, Told};
+use super::account::{Account, Input, Parcel, Told};
 
 /// The account as text.
 pub(super) fn text(account: &Account) -> String {
     let mut out = String::new();
     line(&mut out, &account.unit);
+    if let Some(agent) = &account.agent {
+        line(&mut out, &format!("  agent: {agent}"));
+    }
     let since = account.since.as_ref().map(|since| format!(", for {since}")).unwrap_or_default();
     line(&mut out, &format!("  ready: {} {}{since}", account.ready, account.reason));
     for part in account.message.lines() {
@@ -44,16 +47,22 @@ fn journal(out: &mut String, told: &Told) {
         line(out, &format!("  journal: cannot be read, so that inputs and attempts are not told: {why}"));
         return;
     }
-    line(out, &format!("  landed: {}", told.landed.as_deref().unwrap_or("nothing yet")));
+    let whole =
+        told.landed.as_deref().unwrap_or(if told.partly.is_some() { "nothing whole yet" } else { "nothing yet" });
+    line(out, &format!("  landed: {whole}"));
+    if let Some(partly) = &told.partly {
+        line(out, &format!("    and {} but for {}", partly.revision, partly.without.join(", ")));
+    }
     if let Some(open) = &told.open {
         line(out, &format!("  open: {}: {}", open.revision, open.phase));
+        list(out, "waits for", open.awaited.iter().cloned());
     }
     if let Some(attempt) = &told.attempt {
         let kind = if attempt.transient { "may pass by itself" } else { "needs another input" };
         line(out, &format!("  failed: {} in {}, {kind}", attempt.revision, attempt.step));
         attempt.causes.iter().for_each(|cause| line(out, &format!("    {cause}")));
     }
-    list(out, "inputs", told.inputs.iter().map(|input| format!("{} at {}: {}", input.name, input.version, input.now)));
+    list(out, "inputs", told.inputs.iter().map(input));
     list(out, "parcels", told.parcels.iter().map(parcel));
     list(
         out,
@@ -67,6 +76,11 @@ fn journal(out: &mut String, told: &Told) {
             .iter()
             .map(|guest| format!("{} of {}, which reads {}", guest.name, guest.unit, guest.secrets.join(", "))),
     );
+}
+
+fn input(input: &Input) -> String {
+    let at = if input.version.is_empty() { String::new() } else { format!(" at {}", input.version) };
+    format!("{}{at}: {}", input.name, input.now)
 }
 
 fn parcel(parcel: &Parcel) -> String {
