@@ -69,6 +69,10 @@ async fn the_secret_of_a_renamed_target_goes() {
         stage.declare(json!({"name": "after"})).await;
         stage.until("after", |found| found.is_some()).await;
         stage.until("before", |found| found.is_none()).await;
+        stage.told("after").await;
+        let told = stage.fleet.events("db").await;
+        let orphan = ("Deleted".to_owned(), "secret deleted because it was orphaned".to_owned());
+        assert_eq!(told.iter().filter(|event| **event == orphan).count(), 1, "{told:?}");
         stage.fleet.end().await;
     }
 }

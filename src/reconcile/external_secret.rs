@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use apply::{Action, Behaviour};
+use apply::Behaviour;
 use jiff::Timestamp;
 use manifest::{Object, ObjectId};
 use tokio::time::Instant;
@@ -16,7 +16,8 @@ use crate::api::condition::{Conditions, READY, reason};
 use crate::api::secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus};
 use crate::pipeline::expand::{Expanded, External, ExternalTold};
 use crate::resolve::{refresh, target};
-use crate::status::{Event, Next, external as tell, unsupported_message};
+use crate::status::external::{self as tell, Done};
+use crate::status::{Event, Next, unsupported_message};
 use crate::unit::Unit;
 
 mod in_place;
@@ -40,8 +41,7 @@ pub struct Externals {
 #[derive(Clone)]
 pub struct Note {
     told: ExternalTold,
-    /// What was done to its Secret.
-    action: Option<Action>,
+    done: Done,
     /// Which version of the ExternalSecret it is about ([`refresh::synced_version`]); `None` where the landing itself made
     /// that version.
     about: Option<String>,
@@ -53,7 +53,7 @@ pub struct Note {
 
 impl Note {
     fn new(told: ExternalTold) -> Self {
-        Self { told, action: None, about: None, pause: None, as_of: Instant::now() }
+        Self { told, done: Done::default(), about: None, pause: None, as_of: Instant::now() }
     }
 
     /// Whether nobody has asked for anything since, as `force-sync` does.
@@ -64,9 +64,9 @@ impl Note {
 
 impl Externals {
     /// A unit has landed with this ExternalSecret; `seen` is the object as it was then, unless the landing wrote it.
-    pub fn put(&self, external: &External, action: Option<Action>, seen: Option<&Object>) {
+    pub fn put(&self, external: &External, done: Done, seen: Option<&Object>) {
         let about = seen.map(refresh::synced_version);
-        let note = Note { action, about, as_of: external.as_of, ..Note::new(external.told.clone()) };
+        let note = Note { done, about, as_of: external.as_of, ..Note::new(external.told.clone()) };
         self.keep(external.id.clone(), note);
     }
 
@@ -132,7 +132,8 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         };
         let next = next_look(object, &spec, as_of, shared);
         let next = if matches!(told, ExternalTold::Failed(_)) { Next::After(RETRY) } else { next };
-        return Ok(finish(key, object, status, &Note { action, ..Note::new(told) }, next, shared));
+        let done = Done { action, ..Done::default() };
+        return Ok(finish(key, object, status, &Note { done, ..Note::new(told) }, next, shared));
     }
     let (note, as_of) = look(object, &unit, shared).await;
     let next = next_look(object, &spec, as_of, shared);
@@ -297,26 +298,28 @@ async fn stand_alone(
         as_of = external.as_of;
         Some(external.told)
     };
-    let (told, action) = match landed {
+    let nothing = Done::default();
+    let (told, done) = match landed {
         Landed::Ended(outcome, expanded) => {
-            let action = outcome.changed().map(|(_, action)| action).next();
             let failure = outcome.failures.first().map(|failure| ExternalTold::Failed(failure.to_string()));
-            let told = told_of(expanded);
-            (failure.or(told).unwrap_or(ExternalTold::Synced), action)
+            let told = told_of(expanded).unwrap_or(ExternalTold::Synced);
+            let action = outcome.changed().map(|(_, action)| action).next();
+            let done = Done { action, ..Done::of(&outcome).remove(&object.id()).unwrap_or_default() };
+            (failure.unwrap_or(told), done)
         }
         Landed::NotExpanded(problems) => {
-            (ExternalTold::Failed(problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("; ")), None)
+            (ExternalTold::Failed(problems.iter().map(|p| p.message.clone()).collect::<Vec<_>>().join("; ")), nothing)
         }
-        Landed::AtRest(expanded) => (told_of(expanded).unwrap_or(ExternalTold::Synced), None),
+        Landed::AtRest(expanded) => (told_of(expanded).unwrap_or(ExternalTold::Synced), nothing),
         // It is told already.
         Landed::Held => return Ok(Told::nothing(Next::After(RETRY))),
         Landed::Refused(failures, _) => {
-            (ExternalTold::Failed(failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")), None)
+            (ExternalTold::Failed(failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")), nothing)
         }
     };
     let next = next_look(object, spec, as_of, shared);
     let next = if matches!(told, ExternalTold::Failed(_)) { Next::After(RETRY) } else { next };
-    Ok(finish(key, object, status, &Note { action, ..Note::new(told) }, next, shared))
+    Ok(finish(key, object, status, &Note { done, ..Note::new(told) }, next, shared))
 }
 
 /// The status and events of what became of it.
@@ -329,7 +332,7 @@ fn finish(
     shared: &Arc<Shared>,
 ) -> Told {
     let now = Timestamp::now();
-    let mut events: Vec<Event> = tell::written(note.action).into_iter().collect();
+    let mut events: Vec<Event> = note.done.events(&note.told).collect();
     events.extend(tell::secret(&mut status, &note.told, now));
     let is_ready = !matches!(note.told, ExternalTold::Failed(_));
     if is_ready {
@@ -398,10 +401,10 @@ mod tests {
     fn what_a_unit_found_out_does_not_answer_a_request_that_came_later() {
         let externals = Externals::default();
         let found = External { id: external("").id(), told: ExternalTold::Synced, as_of: Instant::now() };
-        externals.put(&found, None, Some(&external("1")));
+        externals.put(&found, Done::default(), Some(&external("1")));
         let note = externals.take(&found.id).unwrap();
         assert!(note.is_about(&external("1")) && !note.is_about(&external("2")));
-        externals.put(&found, None, None);
+        externals.put(&found, Done::default(), None);
         assert!(externals.take(&found.id).unwrap().is_about(&external("1")), "the landing made this version itself");
     }
 }

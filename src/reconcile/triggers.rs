@@ -1,9 +1,8 @@
 //! Who must look when something has changed.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
-use apply::{Action, Declarer, Failure, Outcome, Reference};
+use apply::{Failure, Outcome, Reference};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
@@ -12,6 +11,7 @@ use super::helm_release::{self, Note};
 use super::{Key, Kind, Shared};
 use crate::pipeline::sources::SourceName;
 use crate::pipeline::{Compiled, Problem, Stage};
+use crate::status::external::Done;
 use crate::unit::{Thing, Unit};
 
 /// Label of what a release has made: the release's name.
@@ -142,18 +142,13 @@ pub fn secret_changed(shared: &Shared, at: &Reference) {
 
 /// A unit has landed: its parts tell how they stand.
 pub fn landed(shared: &Arc<Shared>, outcome: &Outcome, compiled: &Compiled) {
-    let actions: HashMap<Declarer, Action> = outcome
-        .landing
-        .changes()
-        .map(|change| (change.desired.declarer.clone(), change.action))
-        .filter(|(declarer, _)| matches!(declarer, Declarer::ExternalSecret(_)))
-        .collect();
+    let done = Done::of(outcome);
     for external in compiled.externals.iter().filter(|external| outcome.has_landed(&external.id)) {
-        let action = actions.get(&Declarer::ExternalSecret(external.id.clone())).copied();
+        let done = done.get(&external.id).copied().unwrap_or_default();
         let key = part(Kind::ExternalSecret, &external.id);
         let is_written = outcome.changed().any(|(id, _)| id == external.id);
         let seen = shared.index.get(&key).filter(|_| !is_written);
-        shared.externals.put(external, action, seen.as_ref());
+        shared.externals.put(external, done, seen.as_ref());
         shared.queue.add(key);
     }
     for release in &compiled.releases {

@@ -1,7 +1,10 @@
 //! The status of External Secrets' kinds, as that project's controllers write it.
 
-use apply::Action;
+use std::collections::{HashMap, HashSet};
+
+use apply::{Action, Declarer, Outcome};
 use jiff::Timestamp;
+use manifest::ObjectId;
 
 use super::Event;
 use crate::api::condition::{Condition, Conditions, READY, Truth, reason};
@@ -28,12 +31,43 @@ pub fn store(status: &mut StoreStatus, verdict: &Verdict, now: Timestamp) -> Opt
     }
 }
 
-/// The event of what was done to a Secret.
-pub fn written(action: Option<Action>) -> Option<Event> {
-    match action? {
-        Action::Create => Some(Event::info("Created", "secret created")),
-        Action::Configure | Action::Replace => Some(Event::info("Updated", "secret updated")),
-        Action::Unchanged | Action::Skip => None,
+/// What was done for an ExternalSecret.
+#[derive(Clone, Copy, Default)]
+pub struct Done {
+    /// To its Secret.
+    pub action: Option<Action>,
+    /// Secrets that it had under other names, and that were deleted.
+    pub orphans: usize,
+}
+
+impl Done {
+    /// What a landing has done, by ExternalSecret.
+    pub fn of(outcome: &Outcome) -> HashMap<ObjectId, Self> {
+        let mut done: HashMap<ObjectId, Self> = HashMap::new();
+        for change in outcome.landing.changes() {
+            if let Declarer::ExternalSecret(id) = &change.desired.declarer {
+                done.entry(id.clone()).or_default().action = Some(change.action);
+            }
+        }
+        let pruned: HashSet<&ObjectId> = outcome.pruned.iter().collect();
+        for stale in outcome.landing.stale.iter().filter(|stale| pruned.contains(&stale.reference.id())) {
+            if let Declarer::ExternalSecret(id) = &stale.declarer {
+                done.entry(id.clone()).or_default().orphans += 1;
+            }
+        }
+        done
+    }
+
+    /// The events that tell of it, as External Secrets words them. A Secret that goes because the store has none is no orphan.
+    pub fn events(self, told: &ExternalTold) -> impl Iterator<Item = Event> {
+        let written = match self.action {
+            Some(Action::Create) => Some(Event::info(reason::CREATED, "secret created")),
+            Some(Action::Configure | Action::Replace) => Some(Event::info(reason::UPDATED, "secret updated")),
+            Some(Action::Unchanged | Action::Skip) | None => None,
+        };
+        let orphans = if matches!(told, ExternalTold::Synced) { self.orphans } else { 0 };
+        let orphan = Event::info(reason::DELETED, "secret deleted because it was orphaned");
+        written.into_iter().chain(std::iter::repeat_n(orphan, orphans))
     }
 }
 
@@ -44,7 +78,7 @@ pub fn synced(status: &mut ExternalSecretStatus, version: String, secret: String
     status.binding = Some(Binding { name: Some(secret) });
 }
 
-/// An ExternalSecret was resolved, or could not be. The event is left out when it says no more than [`written`].
+/// An ExternalSecret was resolved, or could not be. The event is left out when it says no more than [`Done::events`].
 pub fn secret(status: &mut ExternalSecretStatus, told: &ExternalTold, now: Timestamp) -> Option<Event> {
     let conditions = &mut status.conditions;
     match told {
