@@ -59,7 +59,8 @@ pub struct Config {
     #[arg(long, value_name = "NAME")]
     pub sops_vault_configmap: Option<String>,
     /// Gates of Flux's controllers, each `NAME=true` or `NAME=false`: AdditiveCELDependencyCheck asks `readyExpr` besides
-    /// the readiness of a dependency.
+    /// the readiness of a dependency; StrictPostBuildSubstitutions=false leaves variables without a value empty. The others are
+    /// taken where they ask for what Lockstep does anyway.
     #[arg(long, value_name = "NAME=BOOL,...", value_delimiter = ',', value_parser = parse_gate)]
     pub feature_gates: Vec<(String, bool)>,
     /// How much is logged: `trace`, `debug`, `info` or `error`.
@@ -74,22 +75,81 @@ pub struct Config {
 }
 
 impl Config {
-    /// Whether a gate is open; the last word counts.
-    pub fn has_gate(&self, name: &str) -> bool {
-        self.feature_gates.iter().rev().find(|(gate, _)| gate == name).is_some_and(|(_, is_open)| *is_open)
+    /// Whether `postBuild` variables without a value and a default are empty, not a failure.
+    pub fn has_lenient_substitutions(&self) -> bool {
+        has_lenient_substitutions(&self.feature_gates)
+    }
+
+    /// Whether `readyExpr` is asked besides the readiness of a dependency.
+    pub fn has_additive_dependency_check(&self) -> bool {
+        gate(&self.feature_gates, "AdditiveCELDependencyCheck").unwrap_or(false)
     }
 }
 
-/// Gates that act here.
-const GATES: [&str; 1] = ["AdditiveCELDependencyCheck"];
+/// Whether `postBuild` variables without a value and a default are empty; Flux's gate is closed then.
+pub fn has_lenient_substitutions(gates: &[(String, bool)]) -> bool {
+    gate(gates, "StrictPostBuildSubstitutions") == Some(false)
+}
 
-fn parse_gate(text: &str) -> Result<(String, bool), String> {
-    let (name, value) = text.split_once('=').ok_or("expected NAME=true or NAME=false")?;
-    if !GATES.contains(&name) {
-        return Err(format!("unknown gate; there is {}", GATES.join(", ")));
+/// What is said of a gate; the last word counts.
+fn gate(gates: &[(String, bool)], name: &str) -> Option<bool> {
+    gates.iter().rev().find(|(gate, _)| gate == name).map(|(_, is_open)| *is_open)
+}
+
+/// How Lockstep stands to a gate of Flux.
+enum Gate {
+    /// Each value is heeded, or there is nothing here that it would change.
+    Either,
+    /// Only this value is what happens here; what happens where the other is asked for.
+    Only(bool, &'static str),
+}
+use Gate::{Either, Only};
+
+/// The gates of the newest kustomize-, helm- and source-controller.
+const GATES: [(&str, Gate); 20] = [
+    ("AdditiveCELDependencyCheck", Either),
+    ("AdoptLegacyReleases", Either),
+    ("AllowDNSLookups", Only(false, "no names are looked up while a chart is rendered")),
+    ("CacheSecretsAndConfigMaps", Either),
+    ("CancelHealthCheckOnNewRevision", Only(true, "a new revision always ends the wait for an older one's health")),
+    ("CorrectDrift", Only(false, "a HelmRelease says it itself, in spec.driftDetection")),
+    (
+        "DefaultToRetryOnFailure",
+        Only(false, "a HelmRelease says it itself, in its spec.install.strategy and spec.upgrade.strategy"),
+    ),
+    ("DetectDrift", Only(false, "a HelmRelease says it itself, in spec.driftDetection")),
+    ("DirectSourceFetch", Either),
+    ("DisableChartDigestTracking", Either),
+    (
+        "DisableConfigWatchers",
+        Only(true, "ConfigMaps and Secrets are looked at with each reconciliation, not watched for their label"),
+    ),
+    ("DisableFailFastBehavior", Only(false, "a wait for health ends with the first failure")),
+    ("DisableStatusPollerCache", Either),
+    ("ExternalArtifact", Only(false, "ExternalArtifacts are no sources here")),
+    ("GroupChangeLog", Either),
+    ("MigrateAPIVersion", Only(false, "field managers keep the API versions with which they wrote")),
+    ("OOMWatch", Only(false, "the agent does not watch its memory: a landing goes on after it was killed")),
+    ("ObjectLevelWorkloadIdentity", Only(true, "an object that names a ServiceAccount for a cloud is always served")),
+    ("StrictPostBuildSubstitutions", Either),
+    ("UseHelm3Defaults", Only(false, "charts are applied as Helm 4 does it")),
+];
+
+/// A gate and its value, as Go reads them.
+pub fn parse_gate(text: &str) -> Result<(String, bool), String> {
+    let expected = "expected NAME=true or NAME=false";
+    let (name, value) = text.split_once('=').ok_or(expected)?;
+    let is_open = match value.trim() {
+        "1" | "t" | "T" | "true" | "TRUE" | "True" => true,
+        "0" | "f" | "F" | "false" | "FALSE" | "False" => false,
+        _ => return Err(expected.into()),
+    };
+    let name = name.trim();
+    match GATES.iter().find(|(known, _)| *known == name) {
+        None => Err("no controller of Flux has this gate".into()),
+        Some((_, Only(only, why))) if *only != is_open => Err(format!("{name}={is_open} is not supported: {why}")),
+        Some(_) => Ok((name.to_owned(), is_open)),
     }
-    let is_open = value.parse().map_err(|_| "expected NAME=true or NAME=false")?;
-    Ok((name.to_owned(), is_open))
 }
 
 fn parse_pair(text: &str) -> Result<String, &'static str> {
@@ -122,7 +182,21 @@ mod tests {
         assert_eq!(config.mirror, ["https://a/=file:///b"]);
         assert!(Line::try_parse_from(["lockstep", "--mirror", "nothing"]).is_err());
         let gates = |text: &str| Line::try_parse_from(["lockstep", "--feature-gates", text]);
-        assert!(gates("AdditiveCELDependencyCheck=true").unwrap().config.has_gate("AdditiveCELDependencyCheck"));
-        assert!(gates("Other=true").is_err());
+        let additive = |text: &str| gates(text).unwrap().config.has_additive_dependency_check();
+        assert!(additive("AdditiveCELDependencyCheck=true") && !additive("GroupChangeLog=1"));
+        assert!(!additive("AdditiveCELDependencyCheck=true, AdditiveCELDependencyCheck=False"), "the last word counts");
+        let lenient = |text: &str| gates(text).unwrap().config.has_lenient_substitutions();
+        assert!(lenient("StrictPostBuildSubstitutions=false") && !lenient("StrictPostBuildSubstitutions=true"));
+        let error = |text: &str| gates(text).err().unwrap().to_string();
+        assert!(error("Other=true").contains("no controller of Flux has this gate"));
+        assert!(error("GroupChangeLog=maybe").contains("expected NAME=true or NAME=false"));
+        for (name, gate) in &GATES {
+            for value in [true, false] {
+                let is_taken = gates(&format!("{name}={value}")).is_ok();
+                assert_eq!(is_taken, !matches!(gate, Only(only, _) if *only != value), "{name}={value}");
+            }
+        }
+        let refused = error("DisableFailFastBehavior=true");
+        assert!(refused.contains("DisableFailFastBehavior=true is not supported: a wait for health"), "{refused}");
     }
 }

@@ -166,6 +166,8 @@ pub struct Settings {
     pub requeue_dependency: Duration,
     /// Asks `readyExpr` besides the readiness of a dependency, not instead of it.
     pub additive_dependency_check: bool,
+    /// Leaves `postBuild` variables empty that have no value and no default.
+    pub lenient_substitutions: bool,
     /// Refuses references to objects of other namespaces.
     pub no_cross_namespace_refs: bool,
     /// Refuses what kustomizations name outside of their sources.

@@ -197,6 +197,7 @@ impl Compile<'_> {
             identities,
             enforces_mac: switch(self.job.object, "sops-mac") == Some("enforce"),
             variables,
+            unset: if self.world.settings.lenient_substitutions { Unset::Empty } else { Unset::Error },
             visit: visit.clone(),
         };
         let redactor = self.world.redactor.clone();
@@ -289,6 +290,8 @@ struct Recipe {
     identities: Option<Arc<decrypt::Identities>>,
     enforces_mac: bool,
     variables: Option<Variables>,
+    /// What a variable means that is not among them.
+    unset: Unset,
     /// Fetches remote bases, where they are allowed.
     visit: Option<Arc<Visit>>,
 }
@@ -319,7 +322,7 @@ impl Recipe {
         // What stays sealed is not substituted, but the others can be told of.
         objects.retain(|object| problems.is_empty() || object.value().get("sops").is_none());
         let substituted = match &self.variables {
-            Some(variables) => substitute::all(objects, variables, Unset::Error),
+            Some(variables) => substitute::all(objects, variables, self.unset),
             None => Ok(objects),
         };
         let objects = substituted.unwrap_or_else(|errors| {
