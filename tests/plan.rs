@@ -191,6 +191,148 @@ fn what_another_unit_of_the_commit_declares_is_handed_over_and_what_is_lost_by_m
     assert!(told(&held, 1).contains(guard), "{}", text(&held.stdout));
 }
 
+/// The demo's cluster and a clone of its repository.
+fn demo() -> (TempDir, String, std::path::PathBuf) {
+    let keep = tempfile::tempdir().expect("a folder");
+    let demo = lockstep().args(["demo", "-o", "json", "--keep", &path(&keep, "demo")]).output().expect("it is built");
+    told(&demo, 0);
+    let (cluster, work) = (path(&keep, "demo/cluster"), keep.path().join("work"));
+    let clone = command("git".as_ref()).args(["clone", "-q", &path(&keep, "demo/repository.git")]).arg(&work).status();
+    assert!(clone.expect("git").success());
+    (keep, cluster, work)
+}
+
+/// Changes the spec of a Kustomization in a kept cluster.
+fn respecify(cluster: &str, name: &str, field: &str, value: Value) {
+    let file = format!("{cluster}/cluster.json");
+    let mut kept: Value = serde_json::from_slice(&fs::read(&file).expect("it is kept")).expect("JSON");
+    let objects = kept["objects"].as_array_mut().into_iter().flatten();
+    let mut found = objects.filter(|object| object["kind"] == "Kustomization" && object["metadata"]["name"] == name);
+    found.next().expect("it is there")["spec"][field] = value;
+    fs::write(&file, kept.to_string()).expect("it is kept");
+}
+
+#[test]
+fn what_is_not_pruned_is_told_as_left() {
+    let (_keep, cluster, work) = demo();
+    let list = work.join("apps/base/kustomization.yaml");
+    let before = fs::read_to_string(&list).expect("a file");
+    fs::write(&list, before.replace("- payment.yaml\n", "")).expect("a file");
+    respecify(&cluster, "apps", "prune", false.into());
+    let folder = work.join("apps/demo");
+    let of = |more: &[&str]| {
+        let arguments =
+            [folder.to_str().expect("text"), "--kustomization", "apps", "--embedded", "--cluster", &cluster];
+        plan(&[&arguments, more].concat())
+    };
+    let output = of(&[]);
+    let text = told(&output, 2);
+    let line = "  = ExternalSecret/shop/payment is left: nobody declares it any more, and prune is false\n";
+    assert!(text.contains(line) && text.contains("1 leave"), "{text}");
+    let json = json(&of(&["-o", "json"]), 2);
+    let left = find(&json, "Kustomization/flux-system/apps", "objects", "ExternalSecret/shop/payment");
+    assert_eq!(left["action"], "leave", "{json:#}");
+}
+
+#[test]
+fn who_has_suspended_a_unit_is_told() {
+    let (_keep, cluster, work) = demo();
+    respecify(&cluster, "apps", "suspend", true.into());
+    let root = work.join("clusters/demo");
+    let root = root.to_str().expect("text");
+    let of = |arguments: &[&str]| {
+        let output = plan(&[arguments, &["--embedded", "--cluster", &cluster]].concat());
+        let all = text(&output.stdout).to_owned();
+        let apps = all.split("Kustomization/flux-system/apps at ").nth(1).map(str::to_owned);
+        apps.unwrap_or_else(|| panic!("no unit apps in:\n{all}{}", text(&output.stderr)))
+    };
+    let apps = work.join("apps/demo");
+    for arguments in [vec![root], vec![apps.to_str().expect("text"), "--kustomization", "apps"]] {
+        assert!(of(&arguments).contains("\n  suspended in the cluster: would not land\n"), "{}", of(&arguments));
+    }
+    respecify(&cluster, "apps", "suspend", false.into());
+    let declared = find_file(&work.join("clusters"), "name: apps");
+    let text = fs::read_to_string(&declared).expect("a file");
+    let (head, tail) = text.split_once("name: apps").expect("two parts");
+    fs::write(&declared, format!("{head}name: apps{}", tail.replacen("spec:\n", "spec:\n  suspend: true\n", 1)))
+        .expect("a file");
+    assert!(of(&[root]).contains("\n  suspended in Git: would not land\n"), "{}", of(&[root]));
+}
+
+/// The file below a folder that has a text.
+fn find_file(folder: &Path, part: &str) -> std::path::PathBuf {
+    let all = command("grep".as_ref()).args(["-rl", part]).arg(folder).output().expect("grep");
+    text(&all.stdout).lines().next().expect("a file").into()
+}
+
+const LOST: &str = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web, namespace: default}\nspec: {selector: {matchLabels: \
+    {app: web}}, template: {metadata: {labels: {app: web}}, spec: {imagePullSecrets: [{name: pull}], volumes: [{name: a, secret: \
+    {secretName: gone}}, {name: b, configMap: {name: kube-root-ca.crt}}, {name: c, secret: {secretName: maybe, optional: true}}, \
+    {name: d, secret: {secretName: certificate}}, {name: e, secret: {secretName: external}}], containers: [{name: c, image: i, envFrom: \
+    [{secretRef: {name: db}}, {configMapRef: {name: lost}}]}]}}}\n";
+const CERTIFICATE: &str = "apiVersion: cert-manager.io/v1\nkind: Certificate\nmetadata: {name: web, namespace: default}\n\
+    spec: {secretName: certificate}\n";
+
+#[test]
+fn what_a_pod_reads_and_nobody_makes_is_told_with_object_and_field() {
+    let secret = WEB.split_once("---\n").expect("two parts").0;
+    let definition = DEFINITION.replace("example.com", "cert-manager.io").replace("gadgets", "certificates");
+    let definition = definition.replace("Gadget", "Certificate");
+    let files = [
+        ("cluster/all.yaml", [kustomization("apps", ""), kustomization("data", "")].join("---\n")),
+        ("apps/web.yaml", LOST.to_owned()),
+        ("apps/definition.yaml", definition),
+        ("apps/certificate.yaml", CERTIFICATE.to_owned()),
+        ("apps/store.yaml", STORE.to_owned()),
+        ("apps/external.yaml", EXTERNAL.replace("name: NAME", "name: external").replace("NAME", "token")),
+        ("data/secret.yaml", secret.to_owned()),
+    ];
+    let folder = folder(&files.each_ref().map(|(path, text)| (*path, text.as_str())));
+    let lost = |arguments: &[&str]| {
+        let output = plan(&[arguments, &["--embedded", "-o", "json"]].concat());
+        let planned: Value = serde_json::from_slice(&output.stdout).expect("one document");
+        let units = planned["units"].as_array().cloned().unwrap_or_default();
+        let apps =
+            units.into_iter().find(|unit| unit["unit"] == "Kustomization/flux-system/apps").expect("it is planned");
+        let warnings = apps["warnings"].as_array().cloned().unwrap_or_default();
+        warnings.iter().map(|warning| warning.as_str().expect("text").to_owned()).collect::<Vec<_>>()
+    };
+    let says = |field: &str, id: &str, beyond: &str| {
+        format!(
+            "apps/web.yaml:1: Deployment/default/web: spec.template.spec.{field} names {id}: no unit makes it{beyond}"
+        )
+    };
+    let unknown = "; whether a cluster has it is not known here";
+    let map = says("containers[0].envFrom[1].configMapRef", "ConfigMap/default/lost", unknown);
+    let pull = says("imagePullSecrets[0]", "Secret/default/pull", unknown);
+    let gone = says("volumes[0].secret", "Secret/default/gone", unknown);
+    assert_eq!(lost(&[&path(&folder, "cluster")]), [map, pull, gone]);
+    // What the cluster has is not lost; a cluster that was kept is one.
+    let (_keep, cluster, _work) = demo();
+    let pull = "apiVersion: v1\nkind: Secret\nmetadata: {name: pull, namespace: default}\n";
+    let pull = self::folder(&[("all.yaml", pull)]);
+    let known = [path(&folder, "cluster/all.yaml"), path(&pull, "all.yaml")];
+    let arguments = ["--kustomization", "apps", "--cluster", &cluster, "--with", &known[1], "--with", &known[0]];
+    let told = lost(&[&[path(&folder, "apps").as_str()], &arguments[..]].concat());
+    assert!(told.iter().all(|warning| !warning.contains("pull")), "{told:?}");
+    let gone = "volumes[0].secret names Secret/default/gone: no unit makes it, and the cluster does not have it";
+    assert!(told.iter().any(|warning| warning.ends_with(gone)), "{told:?}");
+}
+
+#[test]
+fn a_variable_without_a_value_is_empty_where_the_agent_was_told_so() {
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\ndata: {k: 'x${unset}'}\n";
+    let more = ", postBuild: {substitute: {other: value}}";
+    let folder = folder(&[("cluster/all.yaml", &kustomization("apps", more)), ("apps/map.yaml", map)]);
+    let root = path(&folder, "cluster");
+    let strict = plan(&[&root, "--embedded"]);
+    assert!(told(&strict, 1).contains("variable not set (strict mode): \"unset\""), "{}", text(&strict.stdout));
+    let gate = "--feature-gates=StrictPostBuildSubstitutions=false";
+    assert!(told(&plan(&[&root, "--embedded", gate]), 2).contains("+ ConfigMap/default/a"));
+    let refused = plan(&[&root, "--embedded", "--feature-gates=UseHelm3Defaults=true"]);
+    assert!(text(&refused.stderr).contains("UseHelm3Defaults=true is not supported"), "{}", text(&refused.stderr));
+}
+
 #[test]
 fn what_another_unit_is_to_make_is_waited_for_and_no_error() {
     let (secret, rest) = WEB.split_once("---\n").expect("two parts");

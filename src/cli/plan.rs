@@ -2,6 +2,7 @@
 
 mod around;
 mod checkout;
+mod dangling;
 mod parcels;
 mod planning;
 mod report;
@@ -25,6 +26,7 @@ use super::{Failure, Outcome, print};
 use crate::api::schema;
 use crate::cluster::journal::Keys;
 use crate::cluster::local::Local;
+use crate::config;
 use crate::decrypt::Variables;
 use crate::pipeline::{Parts, Settings, World};
 use crate::redact::Redactor;
@@ -78,6 +80,10 @@ pub(super) struct Arguments {
     /// Refuse kustomizations with remote bases or files, as the agent was told.
     #[arg(long)]
     no_remote_bases: bool,
+    /// Gates of Flux's controllers, as the agent was told: StrictPostBuildSubstitutions=false leaves variables without a value
+    /// empty.
+    #[arg(long, value_name = "NAME=BOOL,...", value_delimiter = ',', value_parser = config::parse_gate)]
+    feature_gates: Vec<(String, bool)>,
     #[command(flatten)]
     target: Target,
     /// Plan against a cluster in memory: an empty one, in which Kustomizations find what those before them made.
@@ -147,7 +153,8 @@ impl Arguments {
         let cache = Folder::temporary("plan")?;
         let world = self.world(cluster.clone(), cache.path(), redactor).await?;
         let scratch = self.embedded.then_some(cluster);
-        let mut planning = Planning::begin(world, scratch, &self.namespace).await?;
+        let has_cluster = !self.embedded || self.cluster.is_some();
+        let mut planning = Planning::begin(world, scratch, has_cluster, &self.namespace).await?;
         match (&self.kustomization, &self.path) {
             (Some(name), _) => planning.one(&self.namespace, name, self.path.as_deref()).await?,
             (None, Some(path)) => planning.folder(&self.namespace, path).await?,
@@ -191,6 +198,7 @@ impl Arguments {
             mirrors: self.mirror.iter().map(|rule| rule.parse()).collect::<Result<_, _>>()?,
             default_service_account: self.default_service_account.clone(),
             no_remote_bases: self.no_remote_bases,
+            lenient_substitutions: config::has_lenient_substitutions(&self.feature_gates),
             // Key vaults are asked as whoever plans, within the bounds of an agent: others write the files.
             variables: Some(Variables::of_process()),
             ..Settings::default()

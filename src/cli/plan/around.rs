@@ -22,12 +22,14 @@ pub(super) struct Around {
     pub(super) claims: Claims,
     /// Kustomizations of the cluster of which nobody knows what they want at their newest revision.
     unknown: BTreeMap<Unit, Object>,
+    /// Whether what the cluster has is that of a cluster, not only what the plan has put there.
+    pub(super) has_cluster: bool,
 }
 
 impl Around {
     /// Those of the cluster, as their statuses list what they hold.
-    pub(super) fn of(kustomizations: &[Object]) -> Self {
-        let mut around = Self::default();
+    pub(super) fn of(kustomizations: &[Object], has_cluster: bool) -> Self {
+        let mut around = Self { has_cluster, ..Self::default() };
         for object in kustomizations {
             let unit = Unit::of(&Reference::of(object));
             around.claims.listed(&unit, &Kustomization::status(object).unwrap_or_default());
@@ -93,7 +95,7 @@ pub(super) struct Neighbours<'a> {
 
 impl Others for Neighbours<'_> {
     fn ruling(&self, at: &Reference) -> Ruling {
-        let Around { claims, needs, unknown } = self.around;
+        let Around { claims, needs, unknown, .. } = self.around;
         let counts = |unit: &Unit| unit != self.unit && !self.leaving.contains(unit);
         let is_anybody_unknown =
             || unknown.iter().any(|(unit, object)| counts(unit) && source_name(object) == *self.source);

@@ -35,7 +35,7 @@ pub(super) fn text(planned: &[Planned], redactor: &Redactor) -> String {
             Fate::Lands(prepared) => landing(&mut text, prepared.landing()),
             Fate::Fails(issues) => issues.iter().for_each(|issue| failed(&mut text, issue)),
             Fate::Waits(issues) => issues.iter().for_each(|issue| line(&mut text, &waiting(issue))),
-            Fate::Suspended => line(&mut text, "  suspended: nothing is done"),
+            Fate::Suspended { is_in_git } => line(&mut text, &format!("  {}", Fate::suspension(*is_in_git))),
         }
         text.push('\n');
     }

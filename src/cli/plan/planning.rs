@@ -27,6 +27,8 @@ pub(super) struct Planning {
     done: BTreeSet<ObjectId>,
     /// Those of the cluster.
     known: Vec<Object>,
+    /// Those that somebody has suspended there, not in Git.
+    suspended: BTreeSet<ObjectId>,
     around: Around,
     /// What has the files of a checkout, and that.
     local: Option<(SourceName, Checkout)>,
@@ -42,12 +44,14 @@ impl Planning {
     pub(super) async fn begin(
         world: World,
         scratch: Option<Arc<dyn Cluster>>,
+        has_cluster: bool,
         namespace: &str,
     ) -> anyhow::Result<Self> {
         let known = around::all(&world.cluster, namespace).await?;
-        let (around, local, planned) = (Around::of(&known), None, Vec::new());
+        let (around, local, planned) = (Around::of(&known, has_cluster), None, Vec::new());
         let (done, seen, fetched, declared) = (BTreeSet::new(), BTreeSet::new(), HashMap::new(), BTreeMap::new());
-        Ok(Self { world, scratch, done, known, around, local, fetched, declared, seen, planned })
+        let suspended = BTreeSet::new();
+        Ok(Self { world, scratch, done, known, suspended, around, local, fetched, declared, seen, planned })
     }
 
     /// What was planned, in the order of landing.
@@ -60,6 +64,9 @@ impl Planning {
         let at = Reference::new(FLUX, "Kustomization", namespace, name);
         let object = self.world.cluster.get(&at).await?;
         let mut object = object.with_context(|| format!("{} not found", at.id()))?;
+        if is_suspended(&object) {
+            self.suspended.insert(object.id());
+        }
         if let Some(files) = files {
             let checkout = Checkout::open(files, |root, folder| leads(&object, root, folder))?;
             object.value_mut()["spec"]["path"] = checkout.path().into();
@@ -113,7 +120,8 @@ impl Planning {
             while let Some(mut draft) = next(&mut open) {
                 if !self.done.is_empty() {
                     // It may read what those before it have made.
-                    draft = self.draft(self.live(draft.object).await?).await;
+                    let live = self.live(draft.object).await?;
+                    draft = self.draft(live).await;
                     open.extend(self.below(&draft).await?);
                 }
                 let planned = match self.missing(&draft.object).await? {
@@ -158,7 +166,8 @@ impl Planning {
         let mut found = Vec::new();
         let mut open = VecDeque::from(self.looked_at(draft));
         while let Some(object) = open.pop_front() {
-            let draft = self.draft(self.live(object).await?).await;
+            let live = self.live(object).await?;
+            let draft = self.draft(live).await;
             open.extend(self.looked_at(&draft));
             found.push(draft);
         }
@@ -190,6 +199,9 @@ impl Planning {
             }
             planned = draft.plan(&self.around, &self.world).await;
         }
+        if matches!(planned.fate, Fate::Suspended { .. }) {
+            planned.fate = Fate::Suspended { is_in_git: !self.suspended.contains(&planned.object) };
+        }
         planned
     }
 
@@ -208,9 +220,15 @@ impl Planning {
     }
 
     /// A declared Kustomization with what the cluster knows of it.
-    async fn live(&self, declared: Object) -> anyhow::Result<Object> {
+    async fn live(&mut self, declared: Object) -> anyhow::Result<Object> {
         let Some(mut live) = self.world.cluster.get(&Reference::of(&declared)).await? else { return Ok(declared) };
+        // What nobody declares stays as somebody has set it, such as `flux suspend`.
+        let stays_suspended = is_suspended(&live) && declared.value().pointer("/spec/suspend").is_none();
         live.value_mut()["spec"] = declared.value()["spec"].clone();
+        if stays_suspended {
+            live.value_mut()["spec"]["suspend"] = true.into();
+            self.suspended.insert(live.id());
+        }
         let annotations = declared.value().pointer("/metadata/annotations").and_then(Value::as_object);
         for (key, value) in annotations.into_iter().flatten() {
             live.set_annotation(key, value.as_str().unwrap_or_default());
@@ -239,6 +257,10 @@ fn made_for(namespace: &str, checkout: &Checkout) -> anyhow::Result<Object> {
     let metadata = json!({"name": name, "namespace": namespace});
     let object = json!({"apiVersion": FLUX, "kind": "Kustomization", "metadata": metadata, "spec": spec});
     Ok(Object::new(object)?)
+}
+
+fn is_suspended(object: &Object) -> bool {
+    object.value().pointer("/spec/suspend").is_some_and(|suspend| suspend == true)
 }
 
 fn path(object: &Object) -> &str {

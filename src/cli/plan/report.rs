@@ -36,7 +36,7 @@ pub(super) fn verdict(planned: &[Planned]) -> Verdict {
         Fate::Lands(prepared) if !prepared.landing().held.is_empty() => Verdict::Changes,
         Fate::Lands(prepared) if prepared.landing().is_empty() => Verdict::Unchanged,
         Fate::Lands(_) | Fate::Waits(_) => Verdict::Changes,
-        Fate::Suspended => Verdict::Unchanged,
+        Fate::Suspended { .. } => Verdict::Unchanged,
     });
     let rank = |verdict: &Verdict| *verdict as u8;
     verdicts.max_by_key(rank).unwrap_or(Verdict::Unchanged)
@@ -81,7 +81,7 @@ fn unit_value(planned: &Planned, redactor: &Redactor) -> Value {
             let why: Vec<String> = issues.iter().map(issue_text).collect();
             ("waits", "message", why.join("; ").into())
         }
-        Fate::Suspended => ("suspended", "message", "it is suspended".into()),
+        Fate::Suspended { is_in_git } => ("suspended", "message", Fate::suspension(*is_in_git).into()),
     };
     (value["fate"], value[key]) = (fate.into(), told);
     if let Fate::Lands(prepared) = &planned.fate {
@@ -126,7 +126,8 @@ fn objects(planned: &Planned, prepared: &Prepared, redactor: &Redactor) -> impl 
         }
         value
     });
-    changes.chain(leaving)
+    let left = planned.left.iter().map(|id| json!({"object": id.to_string(), "action": "leave"}));
+    changes.chain(leaving).chain(left)
 }
 
 fn names(units: &BTreeSet<Unit>) -> Vec<String> {
@@ -237,7 +238,7 @@ pub(super) fn text(planned: &[Planned], redactor: &Redactor) -> String {
             Fate::Lands(prepared) => landing(&mut text, planned, prepared, redactor),
             Fate::Fails(issues) => issues.iter().for_each(|issue| line(&mut text, &painted_issue(issue))),
             Fate::Waits(issues) => issues.iter().for_each(|issue| line(&mut text, &waiting(issue))),
-            Fate::Suspended => line(&mut text, "  suspended: nothing is done"),
+            Fate::Suspended { is_in_git } => line(&mut text, &format!("  {}", Fate::suspension(*is_in_git))),
         }
         text.push('\n');
     }
@@ -304,6 +305,13 @@ fn landing(text: &mut String, planned: &Planned, prepared: &Prepared, redactor: 
     for leaving in &planned.leaving {
         *counts.entry(fate(leaving)).or_default() += 1;
         line(text, &left(leaving));
+    }
+    for id in &planned.left {
+        *counts.entry("leave").or_default() += 1;
+        line(
+            text,
+            &painted(AnsiColor::Yellow, "=", &format!("{id} is left: nobody declares it any more, and prune is false")),
+        );
     }
     let counts: Vec<String> = counts.iter().map(|(verb, count)| format!("{count} {verb}")).collect();
     line(text, &format!("  {}", if counts.is_empty() { "nothing".into() } else { counts.join(", ") }));

@@ -9,6 +9,7 @@ use apply::{Base, Candidate, ClusterError, Journal, Landing, Outlook, Prepared, 
 use manifest::{Object, ObjectId, Origin};
 
 use super::around::{Around, Neighbours};
+use super::dangling;
 use crate::api::Kind as _;
 use crate::api::kustomization::{Kustomization, KustomizationSpec};
 use crate::pipeline::compile::values_of;
@@ -64,8 +65,15 @@ pub(super) enum Fate {
     Fails(Vec<Issue>),
     /// It would wait for others, for these reasons.
     Waits(Vec<Issue>),
-    /// It is suspended.
-    Suspended,
+    /// It is suspended: by Git, or by somebody in the cluster.
+    Suspended { is_in_git: bool },
+}
+
+impl Fate {
+    /// That it is suspended, in words.
+    pub(super) fn suspension(is_in_git: bool) -> &'static str {
+        if is_in_git { "suspended in Git: would not land" } else { "suspended in the cluster: would not land" }
+    }
 }
 
 /// An object that the unit does not declare any more.
@@ -85,6 +93,8 @@ pub(super) struct Planned {
     pub(super) warnings: Vec<String>,
     /// What goes, and what others take over.
     pub(super) leaving: Vec<Leaving>,
+    /// What stays behind, since `prune` is false, and nobody declares any more.
+    pub(super) left: Vec<ObjectId>,
     /// Objects of it that others hold or will make, too.
     pub(super) beside: BTreeMap<ObjectId, BTreeSet<Unit>>,
     /// Whether units that nobody has looked at yet may change it.
@@ -96,8 +106,8 @@ pub(super) struct Planned {
 impl Planned {
     pub(super) fn new(object: &Object, revision: &str, fate: Fate) -> Self {
         let (object, revision) = (object.id(), revision.to_owned());
-        let (warnings, leaving, beside) = (Vec::new(), Vec::new(), BTreeMap::new());
-        Self { object, revision, fate, warnings, leaving, beside, is_unsure: false, _secrets: Vec::new() }
+        let (warnings, leaving, left, beside) = (Vec::new(), Vec::new(), Vec::new(), BTreeMap::new());
+        Self { object, revision, fate, warnings, leaving, left, beside, is_unsure: false, _secrets: Vec::new() }
     }
 
     /// Whether anything of it waits for others.
@@ -105,7 +115,7 @@ impl Planned {
         match &self.fate {
             Fate::Lands(prepared) => prepared.landing().failures.iter().any(|failure| failure.step == At::Depend),
             Fate::Waits(_) => true,
-            Fate::Fails(_) | Fate::Suspended => false,
+            Fate::Fails(_) | Fate::Suspended { .. } => false,
         }
     }
 
@@ -113,7 +123,7 @@ impl Planned {
     /// it is told all the same; the cluster is no judge of it before the other has landed.
     pub(super) fn after(self, dependency: &ObjectId) -> Self {
         let fate = match self.fate {
-            Fate::Suspended => Fate::Suspended,
+            Fate::Suspended { is_in_git } => Fate::Suspended { is_in_git },
             Fate::Fails(issues) if issues.iter().any(|issue| issue.is_of_files) => {
                 Fate::Fails(issues.into_iter().filter(|issue| issue.is_of_files).collect())
             }
@@ -121,7 +131,7 @@ impl Planned {
                 "{dependency} lands first: the cluster has nothing of it yet"
             ))]),
         };
-        Self { fate, leaving: Vec::new(), beside: BTreeMap::new(), ..self }
+        Self { fate, leaving: Vec::new(), left: Vec::new(), beside: BTreeMap::new(), ..self }
     }
 }
 
@@ -142,7 +152,7 @@ enum Refusal {
 impl From<Refusal> for Fate {
     fn from(refusal: Refusal) -> Self {
         match refusal {
-            Refusal::Suspended => Self::Suspended,
+            Refusal::Suspended => Self::Suspended { is_in_git: true },
             Refusal::Fails(issue) => Self::Fails(vec![issue]),
         }
     }
@@ -190,7 +200,7 @@ impl Draft {
     /// Compares it with the cluster, as far as the units around it let it land. Changes nothing.
     pub(super) async fn plan(&self, around: &Around, world: &World) -> Planned {
         let unit = self.unit();
-        let mut planned = Planned::new(&self.object, &self.revision, Fate::Suspended);
+        let mut planned = Planned::new(&self.object, &self.revision, Fate::Suspended { is_in_git: true });
         match &self.work {
             Err(refusal) => planned.fate = refusal.clone().into(),
             Ok(work) => {
@@ -251,12 +261,17 @@ impl Trial<'_> {
         let search = self.search(&is_anybody_unknown);
         let lacking = search.of_candidate(&candidate, &own, landed, scope).await.map_err(unanswered)?;
         candidate.failures.extend(self.noted(&search, lacking, planned));
+        if !is_anybody_unknown() {
+            let lost = dangling::warnings(&candidate, self.unit, &own, self.around, &self.world.cluster).await;
+            planned.warnings.extend(lost.map_err(unanswered)?);
+        }
         for id in candidate.objects.iter().map(|desired| desired.object.id()) {
             let others = self.around.beside(self.unit, &id);
             if !others.is_empty() {
                 planned.beside.insert(id, others);
             }
         }
+        planned.left = self.left_behind(&candidate).await.map_err(unanswered)?;
         let prepared = self.propose(candidate).await.map_err(of_failures)?;
         self.look_at_what_leaves(prepared.landing(), planned).await.map_err(unanswered)?;
         let status = Kustomization::status(self.object).unwrap_or_default();
@@ -317,6 +332,28 @@ impl Trial<'_> {
             planned.leaving.push(Leaving { id, outlook, others });
         }
         Ok(())
+    }
+
+    /// What the inventory lists and nobody declares any more, where nothing is pruned.
+    async fn left_behind(&self, candidate: &Candidate) -> Result<Vec<ObjectId>, ClusterError> {
+        let mut left = Vec::new();
+        if *self.work.spec.prune {
+            return Ok(left);
+        }
+        let wanted: BTreeSet<ObjectId> = candidate.objects.iter().map(|desired| desired.object.id()).collect();
+        let status = Kustomization::status(self.object).unwrap_or_default();
+        let listed = terms::base(Some(&self.work.journal), &status).inventory;
+        for at in listed.iter().filter(|at| !wanted.contains(&at.id())) {
+            let live = match self.world.cluster.get(at).await {
+                Err(ClusterError::NoKind { .. } | ClusterError::NotFound { .. }) => None,
+                live => live?,
+            };
+            let is_there = live.is_some_and(|live| !live.is_terminating());
+            if is_there && self.around.beside(self.unit, &at.id()).is_empty() {
+                left.push(at.id());
+            }
+        }
+        Ok(left)
     }
 
     /// Values that a Secret has until now may stand in other objects, too.

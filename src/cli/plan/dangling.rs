@@ -1,0 +1,132 @@
+//! References of pods to Secrets and ConfigMaps that nobody makes: what would land, and not start.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use apply::parcels::edges;
+use apply::{Candidate, Cluster, ClusterError, Reference};
+use manifest::{Object, ObjectId, kinds};
+use serde_json::Value;
+
+use super::around::Around;
+use crate::reconcile::needs::Need;
+use crate::unit::Unit;
+
+/// What every namespace has of itself.
+const GIVEN: &str = "kube-root-ca.crt";
+
+/// The references of a candidate that lead nowhere: neither the unit, nor another one, nor the cluster has what they name. One
+/// warning for each, with object and field.
+///
+/// # Errors
+/// When the cluster does not answer.
+pub(super) async fn warnings(
+    candidate: &Candidate,
+    unit: &Unit,
+    own: &BTreeSet<Need>,
+    around: &Around,
+    cluster: &Arc<dyn Cluster>,
+) -> Result<Vec<String>, ClusterError> {
+    let releases = candidate.releases.iter().flat_map(|release| &release.objects);
+    let objects: Vec<&Object> = candidate.objects.iter().chain(releases).map(|desired| &desired.object).collect();
+    let made: BTreeSet<ObjectId> =
+        objects.iter().filter(|object| is_custom(object)).flat_map(|o| may_make(o)).collect();
+    let (mut warnings, mut known) = (Vec::new(), BTreeMap::new());
+    for object in objects {
+        for (field, id) in references(object) {
+            let need = Need::Object(id);
+            let Need::Object(id) = &need else { continue };
+            if id.name == GIVEN || own.contains(&need) || made.contains(id) || !around.beside(unit, id).is_empty() {
+                continue;
+            }
+            let is_there = match known.get(id) {
+                Some(is_there) => *is_there,
+                None => *known.entry(id.clone()).or_insert(is_there(cluster, id).await?),
+            };
+            if !is_there {
+                warnings.push(told(object, &field, id, around.has_cluster));
+            }
+        }
+    }
+    Ok(warnings)
+}
+
+fn told(object: &Object, field: &str, id: &ObjectId, has_cluster: bool) -> String {
+    let place = object.origin().map(|origin| format!("{origin}: ")).unwrap_or_default();
+    let beyond = match has_cluster {
+        true => "no unit makes it, and the cluster does not have it",
+        false => "no unit makes it; whether a cluster has it is not known here",
+    };
+    format!("{place}{}: {field} names {id}: {beyond}", object.id())
+}
+
+/// Whether something is in the cluster; whoever may not look is told nothing.
+async fn is_there(cluster: &Arc<dyn Cluster>, id: &ObjectId) -> Result<bool, ClusterError> {
+    match cluster.get(&Reference::new("v1", &id.kind, &id.namespace, &id.name)).await {
+        Ok(found) => Ok(found.is_some()),
+        Err(ClusterError::NotFound { .. }) => Ok(false),
+        Err(ClusterError::Forbidden { .. }) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether an object is of no kind of Kubernetes' own: its controller may make Secrets.
+fn is_custom(object: &Object) -> bool {
+    let group = object.gvk().group;
+    group.contains('.') && !kinds::has_group(&group)
+}
+
+/// What the controller of a custom kind may make: what its object names, as a Certificate does, and what is called as it is, as
+/// the Secret of a SealedSecret.
+fn may_make(object: &Object) -> BTreeSet<ObjectId> {
+    let named = ["Secret", "ConfigMap"].map(|kind| Reference::new("v1", kind, object.namespace(), object.name()).id());
+    edges::needed(object).into_iter().chain(named).collect()
+}
+
+/// Fields of an object's pods that name what the pods do not start without, and what they name.
+fn references(object: &Object) -> Vec<(String, ObjectId)> {
+    let path = match (object.gvk().group.as_str(), object.kind()) {
+        ("", "Pod") => "spec",
+        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job") => "spec.template.spec",
+        ("batch", "CronJob") => "spec.jobTemplate.spec.template.spec",
+        _ => return Vec::new(),
+    };
+    let mut found = Vec::new();
+    if let Some(pods) = object.value().pointer(&format!("/{}", path.replace('.', "/"))) {
+        walk(pods, path, &mut found);
+    }
+    let id = |kind: &str, name: &str| Reference::new("v1", kind, object.namespace(), name).id();
+    found.into_iter().map(|(field, kind, name)| (field, id(kind, name))).collect()
+}
+
+/// A field, the kind that it names, and the name.
+type Named<'v> = (String, &'static str, &'v str);
+
+fn walk<'v>(value: &'v Value, path: &str, found: &mut Vec<Named<'v>>) {
+    match value {
+        Value::Array(list) => {
+            list.iter().enumerate().for_each(|(index, inner)| walk(inner, &format!("{path}[{index}]"), found));
+        }
+        Value::Object(map) => {
+            for (key, inner) in map {
+                let path = format!("{path}.{key}");
+                match key.as_str() {
+                    "secretKeyRef" | "secretRef" | "secret" => note(inner, &path, "Secret", found),
+                    "configMapKeyRef" | "configMapRef" | "configMap" => note(inner, &path, "ConfigMap", found),
+                    "imagePullSecrets" => {
+                        let list = inner.as_array().into_iter().flatten().enumerate();
+                        list.for_each(|(index, one)| note(one, &format!("{path}[{index}]"), "Secret", found));
+                    }
+                    _ => walk(inner, &path, found),
+                }
+            }
+        }
+        _ => {}
+    }
+}
+
+fn note<'v>(reference: &'v Value, path: &str, kind: &'static str, found: &mut Vec<Named<'v>>) {
+    let name = reference.get("name").or(reference.get("secretName")).and_then(Value::as_str);
+    let is_optional = reference.get("optional").is_some_and(|optional| optional == true);
+    found.extend(name.filter(|name| !name.is_empty() && !is_optional).map(|name| (path.to_owned(), kind, name)));
+}
