@@ -331,3 +331,21 @@ fn a_key_is_changed_in_two_steps() {
     let mine = shop.run(&["keys", "list"]).succeeds();
     assert!(mine.starts_with("KIND ") && mine.contains("   yes     age1"), "{mine}");
 }
+
+#[test]
+fn rules_are_listed_as_a_person_knows_them() {
+    let shop = Shop::new();
+    let (own, (_, other)) = (shop.own(), stranger());
+    let rules = format!(
+        "# ours\ncreation_rules:\n- path_regex: '^apps/.*\\.sops\\.yaml$'\n  age: {own}\n- # the rest\n  age: >-\n    {own},\n    {other}\n"
+    );
+    shop.write(".sops.yaml", &rules);
+    let listed = shop.run(&["keys", "list"]).succeeds();
+    let line = |recipient: &str| listed.lines().find(|line| line.contains(recipient)).unwrap().to_owned();
+    assert!(line(&own).ends_with(r"   ^apps/.*\.sops\.yaml$ (.sops.yaml:3), all files (.sops.yaml:6)"), "{listed}");
+    assert!(line(&other).ends_with("   all files (.sops.yaml:6)"), "{listed}");
+    let listed: Json = serde_json::from_str(&shop.run(&["keys", "list", "-o", "json"]).succeeds()).unwrap();
+    let mine = listed.as_array().unwrap().iter().find(|key| key["recipient"] == own.as_str()).unwrap();
+    assert_eq!(mine["rules"][0], serde_json::json!({"pathRegex": r"^apps/.*\.sops\.yaml$", "line": 3}), "{mine:#}");
+    assert_eq!(mine["rules"][1]["pathRegex"], Json::Null, "{mine:#}");
+}

@@ -1,10 +1,10 @@
 //! `lockstep keys list`.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 use sops::MasterKey;
 
 use super::Outcome;
@@ -25,7 +25,7 @@ pub(super) struct List {
     output: Option<Document>,
 }
 
-/// Where a key is named.
+/// Where a key is named: the places of rules, and how many files.
 #[derive(Default)]
 struct Named {
     kind: String,
@@ -35,31 +35,38 @@ struct Named {
 
 impl List {
     pub(super) fn run(self) -> Outcome {
-        let keys = named(&self.path)?;
+        let repository = Repository::find(&self.path)?;
+        let keys = named(&repository)?;
         let user = Keys::of_environment();
         let own = user.identities.recipients();
         // A recipient of SSH may have a comment behind it.
         let is_own =
             |name: &str| own.iter().any(|recipient| name == *recipient || name.starts_with(&format!("{recipient} ")));
         if let Some(document) = self.output {
-            let entry = |(name, key): (&String, &Named)| json!({"recipient": name, "kind": key.kind, "rules": key.rules, "files": key.files, "own": is_own(name)});
+            let rule = |rule: &usize| {
+                let shown = repository.shown(*rule);
+                json!({"pathRegex": shown.path_regex, "line": shown.line})
+            };
+            let entry = |(name, key): (&String, &Named)| {
+                let rules: Vec<Value> = key.rules.iter().map(rule).collect();
+                json!({"recipient": name, "kind": key.kind, "rules": rules, "files": key.files, "own": is_own(name)})
+            };
             return print(document.text(&keys.iter().map(entry).collect()).as_bytes());
         }
-        let mut rows = vec![["KIND", "RULES", "FILES", "YOURS", "RECIPIENT"].map(str::to_owned).to_vec()];
+        let mut rows = vec![["KIND", "FILES", "YOURS", "RECIPIENT", "RULES"].map(str::to_owned).to_vec()];
         for (name, key) in &keys {
-            let rules: Vec<String> = key.rules.iter().map(usize::to_string).collect();
-            let rules = if rules.is_empty() { "-".to_owned() } else { rules.join(",") };
+            let rules: Vec<String> = key.rules.iter().map(|rule| repository.shown(*rule).to_string()).collect();
+            let rules = if rules.is_empty() { "-".to_owned() } else { rules.join(", ") };
             let own = if is_own(name) { "yes" } else { "no" };
             // A post-quantum recipient has two thousand letters.
             let shown = if name.len() > 80 { format!("{}...", name.get(..77).unwrap_or(name)) } else { name.clone() };
-            rows.push(vec![key.kind.clone(), rules, key.files.to_string(), own.to_owned(), shown]);
+            rows.push(vec![key.kind.clone(), key.files.to_string(), own.to_owned(), shown, rules]);
         }
         print(aligned(&rows).as_bytes())
     }
 }
 
-fn named(path: &Path) -> anyhow::Result<BTreeMap<String, Named>> {
-    let repository = Repository::find(path)?;
+fn named(repository: &Repository) -> anyhow::Result<BTreeMap<String, Named>> {
     let mut keys: BTreeMap<String, Named> = BTreeMap::new();
     let mut note = |key: &MasterKey, rule: Option<usize>| {
         let named = keys.entry(key.name()).or_default();

@@ -1,5 +1,6 @@
 //! A folder with a `.sops.yaml` at its top, and the encrypted files below.
 
+use std::fmt;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -19,6 +20,19 @@ pub(super) struct Repository {
     pub(super) folder: PathBuf,
     pub(super) text: String,
     pub(super) config: Config,
+}
+
+/// A rule of `.sops.yaml`.
+pub(super) struct Shown {
+    /// None where it is for all files.
+    pub(super) path_regex: Option<String>,
+    pub(super) line: u32,
+}
+
+impl fmt::Display for Shown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (.sops.yaml:{})", self.path_regex.as_deref().unwrap_or("all files"), self.line)
+    }
 }
 
 /// A file that holds the marks of an encrypted one.
@@ -61,6 +75,14 @@ impl Repository {
 
     pub(super) fn place(&self, path: &str) -> PathBuf {
         self.folder.join(path)
+    }
+
+    /// A rule as a person knows it: the files that it is for, and where it stands.
+    pub(super) fn shown(&self, rule: usize) -> Shown {
+        let rules = yaml::parse(self.text.as_bytes(), &yaml::Limits::default()).unwrap_or_default();
+        let rules = rules.first().and_then(|document| document.root().get("creation_rules"));
+        let line = rules.and_then(|rules| rules.children.get(rule)).map(|rule| rule.line).unwrap_or_default();
+        Shown { path_regex: self.config.path_regex_of(rule).map(str::to_owned), line }
     }
 
     /// What the rules say of a file; none where no rule is for it.

@@ -53,6 +53,13 @@ impl Config {
         self.rules.iter().flatten().nth(rule).map(|rule| rule.settings(now)).transpose()
     }
 
+    /// The `path_regex` of a rule, by its place; none for one that is for all files.
+    #[must_use]
+    pub fn path_regex_of(&self, rule: usize) -> Option<&str> {
+        let rule = self.rules.iter().flatten().nth(rule)?;
+        rule.fields.get("path_regex")?.as_str().filter(|text| !text.is_empty())
+    }
+
     /// The place of the first rule for a path; none where there are no rules or none fits.
     ///
     /// # Errors
