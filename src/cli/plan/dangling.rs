@@ -27,7 +27,9 @@ pub(super) async fn warnings(
     around: &Around,
     cluster: &Arc<dyn Cluster>,
 ) -> Result<Vec<String>, ClusterError> {
-    let releases = candidate.releases.iter().flat_map(|release| &release.objects);
+    // A hook may make what its chart's pods read, as Jobs for certificates do.
+    let plain = candidate.releases.iter().filter(|release| release.before.is_empty() && release.after.is_empty());
+    let releases = plain.flat_map(|release| &release.objects);
     let objects: Vec<&Object> = candidate.objects.iter().chain(releases).map(|desired| &desired.object).collect();
     let made: BTreeSet<ObjectId> =
         objects.iter().filter(|object| is_custom(object)).flat_map(|o| may_make(o)).collect();
@@ -129,4 +131,48 @@ fn note<'v>(reference: &'v Value, path: &str, kind: &'static str, found: &mut Ve
     let name = reference.get("name").or(reference.get("secretName")).and_then(Value::as_str);
     let is_optional = reference.get("optional").is_some_and(|optional| optional == true);
     found.extend(name.filter(|name| !name.is_empty() && !is_optional).map(|name| (path.to_owned(), kind, name)));
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use apply::desired::{Hook, Release};
+    use apply::memory::{MemoryCluster, Settings};
+    use apply::{Desired, Reading};
+    use serde_json::json;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn what_a_hook_of_the_same_chart_may_make_is_not_lost() {
+        let object = |kind: &str| {
+            let pods = json!({"containers": [], "volumes": [{"name": "v", "secret": {"secretName": "made"}}]});
+            let metadata = json!({"name": "a", "namespace": "default"});
+            let spec = json!({"template": {"spec": pods}});
+            Object::unchecked(json!({"apiVersion": "batch/v1", "kind": kind, "metadata": metadata, "spec": spec}))
+        };
+        let cluster: Arc<dyn Cluster> = Arc::new(MemoryCluster::new(Settings::default()));
+        let release = |before: Vec<Hook>| Release {
+            id: object("Release").id(),
+            begin: Vec::new(),
+            before,
+            objects: vec![Desired::new(object("Job"), "helm-controller")],
+            wait: None::<(Reading, Duration)>,
+            after: Vec::new(),
+            finish: Vec::new(),
+        };
+        let told = async |release: Release| {
+            let candidate = Candidate { releases: vec![release], ..Candidate::default() };
+            let around = Around::of(&[], true);
+            warnings(&candidate, &Unit::kustomization("a", "a"), &BTreeSet::new(), &around, &cluster).await.unwrap()
+        };
+        let lost = "Job/default/a: spec.template.spec.volumes[0].secret names Secret/default/made: no unit makes it, and the \
+                    cluster does not have it";
+        assert_eq!(told(release(Vec::new())).await, [lost]);
+        let (manager, timeout) = ("helm".to_owned(), Duration::from_secs(1));
+        let (delete_before, delete_succeeded, delete_failed) = (true, false, false);
+        let hook = Hook { object: object("Job"), manager, delete_before, delete_succeeded, delete_failed, timeout };
+        assert_eq!(told(release(vec![hook])).await, [""; 0]);
+    }
 }
