@@ -6,6 +6,8 @@
 mod agent;
 #[path = "landing/apis.rs"]
 mod apis;
+#[path = "landing/explained.rs"]
+mod explained;
 #[path = "landing/guests.rs"]
 mod guests;
 #[path = "support/scene.rs"]

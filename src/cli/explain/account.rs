@@ -354,12 +354,15 @@ async fn input(cluster: &Arc<dyn Cluster>, object: &Object, thing: &Thing, versi
         Thing::Capabilities => ("what the API server can do".into(), "not asked".into()),
         Thing::Declared { .. } | Thing::Built | Thing::Paths { .. } => return None,
     };
-    // The digest of a Secret would give a weak one away.
-    let is_secret = matches!(thing, Thing::Object { kind, .. } if kind == "Secret");
+    // The digest of a Secret would give a weak one away; that of a spec tells nobody anything.
+    let is_untold = match thing {
+        Thing::Object { kind, .. } => kind == "Secret",
+        thing => *thing == Thing::Spec,
+    };
     let version = match version {
         MISSING => "not there".into(),
-        _ if is_secret => String::new(),
-        version => version.chars().take(12).collect(),
+        _ if is_untold => String::new(),
+        version => version.trim_start_matches("sha256:").chars().take(12).collect(),
     };
     Some(Input { name, version, now })
 }
