@@ -102,6 +102,15 @@ pub async fn resume(journal: &mut Journal, site: &Site) -> Result<Option<Outcome
     apply::resume(journal, &parts.context()).await
 }
 
+/// Takes back what the journal holds open and has not become healthy.
+///
+/// # Errors
+/// When the journal cannot be written.
+pub async fn retreat(journal: &mut Journal, why: &str, site: &Site) -> Result<Option<Outcome>, StoreError> {
+    let parts = Parts::new(site);
+    apply::retreat(journal, why, &parts.context()).await
+}
+
 /// How an object stands against what landed.
 pub enum Held {
     /// As it landed, or left alone on purpose.

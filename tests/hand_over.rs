@@ -233,6 +233,76 @@ async fn a_kustomization_that_is_renamed_and_broken_at_once_keeps_its_objects() 
 }
 
 #[tokio::test]
+async fn what_a_unit_has_shared_and_cannot_keep_healthy_goes_back_to_what_the_owner_left() {
+    let fleet = Fleet::new().await;
+    fleet.write("first", &[config_map("one", json!({})), config_map("moved", json!({"a": "1"}))]);
+    fleet.write("second", &[config_map("two", json!({"a": ""}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("first", json!({}), json!({})).await;
+    fleet.kustomization("second", json!({}), json!({"healthCheckExprs": [is_not_bad()]})).await;
+    fleet.answered("first", &commit, "True").await;
+    fleet.answered("second", &commit, "True").await;
+    fleet.write("second", &[config_map("two", json!({"a": ""})), config_map("moved", json!({"a": "bad"}))]);
+    let commit = fleet.commit();
+    fleet.answered("second", &commit, "True").await;
+    fleet.write("first", &[config_map("one", json!({}))]);
+    let commit = fleet.commit();
+    fleet.answered("first", &commit, "True").await;
+    fleet.answered("second", &commit, "False").await;
+    fleet.calm().await;
+    fleet.until(MOVED, "as the owner left it", has("1", "first")).await;
+    fleet.end().await;
+}
+
+/// A check of ConfigMaps by which those with a bad value have failed.
+fn is_not_bad() -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap", "failed": "data.a == 'bad'", "current": "data.a != 'bad'"})
+}
+
+fn has<'a>(value: &'a str, owner: &'a str) -> impl Fn(Option<&Object>) -> bool + 'a {
+    move |found| found.is_some_and(|found| found.text("/data/a") == Some(value)) && is_owned_by(owner)(found)
+}
+
+/// A Kustomization is held, since what it wants does not become healthy, and renamed. Who applies it waits for it, or not.
+async fn is_renamed_while_it_is_held(is_awaited: bool) {
+    let fleet = Fleet::new().await;
+    let child = |name: &str| child(name, "child", json!({"timeout": "2s", "healthCheckExprs": [is_not_bad()]}));
+    let write = |a: &str| fleet.write("child", &[config_map("moved", json!({"a": a}))]);
+    write("1");
+    fleet.write("root", &[child("old")]);
+    let commit = fleet.commit();
+    fleet.kustomization("root", json!({}), json!({"wait": is_awaited})).await;
+    fleet.answered("old", &commit, "True").await;
+    write("bad");
+    let commit = fleet.commit();
+    fleet.answered("old", &commit, "False").await;
+    fleet.write("root", &[child("new")]);
+    let commit = fleet.commit();
+    let held = fleet.answered("new", &commit, "False").await;
+    let message = fleet::condition(&held, "Ready")["message"].to_string();
+    assert!(message.contains("held at nothing"), "none of it has ever landed: {message}");
+    fleet.answered("root", &commit, if is_awaited { "False" } else { "True" }).await;
+    fleet.until(MOVED, "as it landed last", has("1", "old")).await;
+    write("2");
+    let commit = fleet.commit();
+    fleet.answered("new", &commit, "True").await;
+    fleet.until(unit("old"), "gone", |found| found.is_none()).await;
+    fleet.calm().await;
+    fleet.until(MOVED, "the new one's", has("2", "new")).await;
+    fleet.end().await;
+}
+
+#[tokio::test]
+async fn a_kustomization_that_is_renamed_while_it_is_held_is_held_under_its_new_name() {
+    is_renamed_while_it_is_held(false).await;
+}
+
+#[tokio::test]
+async fn so_it_is_where_the_new_one_is_awaited_before_the_old_one_goes() {
+    is_renamed_while_it_is_held(true).await;
+}
+
+#[tokio::test]
 async fn kustomizations_that_leave_together_go_although_one_waits_for_the_other() {
     let fleet = Fleet::new().await;
     let child = |name: &str, more: Value| child(name, name, more);

@@ -11,7 +11,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use apply::{Base, Candidate, Claims as Holders, Declarer, Landing, Others, Reference, Ruling};
+use apply::{Base, Candidate, Claims as Holders, Declarer, Journal, Landing, Others, Reference, Ruling, StoreError};
 use manifest::{Object, ObjectId};
 
 use super::needs::{self, Need, Needs};
@@ -35,6 +35,8 @@ struct State {
     held: HashMap<Unit, BTreeSet<ObjectId>>,
     /// The artifact with which each unit was looked at last.
     looked_at: HashMap<Unit, String>,
+    /// Kustomizations that each unit is deleting, or is about to: they begin nothing any more.
+    dismissed: HashMap<Unit, BTreeSet<Unit>>,
     /// Units that keep objects of which nobody knows yet whether another one wants them.
     unsure: HashMap<Unit, Vec<Reference>>,
 }
@@ -71,18 +73,24 @@ impl Claims {
         state.held.remove(unit);
         state.looked_at.remove(unit);
         state.unsure.remove(unit);
+        state.dismissed.remove(unit);
+        state.dismissed.values_mut().for_each(|leaving| {
+            leaving.remove(unit);
+        });
         let others: BTreeSet<&Unit> = before.iter().filter_map(|id| state.holders.get(id)).flatten().collect();
         others.into_iter().cloned().collect()
     }
 
-    /// What a unit starts from, with what others hold of all that it has landed, lists or wants.
-    pub fn beside(&self, unit: &Unit, base: Base, candidate: &Candidate) -> Base {
+    /// What a unit starts from, with what others hold of all that it has landed, lists or wants. What it wants and one holds
+    /// that goes, it takes.
+    pub fn beside(&self, unit: &Unit, base: Base, candidate: &Candidate, goes: &dyn Fn(&Unit) -> bool) -> Base {
         let landings = [&base.landed, &base.superseded].into_iter().flatten();
         let before = landings.flat_map(Landing::changes).map(|change| change.desired.object.id());
-        let wanted = candidate.objects.iter().map(|desired| desired.object.id());
+        let wanted: BTreeSet<ObjectId> = candidate.objects.iter().map(|desired| desired.object.id()).collect();
         let listed = base.inventory.iter().map(Reference::id);
-        let ids: BTreeSet<ObjectId> = before.chain(wanted).chain(listed).collect();
-        Base { others: self.others(unit, &ids), ..base }
+        let ids: BTreeSet<ObjectId> = before.chain(listed).chain(wanted.iter().cloned()).collect();
+        let is_left_to_us = |id: &ObjectId, holder: &Unit| wanted.contains(id) && goes(holder);
+        Base { others: self.others_but(unit, &ids, is_left_to_us), ..base }
     }
 
     /// Units but `unit` that hold an object.
@@ -94,13 +102,38 @@ impl Claims {
 
     /// Which of these objects others than `unit` hold.
     pub fn others<'a>(&self, unit: &Unit, ids: impl IntoIterator<Item = &'a ObjectId>) -> Holders {
-        let (state, mut holders) = (self.lock(), Holders::default());
+        self.others_but(unit, ids, |_, _| false)
+    }
+
+    fn others_but<'a>(
+        &self,
+        unit: &Unit,
+        ids: impl IntoIterator<Item = &'a ObjectId>,
+        is_left_out: impl Fn(&ObjectId, &Unit) -> bool,
+    ) -> Holders {
+        let mut holders = Holders::default();
         for id in ids {
-            for other in state.holders.get(id).into_iter().flatten().filter(|other| *other != unit) {
+            for other in self.holders(unit, id).into_iter().filter(|other| !is_left_out(id, other)) {
                 holders.note(id.clone(), owner_labels(&other.namespace, &other.name));
             }
         }
         holders
+    }
+
+    /// These Kustomizations are deleted by `unit`, or about to be, and no others; those that stay after all.
+    pub fn dismiss(&self, unit: &Unit, leaving: BTreeSet<Unit>) -> Vec<Unit> {
+        let mut state = self.lock();
+        let before = state.dismissed.remove(unit).unwrap_or_default();
+        let stay = before.difference(&leaving).cloned().collect();
+        if !leaving.is_empty() {
+            state.dismissed.insert(unit.clone(), leaving);
+        }
+        stay
+    }
+
+    /// Whether a Kustomization is about to be deleted by another one.
+    pub fn is_dismissed(&self, unit: &Unit) -> bool {
+        self.lock().dismissed.values().any(|leaving| leaving.contains(unit))
     }
 
     /// Whether another unit holds an object.
@@ -189,6 +222,30 @@ pub fn units_among<'a>(going: impl IntoIterator<Item = &'a Reference>) -> BTreeS
     going.into_iter().filter(is_unit).map(Unit::of).collect()
 }
 
+/// Whether a unit is being deleted, or about to be.
+pub fn goes(shared: &Shared, unit: &Unit) -> bool {
+    let is_terminating = |key: Key| shared.index.get(&key).is_some_and(|object| object.is_terminating());
+    shared.claims.is_dismissed(unit) || triggers::key_of(unit).is_some_and(is_terminating)
+}
+
+/// A unit that goes, holds something that `unit` wants, and has not ended its own landing.
+///
+/// # Errors
+/// When its journal cannot be read.
+pub async fn predecessor(shared: &Shared, unit: &Unit, candidate: &Candidate) -> Result<Option<Unit>, StoreError> {
+    let ids = candidate.objects.iter().map(|desired| desired.object.id());
+    let holders: BTreeSet<Unit> = ids.flat_map(|id| shared.claims.holders(unit, &id)).collect();
+    for holder in holders.into_iter().filter(|holder| goes(shared, holder)) {
+        let is_running = triggers::key_of(&holder).is_some_and(|key| shared.queue.is_running(&key));
+        let name = holder.to_string();
+        let journal = Journal::load(shared.world.journals.clone(), &name, shared.world.epoch).await?;
+        if is_running || journal.open().is_some() {
+            return Ok(Some(holder));
+        }
+    }
+    Ok(None)
+}
+
 impl Others for Neighbours {
     fn ruling(&self, at: &Reference) -> Ruling {
         let (Shared { claims, needs, .. }, id) = (&*self.shared, at.id());
@@ -218,6 +275,17 @@ pub fn ruling(
 }
 
 impl Neighbours {
+    /// Whether others want any of a landing; `None` as long as nobody knows that.
+    pub fn want(&self, landing: &Landing) -> Option<bool> {
+        let ruled = landing.changes().map(|change| change.desired.reference()).map(|at| (self.ruling(&at), at.id()));
+        let ruled: Vec<(Ruling, ObjectId)> = ruled.collect();
+        let is_wanted = |(ruling, id): &(Ruling, ObjectId)| *ruling == Ruling::Theirs || self.is_wanted(id);
+        match ruled.iter().any(is_wanted) {
+            true => Some(true),
+            false => ruled.iter().all(|(ruling, _)| *ruling != Ruling::Unsure).then_some(false),
+        }
+    }
+
     /// Whether a unit that stays is known to want an object. It may have failed: one that was renamed and broken by the same
     /// commit is to find what runs.
     fn is_wanted(&self, id: &ObjectId) -> bool {

@@ -80,6 +80,9 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     if turn.spec.suspend {
         return turn.only_end_what_is_open().await;
     }
+    if shared.claims.is_dismissed(&turn.unit()) {
+        return turn.make_way().await;
+    }
     if let Err(cause) = judge {
         let message = format!("{}: {cause}", guard::TERMINAL);
         waits::looked_at(shared, &turn.unit());
@@ -157,6 +160,9 @@ impl Turn<'_> {
             Ok(mut compiled) => {
                 tracing::debug!(unit = %self.unit(), "compiled");
                 self.hold_for_others(&mut compiled, landed.as_deref()).await?;
+                if let Some(refusal) = self.comes_after(&compiled).await? {
+                    return Ok(self.refuse(refusal));
+                }
                 self.land(&source.name, compiled, journal).await
             }
             Err(report) => match self.waits_to_be_built().await? {
@@ -214,19 +220,6 @@ impl Turn<'_> {
         self.shared.world.cluster_of(&self.key.namespace, self.spec.service_account_name.as_deref())
     }
 
-    /// A suspended unit begins nothing, but a landing that was begun is finished or undone.
-    async fn only_end_what_is_open(mut self) -> Result<Told, Error> {
-        let mut journal = self.journal().await?;
-        let visit = journal.open().map(|open| guests::recall(&open.landing, self.shared));
-        let clusters = visit.as_ref().map(|visit| visit.clusters.clone()).unwrap_or_default();
-        let stale = journal.open().map(|open| open.landing.stale.clone()).unwrap_or_default();
-        let site = landing::Site { guests: clusters, ..self.site(landing::never(), &stale) };
-        match landing::resume(&mut journal, &site).await? {
-            None => Ok(Told::nothing(Next::OnEvent)),
-            Some(outcome) => Ok(self.resumed(outcome)),
-        }
-    }
-
     /// Ends what a crash, or a wait for health, left open; `None` when a newer revision is to land instead.
     async fn resume(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
         let Some(open) = journal.open() else { return Ok(None) };
@@ -236,6 +229,7 @@ impl Turn<'_> {
         let refused = inputs::refused(self).map(|read_set| read_set.to_value());
         let about = refused.as_ref().unwrap_or(&open.landing.read_set);
         let superseded = inputs::newer_revision(self, &name, about);
+        self.dismiss(&open.landing.stale);
         let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded, &open.landing.stale) };
         let outcome = landing::resume(journal, &site).await?;
         Ok(outcome.filter(|outcome| outcome.verdict != Verdict::Superseded))
@@ -253,14 +247,18 @@ impl Turn<'_> {
         if is_over { at_once(told) } else { told }
     }
 
-    fn site(&self, superseded: landing::Superseded, stale: &[Stale]) -> landing::Site {
-        let neighbours = Neighbours {
+    fn neighbours(&self, stale: &[Stale]) -> Neighbours {
+        Neighbours {
             shared: self.shared.clone(),
             unit: self.unit(),
             source: guard::source_name(self),
             is_impatient: self.object.is_terminating() && self.is_overdue(),
             leaving: claims::units_among(stale.iter().map(|stale| &stale.reference)),
-        };
+        }
+    }
+
+    fn site(&self, superseded: landing::Superseded, stale: &[Stale]) -> landing::Site {
+        let neighbours = self.neighbours(stale);
         let (cluster, guests, judge) = (self.cluster(), landing::Guests::new(), self.judge.clone());
         let (owned, unit) = (self.shared.owned.clone(), self.unit());
         let lost = Box::new(move |written: &[Object]| owned.lost(&unit, written).boxed());
@@ -418,6 +416,7 @@ impl Turn<'_> {
         let mut prepared = prepared;
         let visit = guests::invite(&mut prepared, &self.unit(), &self.cluster(), self.shared).await;
         let superseded = inputs::newer_revision(self, source, &compiled.candidate.read_set);
+        self.dismiss(&prepared.landing().stale);
         let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded, &prepared.landing().stale) };
         let outcome = landing::land(prepared, journal, &site).await?;
         self.shared.units.looked_at(&self.unit());
@@ -435,7 +434,7 @@ impl Turn<'_> {
 
     fn base(&self, journal: &Journal, candidate: &Candidate) -> Base {
         let base = terms::base(Some(journal), &self.status);
-        self.shared.claims.beside(&self.unit(), base, candidate)
+        self.shared.claims.beside(&self.unit(), base, candidate, &|unit| claims::goes(self.shared, unit))
     }
 
     /// Notes what the unit holds now; those look who hold something of it, too.
@@ -466,6 +465,7 @@ impl Turn<'_> {
             let is_whole = outcome.verdict == Verdict::Landed;
             waits::landed(self.shared, &self.unit(), is_whole);
         }
+        self.dismissed(outcome);
         triggers::secrets_changed(self.shared, outcome);
         let next = match outcome.verdict {
             Verdict::Landed if outcome.failures.is_empty() => Next::After(self.interval()),

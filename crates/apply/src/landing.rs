@@ -117,6 +117,22 @@ pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<O
     }
 }
 
+/// Takes back what the journal holds open and has not become healthy, as if it had failed, for this reason: where its unit
+/// goes, what stays is to be as it landed last. `None` where there is no such landing, or failures end none.
+///
+/// # Errors
+/// When the journal cannot be written.
+pub async fn retreat(journal: &mut Journal, why: &str, ctx: &Context<'_>) -> Result<Option<Outcome>, StoreError> {
+    let may_go_back =
+        |open: &Open| open.phase != Phase::Prune && open.landing.behaviour.on_failure == OnFailure::Revert;
+    let Some(open) = journal.open().filter(may_go_back) else { return Ok(None) };
+    journal.save().await?;
+    let mut work = Work::new(open, journal, ctx);
+    let (all, why) = (work.landing.parcels.numbers(), Failure::general(At::Health, why, true));
+    let verdict = work.take_back(all, vec![why]).await?.unwrap_or(Verdict::Held);
+    Ok(Some(work.end(verdict, Pruned::default())))
+}
+
 /// A landing at work.
 struct Work<'a, 'c> {
     open: Open,

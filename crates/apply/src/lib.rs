@@ -56,7 +56,7 @@ pub use desired::{Behaviour, Candidate, Declarer, Desired, HealthScope, LandingS
 pub use diff::{Diff, FieldChange};
 pub use guest::Guest;
 pub use journal::{Journal, Phase, Store, StoreError};
-pub use landing::{Outcome, Verdict, land, resume};
+pub use landing::{Outcome, Verdict, land, resume, retreat};
 pub use parcels::{Parcel, Parcels};
 pub use plan::{Action, Base, Landing, Plan, Proof, plan};
 pub use prepare::{Prepared, prepare, propose};

@@ -505,6 +505,11 @@ impl<'a> Past<'a> {
             (Some(landed), _, Some(live)) if desired.shared && !landed.shared => {
                 Prior::Landed(Box::new(share::shared((*landed).clone(), live, behaviour)))
             }
+            // What it owns from now on it has only added to: all else of it was the owner's.
+            (Some(landed), prior, Some(live)) if landed.shared && !desired.shared => match prior {
+                Some(prior @ Prior::Adopted(_)) => (*prior).clone(),
+                _ => Prior::Adopted(Box::new(live.clone())),
+            },
             (Some(landed), ..) => Prior::Landed(Box::new((*landed).clone())),
             (None, Some(prior), _) => (*prior).clone(),
             (None, None, Some(live)) => Prior::Adopted(Box::new(live.clone())),

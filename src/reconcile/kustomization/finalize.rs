@@ -1,18 +1,25 @@
 //! The end of a Kustomization: what it applied is deleted, or stays, as its deletion policy says. What was applied in the
 //! name of a ServiceAccount that is gone stays, too, as in Flux: a namespace with all that is in it must be able to go.
+//!
+//! **Guarantee.** What stays is not left in the middle of a landing: that is finished or taken back first. From when another
+//! Kustomization is about to delete it, a unit begins nothing more; who wants what it holds takes it then, with a landing
+//! that goes back to what it finds.
 
 use std::time::Duration;
 
-use apply::{Behaviour, Candidate, Reference};
-
+use apply::plan::Stale;
+use apply::{Behaviour, Candidate, Journal, Outcome, Reference, Ruling, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
+use super::guard::Refusal;
 use super::{FINALIZER, Turn, waits};
+use crate::api::condition::reason;
 use crate::api::kustomization::DeletionPolicy;
 use crate::landing;
-use crate::pipeline::terms;
-use crate::reconcile::{Error, Told, goes_with_its_kind};
+use crate::pipeline::{Compiled, terms};
+use crate::reconcile::{Error, Told, claims, goes_with_its_kind, guests};
 use crate::status::Next;
+use crate::unit::ReadSet;
 
 /// How soon it is asked again whether another unit wants what this one leaves.
 const UNSURE: Duration = Duration::from_secs(1);
@@ -23,7 +30,18 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     let base = turn.base(&journal, &Candidate::default());
     let has_applied = base.landed.is_some() || !base.inventory.is_empty();
     let is_left = has_applied && is_left(turn).await?;
-    if deletes(turn) && has_applied && !is_left && !turn.spec.suspend {
+    let is_pruned = deletes(turn) && !turn.spec.suspend;
+    if let Some(open) = journal.open().filter(|_| !is_left) {
+        let want = turn.neighbours(&[]).want(&open.landing);
+        match want.filter(|_| is_pruned) {
+            None if is_pruned => return Ok(Told::nothing(Next::After(UNSURE))),
+            Some(false) => {}
+            None | Some(true) => {
+                turn.end_what_is_open(&mut journal).await?;
+            }
+        }
+    }
+    if is_pruned && has_applied && !is_left {
         let behaviour = Behaviour { prune: true, ..terms::behaviour(turn.object, &turn.spec) };
         let (cluster, keys) = (turn.cluster(), &turn.shared.world.keys);
         let prepared = terms::propose(Candidate::default(), behaviour, &base, &cluster, keys).await;
@@ -71,6 +89,66 @@ async fn lacks_account(turn: &Turn<'_>) -> Result<bool, Error> {
 }
 
 impl Turn<'_> {
+    /// A suspended unit begins nothing, but a landing that was begun is finished or undone.
+    pub(super) async fn only_end_what_is_open(mut self) -> Result<Told, Error> {
+        let mut journal = self.journal().await?;
+        let outcome = self.resume_as_it_is(&mut journal).await?;
+        Ok(outcome.map_or_else(|| Told::nothing(Next::OnEvent), |outcome| self.resumed(outcome)))
+    }
+
+    /// The same for one that is about to be deleted, and what is not healthy in time is taken back.
+    pub(super) async fn make_way(mut self) -> Result<Told, Error> {
+        let mut journal = self.journal().await?;
+        let outcome = self.end_what_is_open(&mut journal).await?;
+        let told = outcome.map_or_else(|| Told::nothing(Next::OnEvent), |outcome| self.after(&outcome));
+        Ok(if journal.open().is_some() { Told { next: Next::After(self.retry_interval()), ..told } } else { told })
+    }
+
+    async fn end_what_is_open(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
+        let outcome = self.resume_as_it_is(journal).await?;
+        match &outcome {
+            Some(Outcome { verdict: Verdict::Waiting, .. }) => {
+                let why = "the Kustomization is about to be deleted, and it is not healthy yet";
+                Ok(landing::retreat(journal, why, &self.site(landing::never(), &[])).await?.or(outcome))
+            }
+            _ => Ok(outcome),
+        }
+    }
+
+    async fn resume_as_it_is(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
+        let Some(open) = journal.open() else { return Ok(None) };
+        let visit = guests::recall(&open.landing, self.shared);
+        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(landing::never(), &open.landing.stale) };
+        Ok(landing::resume(journal, &site).await?)
+    }
+
+    /// Kustomizations that the unit is about to delete begin nothing more, unless another one wants them.
+    pub(super) fn dismiss(&self, stale: &[Stale]) {
+        let (claims, needs, unit) = (&self.shared.claims, &self.shared.needs, self.unit());
+        let is_nobodys = |at: &&Reference| claims::ruling(claims, needs, &unit, &at.id(), || false) == Ruling::Nobodys;
+        let leaving = claims::units_among(stale.iter().map(|stale| &stale.reference).filter(is_nobodys));
+        waits::wake(self.shared, claims.dismiss(&unit, leaving));
+    }
+
+    /// What became of them.
+    pub(super) fn dismissed(&self, outcome: &Outcome) {
+        if !matches!(outcome.verdict, Verdict::Waiting | Verdict::Superseded) {
+            let stale = outcome.landing.stale.iter().map(|stale| &stale.reference);
+            let leaving = claims::units_among(stale.filter(|at| outcome.pruned.contains(&at.id())));
+            waits::wake(self.shared, self.shared.claims.dismiss(&self.unit(), leaving));
+        }
+    }
+
+    /// Whoever is about to be deleted ends its own landing before another unit takes what it holds.
+    pub(super) async fn comes_after(&self, compiled: &Compiled) -> Result<Option<Refusal>, Error> {
+        let Some(before) = claims::predecessor(self.shared, &self.unit(), &compiled.candidate).await? else {
+            return Ok(None);
+        };
+        self.shared.units.failed(self.unit(), ReadSet::from_value(&compiled.candidate.read_set), true);
+        let message = format!("{before}, whose objects it takes over, is being deleted and ends its landing first");
+        Ok(Some(Refusal { why: reason::DEPENDENCY_NOT_READY, message, next: UNSURE, is_terminal: false }))
+    }
+
     /// Whether the unit has been about to go for longer than a landing of it may take.
     pub(super) fn is_overdue(&self) -> bool {
         let since = self.object.text("/metadata/deletionTimestamp").and_then(|text| text.parse::<Timestamp>().ok());

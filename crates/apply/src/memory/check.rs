@@ -9,6 +9,7 @@ use super::defaults;
 use super::kinds::Kind;
 use super::managed::Part;
 use super::merge;
+use super::schema::Schema;
 use super::store::{finalizers, find, is_terminating, text};
 use super::words::Fault;
 use super::write::{misfit, set_or_remove};
@@ -175,7 +176,8 @@ pub(super) fn at_birth(kind: &Kind, value: &mut Value, number: u64) {
     if kind.has_status && !kind.is_custom() {
         set_or_remove(value, "status", first_status(&kind.gvk.kind));
     } else if kind.has_status {
-        set_or_remove(value, "status", None);
+        // What was given is dropped, and the default comes when it is read from the store.
+        set_or_remove(value, "status", kind.schema.as_ref().and_then(Schema::default_status));
     }
     let external = text(value, "/spec/type") == "ExternalName";
     if kind.is("", "Service") && !external && text(value, "/spec/clusterIP").is_empty() {

@@ -39,6 +39,11 @@ impl Schema {
         }
     }
 
+    /// The status of an object to which nobody has written one.
+    pub(super) fn default_status(&self) -> Option<Value> {
+        self.root.pointer("/properties/status/default").cloned()
+    }
+
     /// Everything that the schema refuses, in the server's words.
     pub(super) fn validate(&self, object: &Value) -> Vec<Fault> {
         let mut faults = Vec::new();
