@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use apply::journal::Attempt;
 use apply::plan::Stale;
 use apply::report::Step;
 use apply::{Base, Candidate, Cluster, Journal, Landing, Outcome, Prepared, Verdict};
@@ -30,10 +29,13 @@ use crate::unit::{ReadSet, Thing, Unit};
 mod drift;
 mod finalize;
 mod guard;
+mod held;
 mod inputs;
 mod rotated;
 mod sharing;
 mod waits;
+
+use waits::Waits;
 
 /// How soon a store or a source that nobody watches is asked again, at the latest, by a unit that it holds.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
@@ -155,22 +157,26 @@ impl Turn<'_> {
     }
 
     async fn compile_and_land(&mut self, source: &Fetched, journal: &mut Journal) -> Result<Told, Error> {
-        let landed = journal.landed().cloned();
+        let (landed, since) = (journal.landed().cloned(), self.shared.needs.landings());
+        self.shared.units.begins(&self.unit());
         match pipeline::compile(&self.job(source, landed.as_deref()), &self.shared.world).await {
             Ok(mut compiled) => {
                 tracing::debug!(unit = %self.unit(), "compiled");
-                self.hold_for_others(&mut compiled, landed.as_deref()).await?;
+                if !self.hold_for_others(&mut compiled, landed.as_deref(), since).await? {
+                    return Ok(self.once_more());
+                }
                 if let Some(refusal) = self.comes_after(&compiled).await? {
                     return Ok(self.refuse(refusal));
                 }
                 self.land(&source.name, compiled, journal).await
             }
-            Err(report) => match self.waits_to_be_built().await? {
-                Some(refusal) => {
+            Err(report) => match self.waits_to_be_built(since).await? {
+                Waits::For(refusal) => {
                     self.shared.units.failed(self.unit(), report.read_set, true);
                     Ok(self.refuse(refusal))
                 }
-                None => {
+                Waits::NoLonger => Ok(self.once_more()),
+                Waits::ForNothing => {
                     // A base that cannot be had holds no rotation, as no source does.
                     let is_transient = report.is_transient();
                     let told = self.failed_to_compile(source, report);
@@ -317,48 +323,6 @@ impl Turn<'_> {
         at_once(Told::status(&self.status, Vec::new(), Next::OnEvent))
     }
 
-    /// It failed, and will fail again before an input changes; `None` when nobody knows any more why.
-    fn still_held(&mut self, journal: &Journal) -> Option<Told> {
-        let next = Next::After(self.interval());
-        let is_untold = journal.attempt().is_some_and(|attempt| self.is_untold(attempt));
-        if !self.is_interrupted() && !is_untold {
-            return Some(Told::status(&self.status, Vec::new(), next));
-        }
-        let (attempt, moment) = (journal.attempt()?, self.moment());
-        let (landed, kept) = (journal.landed().map(Arc::as_ref), self.kept(&ReadSet::from_value(&attempt.read_set)));
-        let event = tell::held_before(&mut self.status, attempt, landed, kept.as_deref(), moment);
-        Some(Told::status(&self.status, vec![event], next))
-    }
-
-    /// Whether the status speaks of work, or of waiting for others, that is over; or of what landed before the failure, which
-    /// could not be written.
-    fn is_interrupted(&self) -> bool {
-        let passing = [reason::PROGRESSING, reason::ARTIFACT_FAILED, reason::DEPENDENCY_NOT_READY];
-        let ready = self.status.conditions.get(READY);
-        ready.is_none_or(|ready| ready.status == Truth::True) || self.is_held_by(&passing)
-    }
-
-    /// Whether the status speaks of an earlier attempt than the journal does, and of no later refusal: the process ended in
-    /// between.
-    fn is_untold(&self, attempt: &Attempt) -> bool {
-        let told = self.status.last_attempted_revision.as_deref();
-        inputs::refused(self).is_none() && told != Some(attempt.revision.as_str())
-    }
-
-    /// Whether something failed in what stands as landed: a deletion, or anything where failures do not end a landing
-    /// (`lockstep.dev/on-failure: continue`). It is tried again until it succeeds.
-    fn has_landed_with_failures(&self, journal: &Journal) -> bool {
-        let failed = [reason::PRUNE_FAILED, reason::HEALTH_CHECK_FAILED, reason::RECONCILIATION_FAILED];
-        // The process may have ended before that was told.
-        self.is_held_by(&failed) || journal.is_unfinished()
-    }
-
-    /// Whether the status says that it is not ready, for one of these reasons.
-    fn is_held_by(&self, reasons: &[&str]) -> bool {
-        let ready = self.status.conditions.get(READY);
-        ready.is_some_and(|ready| ready.status != Truth::True && reasons.contains(&ready.reason.as_str()))
-    }
-
     /// Lands last-good again: without a build, and without a write where nothing has drifted.
     async fn correct_drift(&mut self, journal: &Journal, source: &Fetched) -> Result<Told, Error> {
         self.shared.units.looked_at(&self.unit());
@@ -419,6 +383,7 @@ impl Turn<'_> {
         self.dismiss(&prepared.landing().stale);
         let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded, &prepared.landing().stale) };
         let outcome = landing::land(prepared, journal, &site).await?;
+        waits::until_known(self.shared, &outcome).await;
         self.shared.units.looked_at(&self.unit());
         triggers::landed(self.shared, &outcome, &compiled);
         if self.shared.owned.reported(&self.unit()).is_empty() {
@@ -519,16 +484,6 @@ impl Turn<'_> {
         let event = tell::refused(&mut self.status, why, &message, &facts);
         let events = if is_news { vec![event] } else { Vec::new() };
         Told::status(&self.status, events, Next::After(self.again(failures)))
-    }
-
-    /// What has landed in part is as it was, and so is what it holds.
-    fn held_still(&mut self, attempt: &Attempt, landed: Option<&Landing>) -> Told {
-        let moment = self.moment();
-        let kept = self.kept(&ReadSet::from_value(&attempt.read_set));
-        let event = tell::held_before(&mut self.status, attempt, landed, kept.as_deref(), moment);
-        let is_news = !self.says_already(&event.reason, &event.message);
-        let next = if attempt.transient { self.retry_interval().min(LONGEST_WAIT) } else { self.interval() };
-        Told::status(&self.status, if is_news { vec![event] } else { Vec::new() }, Next::After(next))
     }
 
     /// When to try again. Nobody tells when a store has something new.

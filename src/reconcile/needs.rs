@@ -9,7 +9,7 @@
 //! **Guarantees.** Units that wait for each other in a circle are told so. Everything here can be lost: a restart costs
 //! a look.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::fmt;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -119,6 +119,9 @@ fn objects(candidate: &Candidate) -> impl Iterator<Item = &Object> {
     candidate.objects.iter().chain(releases).map(|desired: &Desired| &desired.object)
 }
 
+/// Landings of which it is remembered what they have made.
+const REMEMBERED: usize = 256;
+
 /// Needs and promises of all units.
 #[derive(Default)]
 pub struct Needs {
@@ -135,6 +138,9 @@ struct State {
     seen: HashSet<Need>,
     /// What units lack that wait or have failed.
     lacks: HashMap<Unit, Lack>,
+    /// How often a unit has landed, and what the last ones have made.
+    landings: usize,
+    made: VecDeque<BTreeSet<Need>>,
 }
 
 /// What a unit lacks.
@@ -169,7 +175,26 @@ impl Needs {
             true => state.promises.remove(unit),
             false => state.promises.get(unit).cloned(),
         };
-        state.in_need_of(unit, &made.unwrap_or_default())
+        let made = made.unwrap_or_default();
+        let waiting = state.in_need_of(unit, &made);
+        state.landings += 1;
+        state.made.push_back(made);
+        if state.made.len() > REMEMBERED {
+            state.made.pop_front();
+        }
+        waiting
+    }
+
+    /// How often a unit has landed until now.
+    pub fn landings(&self) -> usize {
+        self.lock().landings
+    }
+
+    /// Whether any of this may have been made since so many landings.
+    pub fn have_come(&self, needs: &BTreeSet<Need>, since: usize) -> bool {
+        let state = self.lock();
+        let news = state.landings.saturating_sub(since);
+        news > state.made.len() || state.made.iter().rev().take(news).any(|made| !made.is_disjoint(needs))
     }
 
     /// A unit has been looked at; whether that is news.
@@ -286,5 +311,27 @@ impl State {
             |lack: &Lack| lack.waits.values().any(|maker| maker == unit) || !lack.needs.is_disjoint(made);
         let concerned = self.lacks.iter().filter(|(other, lack)| *other != unit && is_concerned(lack));
         concerned.map(|(other, _)| other.clone()).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_others_have_made_since_is_known_as_far_as_it_is_remembered() {
+        let (needs, maker) = (Needs::default(), Unit::kustomization("n", "maker"));
+        let need = |name: &str| BTreeSet::from([Need::Object(Reference::new("v1", "Secret", "n", name).id())]);
+        let lands = |name: &str| {
+            needs.promise(&maker, need(name));
+            needs.landed(&maker, true);
+        };
+        lands("old");
+        let since = needs.landings();
+        assert!(!needs.have_come(&need("old"), since), "it was there before");
+        lands("new");
+        assert!(needs.have_come(&need("new"), since) && !needs.have_come(&need("other"), since));
+        (0..REMEMBERED).for_each(|_| lands("more"));
+        assert!(needs.have_come(&need("other"), since), "nobody knows any more what it was");
     }
 }

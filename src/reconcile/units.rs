@@ -32,6 +32,8 @@ struct Memory {
     /// Keeps the values known to the redactor.
     secrets: Vec<Live>,
     looked_at: Option<Instant>,
+    /// Whether others have changed since the last compile began what it may depend on.
+    is_woken: bool,
 }
 
 /// What is remembered of each unit, and who has read what.
@@ -106,6 +108,18 @@ impl Units {
         }
     }
 
+    /// It is compiled once more, whatever it has read: others have made something, or are about to.
+    pub fn wake(&self, unit: &Unit) {
+        self.lock().memories.entry(unit.clone()).or_default().is_woken = true;
+    }
+
+    /// A compile begins, and sees what there is now.
+    pub fn begins(&self, unit: &Unit) {
+        if let Some(memory) = self.lock().memories.get_mut(unit) {
+            memory.is_woken = false;
+        }
+    }
+
     /// What failed is tried once more: something else has changed than what it had read.
     pub fn look_anew(&self, unit: &Unit) {
         if let Some(memory) = self.lock().memories.get_mut(unit) {
@@ -117,7 +131,8 @@ impl Units {
     pub fn last(&self, unit: &Unit) -> Option<(ReadSet, Ended)> {
         let known = self.lock();
         let memory = known.memories.get(unit)?;
-        Some((memory.read_set.clone(), memory.ended?))
+        let woken = memory.is_woken.then_some(Ended::Failed { is_transient: true });
+        Some((memory.read_set.clone(), woken.or(memory.ended)?))
     }
 
     /// What a unit has read is known from its journal.
@@ -199,6 +214,20 @@ mod tests {
         let mut read_set = ReadSet::default();
         names.iter().for_each(|name| read_set.note(secret(name), "1"));
         read_set
+    }
+
+    #[test]
+    fn whoever_is_woken_while_it_is_compiled_is_compiled_once_more() {
+        let units = Units::default();
+        let unit = Unit::kustomization("apps", "first");
+        let ended = || units.last(&unit).map(|(_, ended)| ended);
+        units.begins(&unit);
+        units.wake(&unit);
+        units.compiled(unit.clone(), reading(&["db"]), Vec::new());
+        units.refused(&unit, false);
+        assert_eq!(ended(), Some(Ended::Failed { is_transient: true }), "it has not seen what came meanwhile");
+        units.begins(&unit);
+        assert_eq!(ended(), Some(Ended::Failed { is_transient: false }));
     }
 
     #[test]

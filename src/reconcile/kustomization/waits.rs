@@ -1,8 +1,9 @@
 //! What a unit needs of others and nobody has made yet: what needs it waits, and the rest lands (`needs`).
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use apply::{Journal, Landing};
+use apply::{Action, Journal, Landing, Outcome, Reference};
 
 use super::Turn;
 use super::guard::{self, Refusal};
@@ -11,32 +12,69 @@ use crate::pipeline::sources::Fetched;
 use crate::pipeline::{self, Compiled, terms};
 use crate::reconcile::claims;
 use crate::reconcile::needs::{self, Lacking, Search};
-use crate::reconcile::{Error, Key, Kind, Shared, triggers};
+use crate::reconcile::{Error, Key, Kind, Shared, Told, triggers};
+use crate::status::Next;
 use crate::unit::Unit;
 
+/// How long a watch may take to tell of an object that was made.
+const LONGEST_SILENCE: Duration = Duration::from_secs(1);
+
+/// Whether what could not be built waits for others.
+pub(super) enum Waits {
+    /// It does.
+    For(Refusal),
+    /// It did: what it needs has come meanwhile.
+    NoLonger,
+    /// It fails for itself.
+    ForNothing,
+}
+
 impl Turn<'_> {
-    /// Holds what needs something that another unit is still to make. Says what this unit will make itself.
-    pub(super) async fn hold_for_others(&self, compiled: &mut Compiled, landed: Option<&Landing>) -> Result<(), Error> {
+    /// Holds what needs something that another unit is still to make. Says what this unit will make itself. `since` is how
+    /// many landings there had been when it was compiled.
+    ///
+    /// `false` where it failed for want of something that has come meanwhile: it is to be compiled once more.
+    pub(super) async fn hold_for_others(
+        &self,
+        compiled: &mut Compiled,
+        landed: Option<&Landing>,
+        since: usize,
+    ) -> Result<bool, Error> {
         let (unit, candidate) = (self.unit(), &mut compiled.candidate);
         let own = needs::promised(candidate);
         wake(self.shared, self.shared.needs.promise(&unit, own.clone()));
+        looked_at(self.shared, &unit);
         let scope = terms::behaviour(self.object, &self.spec).scope;
         let is_anybody_unknown = || is_anybody_unknown(self.shared, self.key);
         let search = self.search(&unit, &is_anybody_unknown);
         let lacking = search.of_candidate(candidate, &own, landed, scope).await?;
+        let is_late = candidate.failures.iter().any(|failure| failure.transient)
+            && self.shared.needs.have_come(&lacking.lack.needs, since);
         candidate.failures.extend(self.note(&search, lacking).failures);
-        Ok(())
+        Ok(!is_late)
     }
 
     /// The same for what the unit reads before it is built; why it waits, when it does.
-    pub(super) async fn waits_to_be_built(&self) -> Result<Option<Refusal>, Error> {
+    pub(super) async fn waits_to_be_built(&self, since: usize) -> Result<Waits, Error> {
         let (unit, is_anybody_unknown) = (self.unit(), || is_anybody_unknown(self.shared, self.key));
         let search = self.search(&unit, &is_anybody_unknown);
-        let lacking = self.note(&search, search.of_build(self.object, &self.spec).await?);
+        let lacking = search.of_build(self.object, &self.spec).await?;
+        let is_late = self.shared.needs.have_come(&lacking.lack.needs, since);
+        let lacking = self.note(&search, lacking);
         let messages: Vec<String> = lacking.failures.into_iter().map(|failure| failure.message).collect();
         let next = self.shared.world.settings.requeue_dependency;
         let (why, message) = (reason::DEPENDENCY_NOT_READY, messages.join("; "));
-        Ok((!messages.is_empty()).then_some(Refusal { why, message, next, is_terminal: false }))
+        Ok(match (messages.is_empty(), is_late) {
+            (false, _) => Waits::For(Refusal { why, message, next, is_terminal: false }),
+            (true, true) => Waits::NoLonger,
+            (true, false) => Waits::ForNothing,
+        })
+    }
+
+    /// What it needs has come while it was compiled without.
+    pub(super) fn once_more(&self) -> Told {
+        self.shared.units.wake(&self.unit());
+        Told::nothing(Next::After(Duration::ZERO))
     }
 
     /// What the unit wants of this artifact is known: others that have waited for it look.
@@ -93,6 +131,19 @@ pub(super) fn looked_at(shared: &Shared, unit: &Unit) {
     }
 }
 
+/// Waits until the Kustomizations that a landing has made are known to be there: in between nobody has promised them any more,
+/// and nobody would wait for what they make.
+pub(super) async fn until_known(shared: &Shared, outcome: &Outcome) {
+    let made = outcome.landing.changes().filter(|change| change.is_written() && change.action == Action::Create);
+    let made: Vec<Reference> = made.map(|change| change.desired.reference()).collect();
+    let made = claims::units_among(&made);
+    let are_known = || made.iter().filter_map(triggers::key_of).all(|key| shared.index.get(&key).is_some());
+    let mut changes = shared.changes.subscribe();
+    let known = async { while !are_known() && changes.changed().await.is_ok() {} };
+    // A watch that is silent for longer is broken, and lists anew.
+    let _ = tokio::time::timeout(LONGEST_SILENCE, known).await;
+}
+
 fn wake_when_all_are_known(shared: &Shared) {
     let waiting = shared.needs.waiting_for_the_unknown().into_iter();
     let is_over = |unit: &Unit| triggers::key_of(unit).is_some_and(|key| !is_anybody_unknown(shared, &key));
@@ -102,7 +153,7 @@ fn wake_when_all_are_known(shared: &Shared) {
 /// These look again, although nothing that they have read has changed.
 pub(super) fn wake(shared: &Shared, units: Vec<Unit>) {
     for unit in units {
-        shared.units.refused(&unit, true);
+        shared.units.wake(&unit);
         triggers::key_of(&unit).into_iter().for_each(|key| shared.queue.add(key));
     }
 }
