@@ -33,6 +33,9 @@ pub type Superseded = Box<dyn Fn() -> BoxFuture<'static, ()> + Send + Sync>;
 /// Ends when somebody has deleted something of a landing that waits for health, given what it has written.
 pub type Lost = Box<dyn Fn(&[Object]) -> BoxFuture<'static, ()> + Send + Sync>;
 
+/// Hears of the steps of a landing.
+pub type Told = Box<dyn Fn(&Progress) + Send + Sync>;
+
 /// The identities of workloads that are not the unit's own.
 pub type Guests = BTreeMap<Reference, Arc<dyn Cluster>>;
 
@@ -52,6 +55,24 @@ pub struct Site {
     pub lost: Lost,
     /// What other units hold.
     pub others: Arc<dyn Others>,
+    /// Told of every step that was done.
+    pub told: Told,
+}
+
+impl Site {
+    /// A unit that nothing supersedes or disturbs, beside which nobody holds anything.
+    pub fn alone(cluster: Arc<dyn Cluster>, unit: Unit) -> Self {
+        Self {
+            cluster,
+            guests: Guests::new(),
+            unit,
+            judge: None,
+            superseded: never(),
+            lost: unseen(),
+            others: Arc::new(apply::Alone),
+            told: Box::new(|_| {}),
+        }
+    }
 }
 
 /// Nothing newer ever comes.
@@ -164,7 +185,10 @@ struct Parts<'a> {
 impl<'a> Parts<'a> {
     fn new(site: &'a Site) -> Self {
         let unit = site.unit.clone();
-        let tell = move |progress: Progress| tracing::debug!(unit = %unit, %progress, "landing");
+        let tell = move |progress: Progress| {
+            tracing::debug!(unit = %unit, %progress, "landing");
+            (site.told)(&progress);
+        };
         let cluster = Arc::new(Written::new(as_guests(&site.cluster, &site.guests)));
         Self { start: Instant::now(), site, cluster, tell: Box::new(tell) }
     }

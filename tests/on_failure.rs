@@ -65,6 +65,30 @@ async fn is_mended(fleet: Fleet) {
 }
 
 #[tokio::test]
+async fn while_health_is_awaited_the_status_says_so_as_in_flux() {
+    let fleet = Fleet::new().await;
+    fleet.write("web", &revision("1", false));
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    // Its pods wait for a Secret that nobody makes.
+    fleet.write("web", &[deployment("web", 1, &["nowhere"])]);
+    let commit = fleet.commit();
+    let says = format!("Running health checks for revision main@sha1:{commit} with a timeout of 10s");
+    let is_so = |found: Option<&manifest::Object>| {
+        let told = |kind: &str| {
+            let condition = found.map(|found| condition(found, kind)).unwrap_or_default();
+            ["status", "reason", "message"].map(|field| condition[field].as_str().unwrap_or_default().to_owned())
+        };
+        told("Ready") == ["Unknown", "Progressing", "Reconciliation in progress"]
+            && told("Healthy") == ["Unknown", "Progressing", &says]
+            && told("Reconciling") == ["True", "Progressing", &says]
+    };
+    fleet.until(("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web"), &says, is_so).await;
+    fleet.end().await;
+}
+
+#[tokio::test]
 async fn revert_brings_back_what_landed_last() {
     let (fleet, _) = failed("revert").await;
     assert_eq!(stands(&fleet).await, ("1".into(), "1".into(), vec!["only-1"]));

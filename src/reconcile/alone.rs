@@ -175,18 +175,7 @@ fn site_of(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<String
     };
     let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));
     let cluster = if is_external_secret(object) { seen(cluster, object, shared) } else { cluster };
-    (
-        user,
-        landing::Site {
-            cluster,
-            unit: unit.clone(),
-            judge: None,
-            guests: Default::default(),
-            superseded: landing::never(),
-            lost: landing::unseen(),
-            others: Arc::new(apply::Alone),
-        },
-    )
+    (user, landing::Site::alone(cluster, unit.clone()))
 }
 
 /// Whether a landing would write nothing and know nothing new.

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use apply::plan::Stale;
 use apply::report::Step;
-use apply::{Base, Candidate, Cluster, Journal, Landing, Outcome, Prepared, Verdict};
-use futures::future::FutureExt as _;
+use apply::{Base, Candidate, Cluster, ClusterError, Journal, Landing, Outcome, Phase, Prepared, Progress, Verdict};
+use futures::future::{BoxFuture, FutureExt as _};
 use jiff::Timestamp;
 use manifest::{Object, ObjectId};
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::claims::{self, Neighbours};
@@ -56,6 +57,8 @@ struct Turn<'a> {
     shares: BTreeSet<ObjectId>,
     /// Whether something that others have changed could not be put back.
     is_adrift: bool,
+    /// How far it has come.
+    work: watch::Sender<Work>,
 }
 
 /// Reconciles a Kustomization.
@@ -72,7 +75,8 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         }
     };
     let (good, shares, began) = (ReadSet::default(), BTreeSet::new(), Instant::now());
-    let mut turn = Turn { key, object, spec, status, shared, judge: None, began, good, shares, is_adrift: false };
+    let (judge, is_adrift, work) = (None, false, watch::Sender::new(Work::Building));
+    let mut turn = Turn { key, object, spec, status, shared, judge, began, good, shares, is_adrift, work };
     if object.is_terminating() {
         return finalize::finalize(&mut turn).await;
     }
@@ -108,7 +112,7 @@ fn unreadable(object: &Object, mut status: KustomizationStatus, message: &str) -
     Told::status(&status, vec![event], Next::OnEvent)
 }
 
-impl Turn<'_> {
+impl<'a> Turn<'a> {
     async fn run(mut self) -> Result<Told, Error> {
         let unsupported = Kustomization::unsupported(self.object.value());
         if !unsupported.is_empty() {
@@ -116,8 +120,11 @@ impl Turn<'_> {
         }
         let mut journal = self.journal().await?;
         // Also while the source cannot be reached.
-        if let Some(outcome) = self.resume(&mut journal).await? {
-            return Ok(self.resumed(outcome));
+        if let Some(open) = journal.open() {
+            let (tell, work) = (self.telling(&open.landing.revision), self.work.subscribe());
+            if let Some(outcome) = self.shared.notices.while_at(self.resume(&mut journal), work, tell).await? {
+                return Ok(self.resumed(outcome));
+            }
         }
         self.hold(&journal).await?;
         let source = match guard::source(&self) {
@@ -143,9 +150,10 @@ impl Turn<'_> {
             self.promise_meanwhile(&source, &journal).await;
             return Ok(self.refuse(refusal));
         }
-        let (shared, key, object, begun) = (self.shared, self.key, self.object, self.begun(&source));
+        let (shared, tell, at) = (self.shared, self.telling(&source.revision), self.work.subscribe());
+        self.begun(&source.revision);
         let work = self.compile_and_land(&source, &mut journal);
-        let told = shared.notices.while_at(work, shared.tell(key, object, begun)).await;
+        let told = shared.notices.while_at(work, at, tell).await;
         self.is_known_with(&source);
         told
     }
@@ -265,10 +273,15 @@ impl Turn<'_> {
 
     fn site(&self, superseded: landing::Superseded, stale: &[Stale]) -> landing::Site {
         let neighbours = self.neighbours(stale);
-        let (cluster, guests, judge) = (self.cluster(), landing::Guests::new(), self.judge.clone());
-        let (owned, unit) = (self.shared.owned.clone(), self.unit());
+        let (owned, unit, work) = (self.shared.owned.clone(), self.unit(), self.work.clone());
         let lost = Box::new(move |written: &[Object]| owned.lost(&unit, written).boxed());
-        landing::Site { cluster, guests, unit: self.unit(), judge, superseded, lost, others: Arc::new(neighbours) }
+        let told = Box::new(move |progress: &Progress| {
+            if matches!(progress, Progress::Phase(Phase::Health)) {
+                work.send_replace(Work::Checking);
+            }
+        });
+        let (judge, others) = (self.judge.clone(), Arc::new(neighbours));
+        landing::Site { judge, superseded, lost, others, told, ..landing::Site::alone(self.cluster(), self.unit()) }
     }
 
     /// Whether nothing that was read has changed; then drift is looked for when the interval is over, and nothing else
@@ -408,11 +421,20 @@ impl Turn<'_> {
         waits::wake(self.shared, self.shared.claims.landed(&self.unit(), landing));
     }
 
-    /// What is told of work that has begun.
-    fn begun(&mut self, source: &Fetched) -> Told {
+    fn begun(&mut self, revision: &str) {
         let (moment, timeout) = (self.moment(), self.timeout());
-        tell::begun(&mut self.status, moment, &source.revision, timeout);
-        Told::status(&self.status, Vec::new(), Next::OnEvent)
+        tell::at_work(&mut self.status, moment, Work::Building, revision, timeout);
+    }
+
+    /// Tells how far the work on a revision has come.
+    fn telling(&self, revision: &str) -> impl Fn(Work) -> BoxFuture<'a, Result<(), ClusterError>> + use<'a> {
+        let (shared, key, object, revision) = (self.shared, self.key, self.object, revision.to_owned());
+        let (status, generation, timeout) = (self.status.clone(), self.object.generation(), self.timeout());
+        move |work| {
+            let (mut status, moment) = (status.clone(), Moment { generation, now: Timestamp::now() });
+            tell::at_work(&mut status, moment, work, &revision, timeout);
+            shared.tell(key, object, Told::status(&status, Vec::new(), Next::OnEvent)).boxed()
+        }
     }
 
     /// Tells what came of a landing.

@@ -6,8 +6,11 @@ use std::pin::pin;
 use std::time::Duration;
 
 use apply::ClusterError;
-use tokio::sync::Mutex;
+use futures::future::{BoxFuture, FutureExt as _};
+use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
+
+use crate::status::kustomization::Work;
 
 /// Who is done before it says nothing of having begun.
 const NOTICEABLE: Duration = Duration::from_secs(3);
@@ -23,22 +26,35 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    /// Does some work, and tells meanwhile that it has begun, if it takes long enough for a turn to come.
-    pub(super) async fn while_at<T>(
+    /// Does some work, and tells meanwhile how far it has come, where it takes long enough for a turn to come.
+    pub(super) async fn while_at<'f, T>(
         &self,
         work: impl Future<Output = T>,
-        tell: impl Future<Output = Result<(), ClusterError>>,
+        mut at: watch::Receiver<Work>,
+        tell: impl Fn(Work) -> BoxFuture<'f, Result<(), ClusterError>>,
     ) -> T {
         let mut work = pin!(work);
-        tokio::select! {
-            done = &mut work => return done,
-            () = self.turn() => {}
+        loop {
+            tokio::select! {
+                done = &mut work => return done,
+                () = self.turn() => {}
+            }
+            let stage = *at.borrow_and_update();
+            // What is being told is told to its end: what comes of the work is told after it.
+            let mut is_told = pin!(tell(stage).fuse());
+            let told = tokio::select! {
+                done = &mut work => {
+                    note(is_told.await);
+                    return done;
+                }
+                told = &mut is_told => told,
+            };
+            note(told);
+            tokio::select! {
+                done = &mut work => return done,
+                Ok(_) = at.wait_for(|now| *now != stage) => {}
+            }
         }
-        let (done, told) = tokio::join!(work, tell);
-        if let Err(error) = told {
-            tracing::warn!(%error, "a status could not be written");
-        }
-        done
     }
 
     async fn turn(&self) {
@@ -48,6 +64,12 @@ impl Notices {
             tokio::time::sleep_until(next).await;
         }
         *next = Some(Instant::now() + PACE);
+    }
+}
+
+fn note(told: Result<(), ClusterError>) {
+    if let Err(error) = told {
+        tracing::warn!(%error, "a status could not be written");
     }
 }
 
@@ -67,15 +89,36 @@ mod tests {
         for _ in 0..300 {
             let (notices, told) = (notices.clone(), told.clone());
             tasks.spawn(async move {
-                let tell = async {
+                let tell = |_| {
                     told.fetch_add(1, Ordering::Relaxed);
-                    Ok(())
+                    std::future::ready(Ok(())).boxed()
                 };
-                notices.while_at(tokio::time::sleep(takes), tell).await;
+                let at = watch::Sender::new(Work::Building);
+                notices.while_at(tokio::time::sleep(takes), at.subscribe(), tell).await;
             });
         }
         tasks.join_all().await;
         told.load(Ordering::Relaxed)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn how_far_it_came_is_told_once_it_has_stayed_there() {
+        let (at, began, told) = (watch::Sender::new(Work::Building), Instant::now(), Mutex::new(Vec::new()));
+        let work = async {
+            tokio::time::sleep(Duration::from_secs(4)).await;
+            at.send_replace(Work::Checking);
+            tokio::time::sleep(Duration::from_secs(60)).await;
+        };
+        let noted = &told;
+        let tell = |work| {
+            async move {
+                noted.lock().await.push((work, began.elapsed().as_secs()));
+                Ok(())
+            }
+            .boxed()
+        };
+        Notices::default().while_at(work, at.subscribe(), tell).await;
+        assert_eq!(told.into_inner(), [(Work::Building, 3), (Work::Checking, 7)]);
     }
 
     #[tokio::test(start_paused = true)]

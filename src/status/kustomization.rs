@@ -103,9 +103,14 @@ impl Work {
     }
 }
 
-/// Work on `revision` has begun.
-pub fn begun(status: &mut KustomizationStatus, moment: Moment, revision: &str, timeout: Duration) {
-    moment.progressing(&mut status.conditions, &Work::Building.message(revision, timeout));
+/// Work on `revision` is under way. While health is awaited nothing is said of it that was so before.
+pub fn at_work(status: &mut KustomizationStatus, moment: Moment, work: Work, revision: &str, timeout: Duration) {
+    let message = work.message(revision, timeout);
+    moment.progressing(&mut status.conditions, &message);
+    if work == Work::Checking {
+        let unknown = Condition::new(HEALTHY, Truth::Unknown, reason::PROGRESSING, &message);
+        status.conditions.set(unknown, moment.generation, moment.now);
+    }
 }
 
 /// How far a reconciliation came that is now told to have failed.

@@ -100,15 +100,7 @@ async fn journal(cluster: &Arc<dyn Cluster>, keys: Arc<Keys>) -> Journal {
 }
 
 fn site(cluster: &Arc<dyn Cluster>) -> landing::Site {
-    landing::Site {
-        cluster: cluster.clone(),
-        unit: Unit::kustomization("flux-system", "app"),
-        judge: None,
-        guests: Default::default(),
-        superseded: landing::never(),
-        lost: landing::unseen(),
-        others: Arc::new(apply::Alone),
-    }
+    landing::Site::alone(cluster.clone(), Unit::kustomization("flux-system", "app"))
 }
 
 /// What a second revision would be: a Deployment that nobody makes healthy, and what has failed before.

@@ -63,9 +63,7 @@ async fn put(desired: apply::Desired, unit: &Unit, shared: &Arc<Shared>) -> (Ext
     let object = triggers::key_of(unit).and_then(|key| shared.index.get(&key));
     let account = object.as_ref().and_then(|object| object.text("/spec/serviceAccountName"));
     let cluster = shared.world.cluster_of(&unit.namespace, account);
-    let (guests, superseded, lost) = (landing::Guests::new(), landing::never(), landing::unseen());
-    let others = Arc::new(apply::Alone);
-    let site = Site { cluster, guests, unit: unit.clone(), judge: None, superseded, lost, others };
+    let site = Site::alone(cluster, unit.clone());
     let at = desired.reference();
     let claims = shared.claims.others(unit, [&at.id()]);
     match landing::hold(desired, &Behaviour::default(), claims, true, &site).await {

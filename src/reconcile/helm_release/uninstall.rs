@@ -187,15 +187,7 @@ impl Work<'_> {
     async fn land(&self, release: Release, removals: Vec<Removal>) -> Result<Result<(), String>, Error> {
         let mut journal = journal(self.turn).await?;
         let unit = apply_unit(self.turn);
-        let site = landing::Site {
-            cluster: self.cluster.clone(),
-            unit,
-            judge: None,
-            guests: Default::default(),
-            superseded: landing::never(),
-            lost: landing::unseen(),
-            others: Arc::new(apply::Alone),
-        };
+        let site = landing::Site::alone(self.cluster.clone(), unit);
         landing::resume(&mut journal, &site).await?;
         let releases = vec![release];
         // Another input each time: a hook of an earlier try is another hook.
