@@ -85,6 +85,30 @@ async fn requirement_3_rotation_of_three_secrets_within_a_second_is_one_rollout(
     fleet.end().await;
 }
 
+#[tokio::test]
+async fn a_rotation_that_is_taken_back_beside_other_parcels_is_called_one_and_told_of_its_external_secret() {
+    let fleet = Fleet::new().await;
+    store(&fleet, &[("db", GOOD), ("other", "1")]).await;
+    fleet.write("web", &[document("db"), consumer("web"), external("other")]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({"wait": false})).await;
+    fleet.answered("web", &commit, "True").await;
+    let good = standing(&fleet).await;
+    store(&fleet, &[("db", BAD), ("other", "2")]).await;
+    let message = ready_message(&fleet, "web", "held at").await;
+    let expected =
+        format!("held at main@sha1:{commit}: what has changed beside it landed without parcel Deployment/apps/web: ");
+    assert!(message.starts_with(&expected), "{message}");
+    assert_eq!((standing(&fleet).await, secret(&fleet, "other").await), (good, "2".into()));
+    let told = fleet.events("db").await;
+    let failed: Vec<_> = told.iter().filter(|(reason, _)| reason == "UpdateFailed").collect();
+    let [(_, message)] = failed.as_slice() else { panic!("{told:?}") };
+    let expected = "could not update secret: Kustomization/apps/web has taken the new value back: ";
+    assert!(message.starts_with(expected) && message.contains("Deployment/apps/web"), "{message}");
+    assert!(!fleet.events("other").await.iter().any(|(reason, _)| reason == "UpdateFailed"), "its own has landed");
+    fleet.end().await;
+}
+
 /// Two units: `keys` makes the Secret, `web` reads it.
 async fn two_units() -> (Fleet, String) {
     let fleet = Fleet::new().await;

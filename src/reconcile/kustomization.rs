@@ -390,7 +390,7 @@ impl<'a> Turn<'a> {
         if let Some(attempt) = journal.attempt().filter(|_| journal.knows(&prepared)) {
             return Ok(self.held_still(attempt, journal.landed().map(Arc::as_ref)));
         }
-        let mut prepared = prepared;
+        let (rotated, mut prepared) = (triggers::rotated(&prepared), prepared);
         let visit = guests::invite(&mut prepared, &self.unit(), &self.cluster(), self.shared).await;
         let superseded = inputs::newer_revision(self, source, &compiled.candidate.read_set);
         self.dismiss(&prepared.landing().stale);
@@ -399,6 +399,7 @@ impl<'a> Turn<'a> {
         waits::until_known(self.shared, &outcome).await;
         self.shared.units.looked_at(&self.unit());
         triggers::landed(self.shared, &outcome, &compiled);
+        triggers::taken_back(self.shared, &self.unit(), &outcome, &rotated);
         if self.shared.owned.reported(&self.unit()).is_empty() {
             self.status.conditions.remove(DRIFTED);
         }

@@ -1,16 +1,19 @@
 //! Who must look when something has changed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use apply::{Failure, Outcome, Reference};
+use apply::{Declarer, Failure, Outcome, Prepared, Reference, Verdict};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
 use super::external_secret::{has_ended, is_settled};
 use super::helm_release::{self, Note};
 use super::{Key, Kind, Shared};
+use crate::api::condition::reason;
 use crate::pipeline::sources::SourceName;
 use crate::pipeline::{Compiled, Problem, Stage};
+use crate::status::Event;
 use crate::status::external::Done;
 use crate::unit::{Thing, Unit};
 
@@ -153,6 +156,29 @@ pub fn landed(shared: &Arc<Shared>, outcome: &Outcome, compiled: &Compiled) {
     }
     for release in &compiled.releases {
         released(shared, &release.id, Note::landed(release, outcome));
+    }
+}
+
+/// ExternalSecrets of which a landing brings new bytes.
+pub fn rotated(prepared: &Prepared) -> BTreeSet<ObjectId> {
+    let secrets: BTreeSet<ObjectId> = prepared.rotated().into_iter().map(|(_, now)| now.id()).collect();
+    let changes = prepared.landing().changes().filter(|change| secrets.contains(&change.desired.object.id()));
+    let declarers = changes.filter_map(|change| match &change.desired.declarer {
+        Declarer::ExternalSecret(id) => Some(id.clone()),
+        _ => None,
+    });
+    declarers.collect()
+}
+
+/// New bytes were taken back: their ExternalSecrets say so, which stand at what landed last.
+pub fn taken_back(shared: &Shared, unit: &Unit, outcome: &Outcome, rotated: &BTreeSet<ObjectId>) {
+    let is_over = matches!(outcome.verdict, Verdict::Undone | Verdict::Partly);
+    let Some(why) = outcome.failures.first().filter(|_| is_over) else { return };
+    for id in rotated.iter().filter(|id| !outcome.has_landed(id)) {
+        let key = part(Kind::ExternalSecret, id);
+        let Some(object) = shared.index.get(&key) else { continue };
+        let message = format!("could not update secret: {unit} has taken the new value back: {why}");
+        shared.recorder.record(&key, &object, Event::warning(reason::UPDATE_FAILED, message));
     }
 }
 

@@ -101,7 +101,7 @@ pub fn secret(status: &mut ExternalSecretStatus, told: &ExternalTold, now: Times
         ExternalTold::Failed(cause) => {
             let message = format!("could not get secret data from provider: {cause}");
             let event = not_ready(conditions, reason::SECRET_SYNCED_ERROR, &message, now);
-            event.map(|event| Event { reason: "UpdateFailed".into(), ..event })
+            event.map(|event| Event { reason: reason::UPDATE_FAILED.into(), ..event })
         }
         ExternalTold::Foreign => None,
     }

@@ -238,7 +238,9 @@ fn landed_without(status: &KustomizationStatus, revision: &str, names: &[String]
     let (shown, more) = names.split_at(names.len().min(NAMES));
     let more = if more.is_empty() { String::new() } else { format!(" and {} more", more.len()) };
     let word = if names.len() == 1 { "parcel" } else { "parcels" };
-    format!("held at {good}: revision {revision} landed without {word} {}{more}", shown.join(", "))
+    // The revision itself has landed before: something else is new, such as a rotated secret.
+    let what = if good == revision { "what has changed beside it".to_owned() } else { format!("revision {revision}") };
+    format!("held at {good}: {what} landed without {word} {}{more}", shown.join(", "))
 }
 
 fn left_in_place(outcome: &Outcome) -> String {
