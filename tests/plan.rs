@@ -191,6 +191,24 @@ fn what_another_unit_of_the_commit_declares_is_handed_over_and_what_is_lost_by_m
     assert!(told(&held, 1).contains(guard), "{}", text(&held.stdout));
 }
 
+#[test]
+fn what_goes_with_a_kustomization_is_told() {
+    let (_keep, cluster, work) = demo();
+    let root = work.join("clusters/demo");
+    let of = || {
+        let folder = root.to_str().expect("text");
+        plan(&[folder, "--kustomization", "flux-system", "--embedded", "--cluster", &cluster])
+    };
+    fs::remove_file(root.join("infrastructure.yaml")).expect("a file");
+    let gone = of();
+    let line = "  - Kustomization/flux-system/infrastructure and with it, unless another unit of this revision wants it: \
+        Namespace/shop, SecretStore/shop/vault\n";
+    assert!(told(&gone, 2).contains(line), "{}", text(&gone.stdout));
+    respecify(&cluster, "infrastructure", "deletionPolicy", "Orphan".into());
+    let left = of();
+    assert!(told(&left, 2).contains("  - Kustomization/flux-system/infrastructure\n"), "{}", text(&left.stdout));
+}
+
 /// The demo's cluster and a clone of its repository.
 fn demo() -> (TempDir, String, std::path::PathBuf) {
     let keep = tempfile::tempdir().expect("a folder");

@@ -252,3 +252,15 @@ impl Kind for Kustomization {
         any("postBuild.substituteStrategy"),
     ];
 }
+
+impl KustomizationSpec {
+    /// Whether what it has made goes when the Kustomization is deleted; nothing does of one that is suspended.
+    pub fn deletes_what_it_made(&self) -> bool {
+        let is_meant = match self.deletion_policy {
+            DeletionPolicy::Orphan => false,
+            DeletionPolicy::Delete | DeletionPolicy::WaitForTermination => true,
+            DeletionPolicy::MirrorPrune | DeletionPolicy::Other(_) => *self.prune,
+        };
+        is_meant && !self.suspend
+    }
+}

@@ -7,8 +7,8 @@ use anstyle::{AnsiColor, Style};
 use apply::parcels::edges::api_of;
 use apply::plan::{Change, Step};
 use apply::report::Step as At;
-use apply::{Action, Declarer, FieldChange, Landing, Outlook, Parcel, Prepared, Proof};
-use manifest::{ObjectId, Origin};
+use apply::{Action, Declarer, FieldChange, Landing, Outlook, Parcel, Prepared, Proof, order};
+use manifest::{Gvk, ObjectId, Origin};
 use serde_json::{Value, json};
 
 use super::unit::{Fate, Issue, Leaving, Planned};
@@ -123,6 +123,9 @@ fn objects(planned: &Planned, prepared: &Prepared, redactor: &Redactor) -> impl 
         let mut value = json!({"object": leaving.id.to_string(), "action": fate(leaving)});
         if !leaving.others.is_empty() {
             value["others"] = names(&leaving.others).into();
+        }
+        if !leaving.along.is_empty() {
+            value["along"] = leaving.along.iter().map(ToString::to_string).collect::<Vec<_>>().into();
         }
         value
     });
@@ -321,7 +324,7 @@ fn landing(text: &mut String, planned: &Planned, prepared: &Prepared, redactor: 
 fn left(leaving: &Leaving) -> String {
     let (id, others) = (&leaving.id, names(&leaving.others).join(", "));
     let what = match leaving.outlook {
-        Outlook::Deleted => return painted(AnsiColor::Red, "-", &id.to_string()),
+        Outlook::Deleted => return painted(AnsiColor::Red, "-", &(id.to_string() + &along(&leaving.along))),
         Outlook::Unsure if others.is_empty() => format!("{id} stays until it is known whether another unit wants it"),
         Outlook::Theirs | Outlook::Unsure => format!("{id} is handed over to {others}"),
         Outlook::Released => format!("{id} stays with its owner, without what was added to it"),
@@ -329,6 +332,23 @@ fn left(leaving: &Leaving) -> String {
         Outlook::Absent => format!("{id} is not there any more"),
     };
     painted(AnsiColor::Yellow, "=", &what)
+}
+
+/// Objects that are named of those that go along.
+const NAMED: usize = 10;
+
+/// What goes with a Kustomization, first what cannot be had back. One that comes in its place takes over what it wants of it.
+fn along(ids: &[ObjectId]) -> String {
+    let gvk = |id: &ObjectId| Gvk { group: id.group.clone(), version: String::new(), kind: id.kind.clone() };
+    let mut ids: Vec<&ObjectId> = ids.iter().collect();
+    ids.sort_by_cached_key(|id| (!order::is_irreplaceable(&gvk(id)), id.to_string()));
+    let mut names: Vec<String> = ids.iter().take(NAMED).map(ToString::to_string).collect();
+    match ids.len() {
+        0 => return String::new(),
+        count if count > NAMED => names.push(format!("{} more", count - NAMED)),
+        _ => {}
+    }
+    format!(" and with it, unless another unit of this revision wants it: {}", names.join(", "))
 }
 
 fn written(text: &mut String, change: &Change, prepared: &Prepared, redactor: &Redactor) {

@@ -82,6 +82,8 @@ pub(super) struct Leaving {
     pub(super) outlook: Outlook,
     /// Who holds it or will make it.
     pub(super) others: BTreeSet<Unit>,
+    /// What goes with it, where it is a Kustomization that prunes.
+    pub(super) along: Vec<ObjectId>,
 }
 
 /// The plan of one Kustomization.
@@ -328,10 +330,25 @@ impl Trial<'_> {
             };
             let (id, outlook) = (stale.reference.id(), apply::outlook(stale, live.as_ref(), landing, &neighbours));
             let others = self.around.beside(self.unit, &id);
-            planned.is_unsure |= outlook == Outlook::Unsure && others.is_empty();
-            planned.leaving.push(Leaving { id, outlook, others });
+            let live = live.filter(|_| outlook == Outlook::Deleted);
+            let along = live.map(|live| self.goes_along(&live, &neighbours.leaving)).unwrap_or_default();
+            planned.is_unsure |= outlook == Outlook::Unsure && others.is_empty() || !along.is_empty();
+            planned.leaving.push(Leaving { id, outlook, others, along });
         }
         Ok(())
+    }
+
+    /// What a Kustomization deletes that is deleted itself: all that it lists and no unit that stays wants.
+    fn goes_along(&self, gone: &Object, leaving: &BTreeSet<Unit>) -> Vec<ObjectId> {
+        let unit = Unit::of(&Reference::of(gone));
+        let spec = Kustomization::spec(gone).ok().filter(|_| leaving.contains(&unit));
+        if !spec.is_some_and(|spec| spec.deletes_what_it_made()) {
+            return Vec::new();
+        }
+        let status = Kustomization::status(gone).unwrap_or_default();
+        let entries = status.inventory.iter().flat_map(|inventory| inventory.entries.iter());
+        let ids = entries.filter_map(|entry| ObjectId::from_inventory(&entry.id).ok());
+        ids.filter(|id| self.around.beside(&unit, id).is_subset(leaving)).collect()
     }
 
     /// What the inventory lists and nobody declares any more, where nothing is pruned.

@@ -14,7 +14,6 @@ use jiff::{SignedDuration, Timestamp};
 use super::guard::Refusal;
 use super::{FINALIZER, Turn, waits};
 use crate::api::condition::reason;
-use crate::api::kustomization::DeletionPolicy;
 use crate::landing;
 use crate::pipeline::{Compiled, terms};
 use crate::reconcile::{Error, Told, claims, goes_with_its_kind, guests};
@@ -30,7 +29,7 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     let base = turn.base(&journal, &Candidate::default());
     let has_applied = base.landed.is_some() || !base.inventory.is_empty();
     let is_left = has_applied && is_left(turn).await?;
-    let is_pruned = deletes(turn) && !turn.spec.suspend;
+    let is_pruned = turn.spec.deletes_what_it_made();
     if let Some(open) = journal.open().filter(|_| !is_left) {
         let want = turn.neighbours(&[]).want(&open.landing);
         match want.filter(|_| is_pruned) {
@@ -156,13 +155,5 @@ impl Turn<'_> {
             Timestamp::now().duration_since(since)
                 > SignedDuration::try_from(self.timeout()).unwrap_or(SignedDuration::MAX)
         })
-    }
-}
-
-fn deletes(turn: &Turn<'_>) -> bool {
-    match turn.spec.deletion_policy {
-        DeletionPolicy::Orphan => false,
-        DeletionPolicy::Delete | DeletionPolicy::WaitForTermination => true,
-        DeletionPolicy::MirrorPrune | DeletionPolicy::Other(_) => *turn.spec.prune,
     }
 }
