@@ -35,7 +35,7 @@ struct State {
     held: HashMap<Unit, BTreeSet<ObjectId>>,
     /// The artifact with which each unit was looked at last.
     looked_at: HashMap<Unit, String>,
-    /// Kustomizations that each unit is deleting, or is about to: they begin nothing any more.
+    /// Kustomizations that each unit is deleting, or is about to.
     dismissed: HashMap<Unit, BTreeSet<Unit>>,
     /// Units that keep objects of which nobody knows yet whether another one wants them.
     unsure: HashMap<Unit, Vec<Reference>>,
@@ -132,8 +132,13 @@ impl Claims {
     }
 
     /// Whether a Kustomization is about to be deleted by another one.
-    pub fn is_dismissed(&self, unit: &Unit) -> bool {
+    fn is_dismissed(&self, unit: &Unit) -> bool {
         self.lock().dismissed.values().any(|leaving| leaving.contains(unit))
+    }
+
+    /// What a unit holds.
+    fn held(&self, unit: &Unit) -> BTreeSet<ObjectId> {
+        self.lock().held.get(unit).cloned().unwrap_or_default()
     }
 
     /// Whether another unit holds an object.
@@ -226,6 +231,17 @@ pub fn units_among<'a>(going: impl IntoIterator<Item = &'a Reference>) -> BTreeS
 pub fn goes(shared: &Shared, unit: &Unit) -> bool {
     let is_terminating = |key: Key| shared.index.get(&key).is_some_and(|object| object.is_terminating());
     shared.claims.is_dismissed(unit) || triggers::key_of(unit).is_some_and(is_terminating)
+}
+
+/// Whether a Kustomization is about to be deleted, and another one takes over what it holds: it begins nothing any more. Until
+/// then it goes on, since those that delete it may wait for long. A Namespace is shared by many.
+pub fn gives_way(shared: &Shared, unit: &Unit) -> bool {
+    let Shared { claims, needs, .. } = shared;
+    let is_wanted = |id: &ObjectId| {
+        id.kind != "Namespace"
+            && (needs.maker(unit, &Need::Object(id.clone())).is_some() || claims.is_held_beside(unit, id))
+    };
+    claims.is_dismissed(unit) && claims.held(unit).iter().any(is_wanted)
 }
 
 /// A unit that goes, holds something that `unit` wants, and has not ended its own landing.

@@ -86,7 +86,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     if turn.spec.suspend {
         return turn.only_end_what_is_open().await;
     }
-    if shared.claims.is_dismissed(&turn.unit()) {
+    if claims::gives_way(shared, &turn.unit()) {
         return turn.make_way().await;
     }
     if let Err(cause) = judge {

@@ -1,9 +1,9 @@
 //! The end of a Kustomization: what it applied is deleted, or stays, as its deletion policy says. What was applied in the
 //! name of a ServiceAccount that is gone stays, too, as in Flux: a namespace with all that is in it must be able to go.
 //!
-//! **Guarantee.** What stays is not left in the middle of a landing: that is finished or taken back first. From when another
-//! Kustomization is about to delete it, a unit begins nothing more; who wants what it holds takes it then, with a landing
-//! that goes back to what it finds.
+//! **Guarantee.** What stays is not left in the middle of a landing: that is finished or taken back first. Who wants what a
+//! unit holds that is deleted, or is about to be by another one, takes it with a landing that goes back to what it finds;
+//! the one that goes begins nothing more then.
 
 use std::time::Duration;
 
@@ -121,7 +121,8 @@ impl Turn<'_> {
         Ok(landing::resume(journal, &site).await?)
     }
 
-    /// Kustomizations that the unit is about to delete begin nothing more, unless another one wants them.
+    /// Kustomizations that the unit is about to delete give way to those who want what they hold, unless they are another
+    /// one's.
     pub(super) fn dismiss(&self, stale: &[Stale]) {
         let (claims, needs, unit) = (&self.shared.claims, &self.shared.needs, self.unit());
         let is_nobodys = |at: &&Reference| claims::ruling(claims, needs, &unit, &at.id(), || false) == Ruling::Nobodys;
