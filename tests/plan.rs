@@ -158,12 +158,7 @@ fn what_landed_has_no_changes_and_what_is_newer_tells_which_fields_change_and_of
 
 #[test]
 fn what_another_unit_of_the_commit_declares_is_handed_over_and_what_is_lost_by_mistake_is_held() {
-    let keep = tempfile::tempdir().expect("a folder");
-    let demo = lockstep().args(["demo", "-o", "json", "--keep", &path(&keep, "demo")]).output().expect("it is built");
-    told(&demo, 0);
-    let (cluster, work) = (path(&keep, "demo/cluster"), keep.path().join("work"));
-    let clone = command("git".as_ref()).args(["clone", "-q", &path(&keep, "demo/repository.git")]).arg(&work).status();
-    assert!(clone.expect("git").success());
+    let (_keep, cluster, work) = demo();
     let of = |name: &str, folder: &str| {
         let folder = work.join(folder);
         plan(&[folder.to_str().expect("text"), "--kustomization", name, "--embedded", "--cluster", &cluster])
