@@ -89,6 +89,29 @@ async fn while_health_is_awaited_the_status_says_so_as_in_flux() {
 }
 
 #[tokio::test]
+async fn what_is_orphaned_in_the_middle_of_a_landing_stays_as_it_landed_last() {
+    let fleet = Fleet::new().await;
+    fleet.write("web", &revision("1", false));
+    let commit = fleet.commit();
+    let spec = json!({"timeout": "3s", "deletionPolicy": "Orphan"});
+    fleet.kustomization("web", json!({}), spec).await;
+    fleet.answered("web", &commit, "True").await;
+    let mut objects = revision("2", false);
+    objects[0]["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "nowhere"}}]);
+    fleet.write("web", &objects);
+    fleet.commit();
+    let is_written = |found: Option<&manifest::Object>| {
+        found.and_then(|found| found.text("/spec/template/metadata/annotations/revision")) == Some("2")
+    };
+    fleet.until(("apps/v1", "Deployment", "web"), "written", is_written).await;
+    fleet.delete("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web").await;
+    let at = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web");
+    fleet.until(at, "gone", |found| found.is_none()).await;
+    assert_eq!(stands(&fleet).await, ("1".into(), "1".into(), vec!["only-1"]));
+    fleet.end().await;
+}
+
+#[tokio::test]
 async fn revert_brings_back_what_landed_last() {
     let (fleet, _) = failed("revert").await;
     assert_eq!(stands(&fleet).await, ("1".into(), "1".into(), vec!["only-1"]));

@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use apply::plan::Stale;
-use apply::{Behaviour, Candidate, Journal, Outcome, Reference, Ruling, Verdict};
+use apply::{Behaviour, Candidate, Journal, Outcome, Phase, Reference, Ruling, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
 use super::guard::Refusal;
@@ -29,18 +29,11 @@ pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
     let base = turn.base(&journal, &Candidate::default());
     let has_applied = base.landed.is_some() || !base.inventory.is_empty();
     let is_left = has_applied && is_left(turn).await?;
-    let is_pruned = turn.spec.deletes_what_it_made();
-    if let Some(open) = journal.open().filter(|_| !is_left) {
-        let want = turn.neighbours(&[]).want(&open.landing);
-        match want.filter(|_| is_pruned) {
-            None if is_pruned => return Ok(Told::nothing(Next::After(UNSURE))),
-            Some(false) => {}
-            None | Some(true) => {
-                turn.end_what_is_open(&mut journal).await?;
-            }
-        }
+    if !is_left && let Some(next) = turn.end_what_stays(&mut journal).await? {
+        return Ok(Told::nothing(next));
     }
-    if is_pruned && has_applied && !is_left {
+    if turn.spec.deletes_what_it_made() && has_applied && !is_left {
+        let base = turn.base(&journal, &Candidate::default());
         let behaviour = Behaviour { prune: true, ..terms::behaviour(turn.object, &turn.spec) };
         let (cluster, keys) = (turn.cluster(), &turn.shared.world.keys);
         let prepared = terms::propose(Candidate::default(), behaviour, &base, &cluster, keys).await;
@@ -101,6 +94,27 @@ impl Turn<'_> {
         let outcome = self.end_what_is_open(&mut journal).await?;
         let told = outcome.map_or_else(|| Told::nothing(Next::OnEvent), |outcome| self.after(&outcome));
         Ok(if journal.open().is_some() { Told { next: Next::After(self.retry_interval()), ..told } } else { told })
+    }
+
+    /// Ends what is open where anything of it stays; when to come back, as long as it has not ended, or nobody knows whether
+    /// others want any of it.
+    async fn end_what_stays(&self, journal: &mut Journal) -> Result<Option<Next>, Error> {
+        let Some(open) = journal.open() else { return Ok(None) };
+        if self.spec.deletes_what_it_made() {
+            match self.neighbours(&[]).want(&open.landing) {
+                Some(true) => {}
+                Some(false) => return Ok(None),
+                None => {
+                    let kept: Vec<Reference> =
+                        open.landing.changes().map(|change| change.desired.reference()).collect();
+                    self.shared.claims.keeps(&self.unit(), &kept);
+                    return Ok(Some(Next::After(UNSURE)));
+                }
+            }
+        }
+        self.end_what_is_open(journal).await?;
+        let is_stuck = journal.open().is_some_and(|open| open.phase == Phase::Undo);
+        Ok(is_stuck.then(|| Next::After(self.retry_interval())))
     }
 
     async fn end_what_is_open(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
