@@ -8,7 +8,7 @@ mod fleet;
 #[path = "support/repository.rs"]
 mod repository;
 
-use fleet::{Fleet, NAMESPACE, config_map, object};
+use fleet::{Fleet, NAMESPACE, config_map, deployment, object};
 use manifest::Object;
 use serde_json::{Value, json};
 
@@ -267,27 +267,34 @@ fn has<'a>(value: &'a str, owner: &'a str) -> impl Fn(Option<&Object>) -> bool +
 async fn is_renamed_while_it_is_held(is_awaited: bool) {
     let fleet = Fleet::new().await;
     let child = |name: &str| child(name, "child", json!({"timeout": "2s", "healthCheckExprs": [is_not_bad()]}));
-    let write = |a: &str| fleet.write("child", &[config_map("moved", json!({"a": a}))]);
+    let write =
+        |a: &str| fleet.write("child", &[config_map("moved", json!({"a": a})), config_map("extra", json!({"a": a}))]);
     write("1");
-    fleet.write("root", &[child("old")]);
+    // Nobody has looked at it with the newest revision before its health is known.
+    fleet.write("slow", &[deployment("slow", 1, &["nowhere"])]);
+    let slow = self::child("slow", "slow", json!({"timeout": "5s"}));
+    fleet.write("root", &[child("old"), slow.clone()]);
     let commit = fleet.commit();
     fleet.kustomization("root", json!({}), json!({"wait": is_awaited})).await;
     fleet.answered("old", &commit, "True").await;
     write("bad");
     let commit = fleet.commit();
     fleet.answered("old", &commit, "False").await;
-    fleet.write("root", &[child("new")]);
+    fleet.write("slow", &[deployment("slow", 2, &["nowhere"])]);
+    fleet.write("root", &[child("new"), slow]);
     let commit = fleet.commit();
     let held = fleet.answered("new", &commit, "False").await;
     let message = fleet::condition(&held, "Ready")["message"].to_string();
     assert!(message.contains("held at nothing"), "none of it has ever landed: {message}");
     fleet.answered("root", &commit, if is_awaited { "False" } else { "True" }).await;
     fleet.until(MOVED, "as it landed last", has("1", "old")).await;
-    write("2");
+    assert!(fleet.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "old").await.is_some(), "it holds what runs");
+    fleet.write("child", &[config_map("moved", json!({"a": "2"}))]);
+    fleet.write("slow", &[deployment("slow", 1, &[])]);
     let commit = fleet.commit();
     fleet.answered("new", &commit, "True").await;
     fleet.until(unit("old"), "gone", |found| found.is_none()).await;
-    fleet.calm().await;
+    fleet.until(("v1", "ConfigMap", "extra"), "gone", |found| found.is_none()).await;
     fleet.until(MOVED, "the new one's", has("2", "new")).await;
     fleet.end().await;
 }

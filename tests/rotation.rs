@@ -199,7 +199,7 @@ async fn requirement_2_rotation_to_a_bad_password_returns_the_last_good_bytes_an
     store(&fleet, &[("db", BAD)]).await;
     let message = ready_message(&fleet, "web", "held at").await;
     assert_eq!(standing(&fleet).await, good, "byte for byte");
-    let held = format!("{commit}, kv version ");
+    let held = format!("{commit}, kv versions db as it was: ");
     assert!(message.starts_with("held at main@sha1:") && message.contains(&held), "{message}");
     let rolled = generation(&fleet).await;
     fleet.calm().await;

@@ -55,14 +55,18 @@ impl Lease {
     /// Waits until the lease is ours. `identity` must differ between replicas and restarts.
     pub async fn acquire(cluster: Arc<dyn Cluster>, namespace: &str, identity: &str) -> Self {
         let at = place(namespace);
-        let mut seen: Option<(String, Instant)> = None;
+        let (mut seen, mut is_told): (Option<(String, Instant)>, bool) = (None, false);
         loop {
             let end = Instant::now() + DURATION;
             match attempt(&cluster, &at, identity, &mut seen).await {
                 Ok(Some(held)) => {
                     return Self { cluster, at, identity: identity.into(), held, term: Term::until(end) };
                 }
-                Ok(None) => {}
+                Ok(None) if is_told => {}
+                Ok(None) => {
+                    tracing::info!(lasts = ?DURATION, "another replica holds the leader lease, or has not given it back");
+                    is_told = true;
+                }
                 Err(error) => tracing::warn!(%error, "the leader lease cannot be read"),
             }
             tokio::time::sleep(RETRY).await;

@@ -151,7 +151,6 @@ impl<'a> Turn<'a> {
             return Ok(self.refuse(refusal));
         }
         let (shared, tell, at) = (self.shared, self.telling(&source.revision), self.work.subscribe());
-        self.begun(&source.revision);
         let work = self.compile_and_land(&source, &mut journal);
         let told = shared.notices.while_at(work, at, tell).await;
         self.is_known_with(&source);
@@ -173,6 +172,7 @@ impl<'a> Turn<'a> {
                 if !self.hold_for_others(&mut compiled, landed.as_deref(), since).await? {
                     return Ok(self.once_more());
                 }
+                self.is_known_with(source);
                 if let Some(refusal) = self.comes_after(&compiled).await? {
                     return Ok(self.refuse(refusal));
                 }
@@ -422,11 +422,6 @@ impl<'a> Turn<'a> {
         waits::wake(self.shared, self.shared.claims.landed(&self.unit(), landing));
     }
 
-    fn begun(&mut self, revision: &str) {
-        let (moment, timeout) = (self.moment(), self.timeout());
-        tell::at_work(&mut self.status, moment, Work::Building, revision, timeout);
-    }
-
     /// Tells how far the work on a revision has come.
     fn telling(&self, revision: &str) -> impl Fn(Work) -> BoxFuture<'a, Result<(), ClusterError>> + use<'a> {
         let (shared, key, object, revision) = (self.shared, self.key, self.object, revision.to_owned());
@@ -446,6 +441,10 @@ impl<'a> Turn<'a> {
             self.came_to(tell::reason_of(&outcome.failures), &outcome.landing.revision);
         }
         let mut events = tell::landed(&mut self.status, outcome, has_health, &facts);
+        if outcome.verdict == Verdict::Superseded {
+            let (moment, timeout) = (self.moment(), self.timeout());
+            tell::at_work(&mut self.status, moment, Work::Building, &outcome.landing.revision, timeout);
+        }
         events.extend(self.begins_to_share(outcome));
         if matches!(outcome.verdict, Verdict::Landed | Verdict::Partly) {
             self.claim(&outcome.landing, &[]);

@@ -477,35 +477,39 @@ fn finish(data: Data, from: &DataFrom, find: &Find, dialect: Dialect) -> Result<
 
 /// For people: at which versions secrets were read before, of those that were read at others since.
 pub fn versions_before(before: &ReadSet, since: &ReadSet) -> Option<String> {
-    let version = |mark: &str| mark.split('@').next().unwrap_or_default().to_owned();
     let changed = since.iter().filter_map(|(thing, now)| {
         let Thing::Remote { request, .. } = thing else { return None };
         let Ok(Request::Item(item)) = serde_json::from_str(request) else { return None };
-        let known = before.version(thing).filter(|known| *known != now)?;
-        Some((item.name, version(known)))
+        Some((item.name, named_version(before.version(thing).filter(|known| *known != now)?)))
     });
-    let changed: Vec<(String, String)> = changed.collect();
+    let changed: Vec<(String, Option<&str>)> = changed.collect();
     match changed.as_slice() {
         [] => None,
-        [(_, version)] => Some(format!("kv version {version}")),
+        [(_, Some(version))] => Some(format!("kv version {version}")),
         many => {
-            let each: Vec<String> = many.iter().map(|(name, version)| format!("{name} {version}")).collect();
-            Some(format!("kv versions {}", each.join(", ")))
+            let each = many.iter().map(|(name, version)| format!("{name} {}", version.unwrap_or("as it was")));
+            Some(format!("kv versions {}", each.collect::<Vec<_>>().join(", ")))
         }
     }
 }
 
 /// For people: what was asked of a store, of which store, and the version that it had; that is empty where the store names
-/// none, since a digest of what was read would give weak secrets away.
+/// none.
 pub fn shown(store: &str, request: &str, mark: &str) -> (String, String) {
     let store = store.replacen('/', " ", 1);
     let (what, version) = match serde_json::from_str(request) {
-        Ok(Request::Item(item)) => (item.to_string(), mark.split('@').next().unwrap_or_default()),
-        Ok(Request::Find(selection)) => (selection.to_string(), ""),
-        Err(_) => ("something".to_owned(), ""),
+        Ok(Request::Item(item)) => (item.to_string(), named_version(mark)),
+        Ok(Request::Find(selection)) => (selection.to_string(), None),
+        Err(_) => ("something".to_owned(), None),
     };
+    (format!("{what} of {store}"), version.unwrap_or_default().to_owned())
+}
+
+/// The version that a store names. A digest of what was read, where it names none, would give weak secrets away.
+fn named_version(mark: &str) -> Option<&str> {
+    let version = mark.split('@').next().unwrap_or_default();
     let is_digest = version.len() >= DIGEST && version.bytes().all(|byte| byte.is_ascii_hexdigit());
-    (format!("{what} of {store}"), if is_digest { String::new() } else { version.to_owned() })
+    (!is_digest && !version.is_empty()).then_some(version)
 }
 
 fn thing(store: &StoreId, request: &Request) -> Thing {

@@ -11,8 +11,8 @@ use apply::plan::Stale;
 use apply::{Behaviour, Candidate, Journal, Outcome, Phase, Reference, Ruling, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
-use super::guard::Refusal;
-use super::{FINALIZER, Turn, waits};
+use super::guard::{self, Refusal};
+use super::{FINALIZER, Turn, inputs, waits};
 use crate::api::condition::reason;
 use crate::landing;
 use crate::pipeline::{Compiled, terms};
@@ -84,7 +84,7 @@ impl Turn<'_> {
     /// A suspended unit begins nothing, but a landing that was begun is finished or undone.
     pub(super) async fn only_end_what_is_open(mut self) -> Result<Told, Error> {
         let mut journal = self.journal().await?;
-        let outcome = self.resume_as_it_is(&mut journal).await?;
+        let outcome = self.resume_until(landing::never(), &mut journal).await?;
         Ok(outcome.map_or_else(|| Told::nothing(Next::OnEvent), |outcome| self.resumed(outcome)))
     }
 
@@ -100,38 +100,46 @@ impl Turn<'_> {
     /// others want any of it.
     async fn end_what_stays(&self, journal: &mut Journal) -> Result<Option<Next>, Error> {
         let Some(open) = journal.open() else { return Ok(None) };
-        if self.spec.deletes_what_it_made() {
-            match self.neighbours(&[]).want(&open.landing) {
-                Some(true) => {}
-                Some(false) => return Ok(None),
-                None => {
-                    let kept: Vec<Reference> =
-                        open.landing.changes().map(|change| change.desired.reference()).collect();
-                    self.shared.claims.keeps(&self.unit(), &kept);
-                    return Ok(Some(Next::After(UNSURE)));
-                }
+        match self.neighbours(&[]).want(&open.landing) {
+            // Nobody waits for what is orphaned.
+            _ if !self.spec.deletes_what_it_made() => self.retreat(journal).await?,
+            Some(true) => self.end_what_is_open(journal).await?,
+            Some(false) => return Ok(None),
+            None => {
+                let kept: Vec<Reference> = open.landing.changes().map(|change| change.desired.reference()).collect();
+                self.shared.claims.keeps(&self.unit(), &kept);
+                return Ok(Some(Next::After(UNSURE)));
             }
-        }
-        self.end_what_is_open(journal).await?;
+        };
         let is_stuck = journal.open().is_some_and(|open| open.phase == Phase::Undo);
         Ok(is_stuck.then(|| Next::After(self.retry_interval())))
     }
 
+    /// What is not healthy in time, or when something newer is to come in its place, is taken back.
     async fn end_what_is_open(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
-        let outcome = self.resume_as_it_is(journal).await?;
-        match &outcome {
-            Some(Outcome { verdict: Verdict::Waiting, .. }) => {
-                let why = "the Kustomization is about to be deleted, and it is not healthy yet";
-                Ok(landing::retreat(journal, why, &self.site(landing::never(), &[])).await?.or(outcome))
-            }
+        let Some(open) = journal.open() else { return Ok(None) };
+        let newer = inputs::newer_revision(self, &guard::source_name(self), &open.landing.read_set);
+        let (tell, at) = (self.telling(&open.landing.revision), self.work.subscribe());
+        let outcome = self.shared.notices.while_at(self.resume_until(newer, journal), at, tell).await?;
+        match outcome.as_ref().map(|outcome| outcome.verdict) {
+            Some(Verdict::Waiting | Verdict::Superseded) => Ok(self.retreat(journal).await?.or(outcome)),
             _ => Ok(outcome),
         }
     }
 
-    async fn resume_as_it_is(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
+    async fn retreat(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
+        let why = "the Kustomization is about to be deleted, and it is not healthy yet";
+        Ok(landing::retreat(journal, why, &self.site(landing::never(), &[])).await?)
+    }
+
+    async fn resume_until(
+        &self,
+        superseded: landing::Superseded,
+        journal: &mut Journal,
+    ) -> Result<Option<Outcome>, Error> {
         let Some(open) = journal.open() else { return Ok(None) };
         let visit = guests::recall(&open.landing, self.shared);
-        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(landing::never(), &open.landing.stale) };
+        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded, &open.landing.stale) };
         Ok(landing::resume(journal, &site).await?)
     }
 
@@ -147,8 +155,8 @@ impl Turn<'_> {
     /// What became of them.
     pub(super) fn dismissed(&self, outcome: &Outcome) {
         if !matches!(outcome.verdict, Verdict::Waiting | Verdict::Superseded) {
-            let stale = outcome.landing.stale.iter().map(|stale| &stale.reference);
-            let leaving = claims::units_among(stale.filter(|at| outcome.pruned.contains(&at.id())));
+            let goes = |at: &&Reference| outcome.pruned.contains(&at.id()) || outcome.kept.contains(at);
+            let leaving = claims::units_among(outcome.landing.stale.iter().map(|stale| &stale.reference).filter(goes));
             waits::wake(self.shared, self.shared.claims.dismiss(&self.unit(), leaving));
         }
     }
@@ -159,7 +167,7 @@ impl Turn<'_> {
             return Ok(None);
         };
         self.shared.units.failed(self.unit(), ReadSet::from_value(&compiled.candidate.read_set), true);
-        let message = format!("{before}, whose objects it takes over, is being deleted and ends its landing first");
+        let message = format!("{before}, whose objects it takes over, ends its landing first");
         Ok(Some(Refusal { why: reason::DEPENDENCY_NOT_READY, message, next: UNSURE, is_terminal: false }))
     }
 
