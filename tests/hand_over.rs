@@ -184,6 +184,15 @@ fn child(name: &str, folder: &str, more: Value) -> Value {
     object("kustomize.toolkit.fluxcd.io/v1", "Kustomization", name, json!({ "spec": spec }))
 }
 
+/// The new Kustomization lands a commit with the same object, and the old one is gone.
+async fn has_taken_over(fleet: Fleet, commit: &str, before: &str) {
+    fleet.answered("new", commit, "True").await;
+    fleet.until(unit("old"), "gone", |found| found.is_none()).await;
+    fleet.until(MOVED, "the new one's", is_owned_by("new")).await;
+    assert_eq!(uid(&fleet).await, before, "it is the same object in {NAMESPACE}");
+    fleet.end().await;
+}
+
 #[tokio::test]
 async fn a_kustomization_that_is_renamed_keeps_its_objects() {
     let fleet = Fleet::new().await;
@@ -195,11 +204,7 @@ async fn a_kustomization_that_is_renamed_keeps_its_objects() {
     let before = uid(&fleet).await;
     fleet.write("root", &[child("new", "child", json!({}))]);
     let commit = fleet.commit();
-    fleet.answered("new", &commit, "True").await;
-    fleet.until(unit("old"), "gone", |found| found.is_none()).await;
-    fleet.until(MOVED, "the new one's", is_owned_by("new")).await;
-    assert_eq!(uid(&fleet).await, before, "it is the same object in {NAMESPACE}");
-    fleet.end().await;
+    has_taken_over(fleet, &commit, &before).await;
 }
 
 #[tokio::test]
@@ -225,11 +230,7 @@ async fn a_kustomization_that_is_renamed_and_broken_at_once_keeps_its_objects() 
     assert_eq!(uid(&fleet).await, before, "nobody has deleted it");
     fleet.write("child", &objects(false));
     let commit = fleet.commit();
-    fleet.answered("new", &commit, "True").await;
-    fleet.until(unit("old"), "gone", |found| found.is_none()).await;
-    fleet.until(MOVED, "the new one's", is_owned_by("new")).await;
-    assert_eq!(uid(&fleet).await, before, "it is the same object");
-    fleet.end().await;
+    has_taken_over(fleet, &commit, &before).await;
 }
 
 #[tokio::test]

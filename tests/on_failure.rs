@@ -10,13 +10,19 @@ mod repository;
 use fleet::{Fleet, condition, config_map, deployment};
 use serde_json::{Value, json};
 
-/// A good revision has landed, and a bad one has failed: its Deployment never becomes healthy.
-async fn failed(mode: &str) -> (Fleet, String) {
+/// A good revision has landed.
+async fn landed(annotations: Value, spec: Value) -> Fleet {
     let fleet = Fleet::new().await;
     fleet.write("web", &revision("1", false));
     let commit = fleet.commit();
-    fleet.kustomization("web", json!({"lockstep.dev/on-failure": mode}), json!({"timeout": "3s"})).await;
+    fleet.kustomization("web", annotations, spec).await;
     fleet.answered("web", &commit, "True").await;
+    fleet
+}
+
+/// A good revision has landed, and a bad one has failed: its Deployment never becomes healthy.
+async fn failed(mode: &str) -> (Fleet, String) {
+    let fleet = landed(json!({"lockstep.dev/on-failure": mode}), json!({"timeout": "3s"})).await;
     fleet.write("web", &revision("2", true));
     let commit = fleet.commit();
     fleet.answered("web", &commit, "False").await;
@@ -66,11 +72,7 @@ async fn is_mended(fleet: Fleet) {
 
 #[tokio::test]
 async fn while_health_is_awaited_the_status_says_so_as_in_flux() {
-    let fleet = Fleet::new().await;
-    fleet.write("web", &revision("1", false));
-    let commit = fleet.commit();
-    fleet.kustomization("web", json!({}), json!({})).await;
-    fleet.answered("web", &commit, "True").await;
+    let fleet = landed(json!({}), json!({})).await;
     // Its pods wait for a Secret that nobody makes.
     fleet.write("web", &[deployment("web", 1, &["nowhere"])]);
     let commit = fleet.commit();
@@ -90,12 +92,7 @@ async fn while_health_is_awaited_the_status_says_so_as_in_flux() {
 
 #[tokio::test]
 async fn what_is_orphaned_in_the_middle_of_a_landing_stays_as_it_landed_last() {
-    let fleet = Fleet::new().await;
-    fleet.write("web", &revision("1", false));
-    let commit = fleet.commit();
-    let spec = json!({"timeout": "3s", "deletionPolicy": "Orphan"});
-    fleet.kustomization("web", json!({}), spec).await;
-    fleet.answered("web", &commit, "True").await;
+    let fleet = landed(json!({}), json!({"timeout": "3s", "deletionPolicy": "Orphan"})).await;
     let mut objects = revision("2", false);
     objects[0]["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "nowhere"}}]);
     fleet.write("web", &objects);

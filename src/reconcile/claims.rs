@@ -11,7 +11,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use apply::{Base, Candidate, Claims as Holders, Declarer, Journal, Landing, Others, Reference, Ruling, StoreError};
+use apply::{Base, Candidate, Claims as Holders, Declarer, Landing, Others, Reference, Ruling};
 use manifest::{Object, ObjectId};
 
 use super::needs::{self, Need, Needs};
@@ -83,13 +83,14 @@ impl Claims {
 
     /// What a unit starts from, with what others hold of all that it has landed, lists or wants. What it wants and one holds
     /// that goes, it takes.
-    pub fn beside(&self, unit: &Unit, base: Base, candidate: &Candidate, goes: &dyn Fn(&Unit) -> bool) -> Base {
+    pub fn beside(&self, unit: &Unit, base: Base, candidate: &Candidate, goes: impl Fn(&Unit) -> bool) -> Base {
         let landings = [&base.landed, &base.superseded].into_iter().flatten();
         let before = landings.flat_map(Landing::changes).map(|change| change.desired.object.id());
         let wanted: BTreeSet<ObjectId> = candidate.objects.iter().map(|desired| desired.object.id()).collect();
         let listed = base.inventory.iter().map(Reference::id);
         let ids: BTreeSet<ObjectId> = before.chain(listed).chain(wanted.iter().cloned()).collect();
-        let is_left_to_us = |id: &ObjectId, holder: &Unit| wanted.contains(id) && goes(holder);
+        let going: BTreeSet<Unit> = self.holders_of(unit, &wanted).into_iter().filter(goes).collect();
+        let is_left_to_us = |id: &ObjectId, holder: &Unit| going.contains(holder) && wanted.contains(id);
         Base { others: self.others_but(unit, &ids, is_left_to_us), ..base }
     }
 
@@ -97,6 +98,13 @@ impl Claims {
     pub fn holders(&self, unit: &Unit, id: &ObjectId) -> Vec<Unit> {
         let state = self.lock();
         let holders = state.holders.get(id).into_iter().flatten();
+        holders.filter(|holder| *holder != unit).cloned().collect()
+    }
+
+    /// Units but `unit` that hold any of these objects.
+    pub fn holders_of<'a>(&self, unit: &Unit, ids: impl IntoIterator<Item = &'a ObjectId>) -> BTreeSet<Unit> {
+        let state = self.lock();
+        let holders = ids.into_iter().filter_map(|id| state.holders.get(id)).flatten();
         holders.filter(|holder| *holder != unit).cloned().collect()
     }
 
@@ -111,9 +119,10 @@ impl Claims {
         ids: impl IntoIterator<Item = &'a ObjectId>,
         is_left_out: impl Fn(&ObjectId, &Unit) -> bool,
     ) -> Holders {
-        let mut holders = Holders::default();
+        let (state, mut holders) = (self.lock(), Holders::default());
         for id in ids {
-            for other in self.holders(unit, id).into_iter().filter(|other| !is_left_out(id, other)) {
+            let others = state.holders.get(id).into_iter().flatten().filter(|other| *other != unit);
+            for other in others.filter(|other| !is_left_out(id, other)) {
                 holders.note(id.clone(), owner_labels(&other.namespace, &other.name));
             }
         }
@@ -132,17 +141,17 @@ impl Claims {
     }
 
     /// Whether a Kustomization is about to be deleted by another one.
-    fn is_dismissed(&self, unit: &Unit) -> bool {
+    pub fn is_dismissed(&self, unit: &Unit) -> bool {
         self.lock().dismissed.values().any(|leaving| leaving.contains(unit))
     }
 
     /// What a unit holds.
-    fn held(&self, unit: &Unit) -> BTreeSet<ObjectId> {
+    pub fn held(&self, unit: &Unit) -> BTreeSet<ObjectId> {
         self.lock().held.get(unit).cloned().unwrap_or_default()
     }
 
     /// Whether another unit holds an object.
-    fn is_held_beside(&self, unit: &Unit, id: &ObjectId) -> bool {
+    pub fn is_held_beside(&self, unit: &Unit, id: &ObjectId) -> bool {
         self.lock().holders.get(id).is_some_and(|holders| holders.iter().any(|holder| holder != unit))
     }
 
@@ -225,41 +234,6 @@ pub struct Neighbours {
 pub fn units_among<'a>(going: impl IntoIterator<Item = &'a Reference>) -> BTreeSet<Unit> {
     let is_unit = |at: &&Reference| at.gvk.group == GROUP && at.gvk.kind == "Kustomization";
     going.into_iter().filter(is_unit).map(Unit::of).collect()
-}
-
-/// Whether a unit is being deleted, or about to be.
-pub fn goes(shared: &Shared, unit: &Unit) -> bool {
-    let is_terminating = |key: Key| shared.index.get(&key).is_some_and(|object| object.is_terminating());
-    shared.claims.is_dismissed(unit) || triggers::key_of(unit).is_some_and(is_terminating)
-}
-
-/// Whether a Kustomization is about to be deleted, and another one takes over what it holds: it begins nothing any more. Until
-/// then it goes on, since those that delete it may wait for long. A Namespace is shared by many.
-pub fn gives_way(shared: &Shared, unit: &Unit) -> bool {
-    let Shared { claims, needs, .. } = shared;
-    let is_wanted = |id: &ObjectId| {
-        id.kind != "Namespace"
-            && (needs.maker(unit, &Need::Object(id.clone())).is_some() || claims.is_held_beside(unit, id))
-    };
-    claims.is_dismissed(unit) && claims.held(unit).iter().any(is_wanted)
-}
-
-/// A unit that goes, holds something that `unit` wants, and has not ended its own landing.
-///
-/// # Errors
-/// When its journal cannot be read.
-pub async fn predecessor(shared: &Shared, unit: &Unit, candidate: &Candidate) -> Result<Option<Unit>, StoreError> {
-    let ids = candidate.objects.iter().map(|desired| desired.object.id());
-    let holders: BTreeSet<Unit> = ids.flat_map(|id| shared.claims.holders(unit, &id)).collect();
-    for holder in holders.into_iter().filter(|holder| goes(shared, holder)) {
-        let is_running = triggers::key_of(&holder).is_some_and(|key| shared.queue.is_running(&key));
-        let name = holder.to_string();
-        let journal = Journal::load(shared.world.journals.clone(), &name, shared.world.epoch).await?;
-        if is_running || journal.open().is_some() {
-            return Ok(Some(holder));
-        }
-    }
-    Ok(None)
 }
 
 impl Others for Neighbours {

@@ -34,6 +34,7 @@ mod held;
 mod inputs;
 mod rotated;
 mod sharing;
+mod succession;
 mod waits;
 
 use waits::Waits;
@@ -86,7 +87,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
     if turn.spec.suspend {
         return turn.only_end_what_is_open().await;
     }
-    if claims::gives_way(shared, &turn.unit()) {
+    if turn.gives_way() {
         return turn.make_way().await;
     }
     if let Err(cause) = judge {
@@ -237,15 +238,12 @@ impl<'a> Turn<'a> {
     /// Ends what a crash, or a wait for health, left open; `None` when a newer revision is to land instead.
     async fn resume(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
         let Some(open) = journal.open() else { return Ok(None) };
-        let name = guard::source_name(self);
-        let visit = guests::recall(&open.landing, self.shared);
         // What was refused for good takes no landing's place.
         let refused = inputs::refused(self).map(|read_set| read_set.to_value());
         let about = refused.as_ref().unwrap_or(&open.landing.read_set);
-        let superseded = inputs::newer_revision(self, &name, about);
+        let superseded = inputs::newer_revision(self, &guard::source_name(self), about);
         self.dismiss(&open.landing.stale);
-        let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded, &open.landing.stale) };
-        let outcome = landing::resume(journal, &site).await?;
+        let outcome = self.resume_until(superseded, journal).await?;
         Ok(outcome.filter(|outcome| outcome.verdict != Verdict::Superseded))
     }
 
@@ -413,7 +411,7 @@ impl<'a> Turn<'a> {
 
     fn base(&self, journal: &Journal, candidate: &Candidate) -> Base {
         let base = terms::base(Some(journal), &self.status);
-        self.shared.claims.beside(&self.unit(), base, candidate, &|unit| claims::goes(self.shared, unit))
+        self.shared.claims.beside(&self.unit(), base, candidate, |unit| succession::goes(self.shared, unit))
     }
 
     /// Notes what the unit holds now; those look who hold something of it, too.

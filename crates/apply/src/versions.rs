@@ -32,6 +32,8 @@ use crate::share::OwnerLabels;
 use crate::stamp::{self, Seal};
 
 pub(crate) mod fields;
+
+pub use fields::named_by_pods;
 pub(crate) mod uses;
 
 use uses::Uses;

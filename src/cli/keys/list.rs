@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use sops::MasterKey;
 
 use super::Outcome;
-use super::repository::Repository;
+use super::repository::{Repository, Shown};
 use crate::cli::document::Document;
 use crate::cli::print;
 use crate::cli::sops::{Keys, now};
@@ -36,26 +36,24 @@ struct Named {
 impl List {
     pub(super) fn run(self) -> Outcome {
         let repository = Repository::find(&self.path)?;
-        let keys = named(&repository)?;
+        let (keys, all) = (named(&repository)?, repository.rules());
         let user = Keys::of_environment();
         let own = user.identities.recipients();
         // A recipient of SSH may have a comment behind it.
         let is_own =
             |name: &str| own.iter().any(|recipient| name == *recipient || name.starts_with(&format!("{recipient} ")));
         if let Some(document) = self.output {
-            let rule = |rule: &usize| {
-                let shown = repository.shown(*rule);
-                json!({"pathRegex": shown.path_regex, "line": shown.line})
-            };
+            let rule = |rule: &Shown| json!({"pathRegex": rule.path_regex, "line": rule.line});
             let entry = |(name, key): (&String, &Named)| {
-                let rules: Vec<Value> = key.rules.iter().map(rule).collect();
+                let rules: Vec<Value> = key.rules.iter().filter_map(|place| all.get(*place)).map(rule).collect();
                 json!({"recipient": name, "kind": key.kind, "rules": rules, "files": key.files, "own": is_own(name)})
             };
             return print(document.text(&keys.iter().map(entry).collect()).as_bytes());
         }
         let mut rows = vec![["KIND", "FILES", "YOURS", "RECIPIENT", "RULES"].map(str::to_owned).to_vec()];
         for (name, key) in &keys {
-            let rules: Vec<String> = key.rules.iter().map(|rule| repository.shown(*rule).to_string()).collect();
+            let rules: Vec<String> =
+                key.rules.iter().filter_map(|place| all.get(*place)).map(Shown::to_string).collect();
             let rules = if rules.is_empty() { "-".to_owned() } else { rules.join(", ") };
             let own = if is_own(name) { "yes" } else { "no" };
             // A post-quantum recipient has two thousand letters.

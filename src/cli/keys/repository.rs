@@ -77,12 +77,13 @@ impl Repository {
         self.folder.join(path)
     }
 
-    /// A rule as a person knows it: the files that it is for, and where it stands.
-    pub(super) fn shown(&self, rule: usize) -> Shown {
-        let rules = yaml::parse(self.text.as_bytes(), &yaml::Limits::default()).unwrap_or_default();
-        let rules = rules.first().and_then(|document| document.root().get("creation_rules"));
-        let line = rules.and_then(|rules| rules.children.get(rule)).map(|rule| rule.line).unwrap_or_default();
-        Shown { path_regex: self.config.path_regex_of(rule).map(str::to_owned), line }
+    /// The rules as a person knows them: the files that each is for, and where it stands.
+    pub(super) fn rules(&self) -> Vec<Shown> {
+        let documents = yaml::parse(self.text.as_bytes(), &yaml::Limits::default()).unwrap_or_default();
+        let rules = documents.first().and_then(|document| document.root().get("creation_rules"));
+        let lines = rules.into_iter().flat_map(|rules| &rules.children).map(|rule| rule.line).enumerate();
+        let regex = |rule| self.config.path_regex_of(rule).map(str::to_owned);
+        lines.map(|(rule, line)| Shown { path_regex: regex(rule), line }).collect()
     }
 
     /// What the rules say of a file; none where no rule is for it.

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use apply::parcels::edges;
+use apply::versions::named_by_pods;
 use apply::{Candidate, Cluster, ClusterError, Reference};
 use manifest::{Object, ObjectId, kinds};
-use serde_json::Value;
 
 use super::around::Around;
 use crate::reconcile::needs::Need;
@@ -87,50 +87,20 @@ fn may_make(object: &Object) -> BTreeSet<ObjectId> {
 
 /// Fields of an object's pods that name what the pods do not start without, and what they name.
 fn references(object: &Object) -> Vec<(String, ObjectId)> {
-    let path = match (object.gvk().group.as_str(), object.kind()) {
-        ("", "Pod") => "spec",
-        ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet") | ("batch", "Job") => "spec.template.spec",
-        ("batch", "CronJob") => "spec.jobTemplate.spec.template.spec",
-        _ => return Vec::new(),
+    let is_optional = |at: &str| {
+        let optional = object.value().pointer(at).and_then(|reference| reference.get("optional"));
+        optional.is_some_and(|optional| optional == true)
     };
-    let mut found = Vec::new();
-    if let Some(pods) = object.value().pointer(&format!("/{}", path.replace('.', "/"))) {
-        walk(pods, path, &mut found);
-    }
-    let id = |kind: &str, name: &str| Reference::new("v1", kind, object.namespace(), name).id();
-    found.into_iter().map(|(field, kind, name)| (field, id(kind, name))).collect()
+    let named = named_by_pods(object).into_iter().filter(|(_, id)| !id.name.is_empty());
+    let named = named.filter_map(|(pointer, id)| Some((pointer.rsplit_once('/')?.0.to_owned(), id)));
+    named.filter(|(at, _)| !is_optional(at)).map(|(at, id)| (field(&at), id)).collect()
 }
 
-/// A field, the kind that it names, and the name.
-type Named<'v> = (String, &'static str, &'v str);
-
-fn walk<'v>(value: &'v Value, path: &str, found: &mut Vec<Named<'v>>) {
-    match value {
-        Value::Array(list) => {
-            list.iter().enumerate().for_each(|(index, inner)| walk(inner, &format!("{path}[{index}]"), found));
-        }
-        Value::Object(map) => {
-            for (key, inner) in map {
-                let path = format!("{path}.{key}");
-                match key.as_str() {
-                    "secretKeyRef" | "secretRef" | "secret" => note(inner, &path, "Secret", found),
-                    "configMapKeyRef" | "configMapRef" | "configMap" => note(inner, &path, "ConfigMap", found),
-                    "imagePullSecrets" => {
-                        let list = inner.as_array().into_iter().flatten().enumerate();
-                        list.for_each(|(index, one)| note(one, &format!("{path}[{index}]"), "Secret", found));
-                    }
-                    _ => walk(inner, &path, found),
-                }
-            }
-        }
-        _ => {}
-    }
-}
-
-fn note<'v>(reference: &'v Value, path: &str, kind: &'static str, found: &mut Vec<Named<'v>>) {
-    let name = reference.get("name").or(reference.get("secretName")).and_then(Value::as_str);
-    let is_optional = reference.get("optional").is_some_and(|optional| optional == true);
-    found.extend(name.filter(|name| !name.is_empty() && !is_optional).map(|name| (path.to_owned(), kind, name)));
+/// A JSON pointer as people write it: `spec.volumes[0].secret`.
+fn field(pointer: &str) -> String {
+    let is_index = |part: &str| !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+    let part = |part: &str| if is_index(part) { format!("[{part}]") } else { format!(".{part}") };
+    pointer.split('/').skip(1).map(part).collect::<String>().trim_start_matches('.').to_owned()
 }
 
 #[cfg(test)]

@@ -310,7 +310,7 @@ impl Trial<'_> {
         let behaviour = terms::behaviour(self.object, spec);
         let failed = terms::failed_before(journal, &candidate);
         let base = Base { failed, ..terms::base(Some(journal), &status) };
-        let base = self.around.claims.beside(self.unit, base, &candidate, &|_| false);
+        let base = self.around.claims.beside(self.unit, base, &candidate, |_| false);
         let cluster = self.world.cluster_of(self.object.namespace(), spec.service_account_name.as_deref());
         let prepared = terms::propose(candidate, behaviour, &base, &cluster, &self.world.keys).await?;
         for change in prepared.landing().changes() {

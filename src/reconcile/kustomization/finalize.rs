@@ -1,27 +1,21 @@
 //! The end of a Kustomization: what it applied is deleted, or stays, as its deletion policy says. What was applied in the
 //! name of a ServiceAccount that is gone stays, too, as in Flux: a namespace with all that is in it must be able to go.
 //!
-//! **Guarantee.** What stays is not left in the middle of a landing: that is finished or taken back first. Who wants what a
-//! unit holds that is deleted, or is about to be by another one, takes it with a landing that goes back to what it finds;
-//! the one that goes begins nothing more then.
+//! **Guarantee.** What stays is not left in the middle of a landing: that is finished or taken back first.
 
 use std::time::Duration;
 
-use apply::plan::Stale;
-use apply::{Behaviour, Candidate, Journal, Outcome, Phase, Reference, Ruling, Verdict};
+use apply::{Behaviour, Candidate, Journal, Outcome, Phase, Reference, Verdict};
 use jiff::{SignedDuration, Timestamp};
 
-use super::guard::{self, Refusal};
-use super::{FINALIZER, Turn, inputs, waits};
-use crate::api::condition::reason;
+use super::{FINALIZER, Turn, guard, inputs, waits};
 use crate::landing;
-use crate::pipeline::{Compiled, terms};
-use crate::reconcile::{Error, Told, claims, goes_with_its_kind, guests};
+use crate::pipeline::terms;
+use crate::reconcile::{Error, Told, goes_with_its_kind, guests};
 use crate::status::Next;
-use crate::unit::ReadSet;
 
-/// How soon it is asked again whether another unit wants what this one leaves.
-const UNSURE: Duration = Duration::from_secs(1);
+/// How soon it is asked again whether another unit wants what this one leaves, or has left it.
+pub(super) const UNSURE: Duration = Duration::from_secs(1);
 
 /// Deletes what is to be deleted, forgets the journal, and lets the object go.
 pub(super) async fn finalize(turn: &mut Turn<'_>) -> Result<Told, Error> {
@@ -88,14 +82,6 @@ impl Turn<'_> {
         Ok(outcome.map_or_else(|| Told::nothing(Next::OnEvent), |outcome| self.resumed(outcome)))
     }
 
-    /// The same for one that is about to be deleted, and what is not healthy in time is taken back.
-    pub(super) async fn make_way(mut self) -> Result<Told, Error> {
-        let mut journal = self.journal().await?;
-        let outcome = self.end_what_is_open(&mut journal).await?;
-        let told = outcome.map_or_else(|| Told::nothing(Next::OnEvent), |outcome| self.after(&outcome));
-        Ok(if journal.open().is_some() { Told { next: Next::After(self.retry_interval()), ..told } } else { told })
-    }
-
     /// Ends what is open where anything of it stays; when to come back, as long as it has not ended, or nobody knows whether
     /// others want any of it.
     async fn end_what_stays(&self, journal: &mut Journal) -> Result<Option<Next>, Error> {
@@ -115,8 +101,8 @@ impl Turn<'_> {
         Ok(is_stuck.then(|| Next::After(self.retry_interval())))
     }
 
-    /// What is not healthy in time, or when something newer is to come in its place, is taken back.
-    async fn end_what_is_open(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
+    /// Ends what is open: what is not healthy in time, or when something newer is to come in its place, is taken back.
+    pub(super) async fn end_what_is_open(&self, journal: &mut Journal) -> Result<Option<Outcome>, Error> {
         let Some(open) = journal.open() else { return Ok(None) };
         let newer = inputs::newer_revision(self, &guard::source_name(self), &open.landing.read_set);
         let (tell, at) = (self.telling(&open.landing.revision), self.work.subscribe());
@@ -132,7 +118,8 @@ impl Turn<'_> {
         Ok(landing::retreat(journal, why, &self.site(landing::never(), &[])).await?)
     }
 
-    async fn resume_until(
+    /// Finishes or undoes what is open, unless something newer comes while its health is awaited.
+    pub(super) async fn resume_until(
         &self,
         superseded: landing::Superseded,
         journal: &mut Journal,
@@ -141,34 +128,6 @@ impl Turn<'_> {
         let visit = guests::recall(&open.landing, self.shared);
         let site = landing::Site { guests: visit.clusters.clone(), ..self.site(superseded, &open.landing.stale) };
         Ok(landing::resume(journal, &site).await?)
-    }
-
-    /// Kustomizations that the unit is about to delete give way to those who want what they hold, unless they are another
-    /// one's.
-    pub(super) fn dismiss(&self, stale: &[Stale]) {
-        let (claims, needs, unit) = (&self.shared.claims, &self.shared.needs, self.unit());
-        let is_nobodys = |at: &&Reference| claims::ruling(claims, needs, &unit, &at.id(), || false) == Ruling::Nobodys;
-        let leaving = claims::units_among(stale.iter().map(|stale| &stale.reference).filter(is_nobodys));
-        waits::wake(self.shared, claims.dismiss(&unit, leaving));
-    }
-
-    /// What became of them.
-    pub(super) fn dismissed(&self, outcome: &Outcome) {
-        if !matches!(outcome.verdict, Verdict::Waiting | Verdict::Superseded) {
-            let goes = |at: &&Reference| outcome.pruned.contains(&at.id()) || outcome.kept.contains(at);
-            let leaving = claims::units_among(outcome.landing.stale.iter().map(|stale| &stale.reference).filter(goes));
-            waits::wake(self.shared, self.shared.claims.dismiss(&self.unit(), leaving));
-        }
-    }
-
-    /// Whoever is about to be deleted ends its own landing before another unit takes what it holds.
-    pub(super) async fn comes_after(&self, compiled: &Compiled) -> Result<Option<Refusal>, Error> {
-        let Some(before) = claims::predecessor(self.shared, &self.unit(), &compiled.candidate).await? else {
-            return Ok(None);
-        };
-        self.shared.units.failed(self.unit(), ReadSet::from_value(&compiled.candidate.read_set), true);
-        let message = format!("{before}, whose objects it takes over, ends its landing first");
-        Ok(Some(Refusal { why: reason::DEPENDENCY_NOT_READY, message, next: UNSURE, is_terminal: false }))
     }
 
     /// Whether the unit has been about to go for longer than a landing of it may take.

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use apply::plan::Change;
 use apply::{Action, Journal, Landing, Outcome, Reference};
 
 use super::Turn;
@@ -134,7 +135,8 @@ pub(super) fn looked_at(shared: &Shared, unit: &Unit) {
 /// Waits until the Kustomizations that a landing has made are known to be there: in between nobody has promised them any more,
 /// and nobody would wait for what they make.
 pub(super) async fn until_known(shared: &Shared, outcome: &Outcome) {
-    let made = outcome.landing.changes().filter(|change| change.is_written() && change.action == Action::Create);
+    let is_made = |change: &&Change| change.action == Action::Create && change.desired.object.kind() == "Kustomization";
+    let made = outcome.landing.changes().filter(is_made);
     let made: Vec<Reference> = made.map(|change| change.desired.reference()).collect();
     let made = claims::units_among(&made);
     let are_known = || made.iter().filter_map(triggers::key_of).all(|key| shared.index.get(&key).is_some());

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use manifest::Object;
+use manifest::{Object, ObjectId};
 use serde_json::Value;
 
+use crate::cluster::Reference;
 use crate::parcels::edges::{self, From, To};
 use crate::reads;
 
@@ -34,6 +35,19 @@ pub(crate) fn of(object: &Object) -> BTreeMap<String, Named> {
     }
     by_name(object.value(), String::new(), object.namespace(), DEPTH, &mut found);
     found
+}
+
+/// Secrets and ConfigMaps that an object's pods name, by the JSON pointer of the field.
+pub fn named_by_pods(object: &Object) -> BTreeMap<String, ObjectId> {
+    let Some(start) = edges::pod_at(object) else { return BTreeMap::new() };
+    let id = |kind: &str, namespace: &str, name: &str| Reference::new("v1", kind, namespace, name).id();
+    let is_config = |edge: &&edges::Edge| matches!(edge, (_, From::Pods, _, To::Named("", "ConfigMap")));
+    let pods = object.value().pointer(start).into_iter();
+    let configs = pods.flat_map(|pods| edges::EDGES.iter().filter(is_config).flat_map(|edge| at(pods, start, edge.2)));
+    let configs = configs.filter_map(|(at, name)| Some((at, id("ConfigMap", object.namespace(), name.as_str()?))));
+    let is_of_pods = |pointer: &str| pointer.strip_prefix(start).is_some_and(|rest| rest.starts_with('/'));
+    let secrets = of(object).into_iter().filter(|(pointer, _)| is_of_pods(pointer));
+    configs.chain(secrets.map(|(at, named)| (at, id("Secret", &named.namespace, &named.name)))).collect()
 }
 
 /// Whether a field is part of a template from which a kind rolls out its pods.
