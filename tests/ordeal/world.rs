@@ -383,11 +383,14 @@ impl World {
         let log = self.scene.agent.log();
         let file = std::env::temp_dir().join(format!("ordeal-{}-{}.log", self.seed, self.number));
         // Whose fault it is that nothing becomes available: ours, or that of the cluster's own controllers.
-        let state = attempt(self.scene.testbed.tool("kubectl").args(["get", "nodes,pods,leases", "-A", "-o", "wide"]));
-        let text = format!("{log}\n{}", state.unwrap_or_else(|said| said));
+        let kinds = "nodes,leases,deployments,replicasets,pods";
+        let state = attempt(self.scene.testbed.tool("kubectl").args(["get", kinds, "-A", "-o", "yaml"]));
+        let controllers = self.scene.testbed.data().join("log/kube-controller-manager.log");
+        let controllers = std::fs::read_to_string(controllers).unwrap_or_else(|error| error.to_string());
+        let text = format!("{log}\n{}\n{controllers}", state.unwrap_or_else(|said| said));
         std::fs::write(&file, text).expect("the temporary folder can be written");
         println!(
-            "  BREACH {place}: not at rest within {BOUND:?} (seed {}): {why}\nthe agent's log, and nodes and pods, are in {}",
+            "  BREACH {place}: not at rest within {BOUND:?} (seed {}): {why}\nthe agent's log, workloads with their pods, and the controller manager's log are in {}",
             self.seed,
             file.display()
         );
