@@ -5,7 +5,7 @@
 test:
 	@tests/run.sh
 
-# Random repositories, commits and faults in memory: SEEDS of them, from FROM. One that breaks a rule is made small and told.
+# Random repositories, commits and faults in memory, of all themes in turn: SEEDS of them, from FROM. One that breaks a rule is made small and told.
 simulate:
 	@SEEDS=$(or $(SEEDS),1000000) FROM=$(or $(FROM),0) cargo test --quiet --release -p apply --test simulation -- --nocapture no_story
 

@@ -115,6 +115,15 @@ pub(crate) const VERSIONS: u64 = 1 << 43;
 /// Seeds from here on play an ExternalSecret that stands alone.
 pub(crate) const ALONE: u64 = 1 << 44;
 
+/// First seeds of all themes.
+const THEMES: [u64; 6] = [0, PARCELS, MODES, WATCHES, VERSIONS, ALONE];
+
+/// The seed of a story: of all themes in turn, where the number is not that of a theme's own.
+pub(crate) fn seed(number: u64) -> u64 {
+    let turns = THEMES.len() as u64;
+    if number >= PARCELS { number } else { THEMES[(number % turns) as usize] + number / turns }
+}
+
 /// What a story is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Theme {
