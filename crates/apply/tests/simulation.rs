@@ -3,8 +3,8 @@
 //!
 //! **Rules at every write.** The journal holds the landing open, in a phase that allows the write; everything was tried
 //! before it was begun; no workload is made newer than a secret that it reads, by its commit or by its stamp; what is
-//! deleted is not wanted, is ours, and is the object that was looked at; a hook runs once; nobody writes the journal of a
-//! landing that a successor has taken over.
+//! deleted is not wanted, is ours, and is the object that was looked at; no Secret is emptied; a hook runs once; nobody
+//! writes the journal of a landing that a successor has taken over.
 //!
 //! **Rules at rest.** The cluster shows one revision, all of it: the newest, unless that one is flawed or something stood
 //! in its way. What others made is as they left it, and what they added is there. Stamps have changed exactly with bytes.
@@ -17,9 +17,10 @@
 //! switches (`on-failure`, `force`). From 2^42 on the agent knows only what watches tell it, and watches break, lag and miss
 //! what happens ([`followed`]). From 2^43 on Secrets have immutable versions ([`versions`]). From 2^44 on the unit is an
 //! ExternalSecret that stands alone: its Secret is made by one request, without a landing in the journal, and only where
-//! nothing is there.
+//! nothing is there. From 2^45 on the store does not always answer, or says that it has nothing: what landed stays until it
+//! is confirmed that there is no such key, and an ExternalSecret that is new meanwhile does not land.
 //!
-//! `make simulate SEEDS=n FROM=k` plays the stories k to k + n: of each theme in turn, so that n of them are n / 6 seeds of
+//! `make simulate SEEDS=n FROM=k` plays the stories k to k + n: of each theme in turn, so that n of them are n / 7 seeds of
 //! every one. From 2^40 on, k is the first seed of a theme, and n seeds of it are played; with `SEEDS=1` k is the seed itself,
 //! and its story is told. A story that breaks a rule is made as small as it goes before it is told.
 //!

@@ -133,7 +133,7 @@ impl Agent {
         if is_held || (has_landed && journal.open().is_none()) {
             return self.correct_drift(journal).await;
         }
-        let wanted = candidate::of(&world, head);
+        let wanted = candidate::of(&world, head, journal.landed().map(AsRef::as_ref));
         let standing = world.state().snapshots[head].standing.clone();
         match self.land(wanted, Some(standing), journal).await {
             Ok(next) => {

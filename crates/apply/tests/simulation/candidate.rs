@@ -3,14 +3,14 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use apply::Landing;
-use apply::Reading;
-use apply::desired::{Candidate, Declarer, Desired, Hook, Policy, Put, Release};
-use apply::{Failure, report::Step};
+use apply::desired::{Candidate, Declarer, Desired, Hook, Policy, Put, Release, Removal};
+use apply::report::Step;
+use apply::{Failure, Landing, Reading, Reference};
 use manifest::{Object, ObjectId};
 use serde_json::{Value, json};
 
-use super::repository::{Flaw, Kind, NAMESPACE, Thing};
+use super::repository::{Flaw, Kind, NAMESPACE, Said, Thing};
+use super::spoil;
 use super::world::World;
 
 /// The unit's field manager.
@@ -18,8 +18,8 @@ pub(crate) const MANAGER: &str = "unit";
 /// Name of the release.
 const CHART: &str = "chart";
 
-/// What the snapshot at `index` wants now.
-pub(crate) fn of(world: &World, index: usize) -> Candidate {
+/// What the snapshot at `index` wants now, where that stands which `landed` last.
+pub(crate) fn of(world: &World, index: usize, landed: Option<&Landing>) -> Candidate {
     let (repository, input) = {
         let state = world.state();
         (state.snapshots[index].repository.clone(), state.snapshots[index].input.clone())
@@ -31,6 +31,7 @@ pub(crate) fn of(world: &World, index: usize) -> Candidate {
         ..Candidate::default()
     };
     for thing in &repository.things {
+        let said = spoil::heard(world.spoilt, thing.said);
         let objects = repository.objects(thing).into_iter().map(|declared| {
             let mut desired = Desired::new(object(declared.value), MANAGER);
             if let Some(owner) = declared.owner {
@@ -40,13 +41,18 @@ pub(crate) fn of(world: &World, index: usize) -> Candidate {
             }
             desired.awaited = !matches!(thing.kind, Kind::External | Kind::Target);
             desired.force = world.terms.force;
+            spoil::written(world.spoilt, thing, &mut desired);
             desired
         });
         if thing.flaw == Some(Flaw::Unresolved) {
-            let objects: Vec<Desired> = objects.take(1).collect();
-            let about = |desired: &Desired| Failure::about(Step::Expand, &desired.object, "the store has no such key");
-            candidate.failures.extend(objects.iter().map(about));
-            candidate.objects.extend(objects);
+            unresolved(objects, &mut candidate);
+        } else if said == Said::Gone {
+            let reference = Reference::new("v1", "Secret", NAMESPACE, &thing.name);
+            let declarer = Declarer::ExternalSecret(thing.reference().id());
+            candidate.removals.push(Removal { reference, declarer });
+            candidate.objects.extend(objects.take(1));
+        } else if said.is_doubt() {
+            doubted(objects, landed, &mut candidate);
         } else if thing.kind == Kind::Release {
             release(world, thing, objects.collect(), &mut candidate);
         } else {
@@ -54,6 +60,30 @@ pub(crate) fn of(world: &World, index: usize) -> Candidate {
         }
     }
     candidate
+}
+
+/// An ExternalSecret alone: its Secret cannot be made.
+fn unresolved(objects: impl Iterator<Item = Desired>, candidate: &mut Candidate) {
+    let objects: Vec<Desired> = objects.take(1).collect();
+    let about = |desired: &Desired| Failure::about(Step::Expand, &desired.object, "the store has no such key");
+    candidate.failures.extend(objects.iter().map(about));
+    candidate.objects.extend(objects);
+}
+
+/// An ExternalSecret of which nobody knows the bytes keeps the Secret that landed, if it is the one that landed; as
+/// `src/pipeline/expand.rs` has it.
+fn doubted(mut objects: impl Iterator<Item = Desired>, landed: Option<&Landing>, candidate: &mut Candidate) {
+    let Some(external) = objects.next() else { return };
+    let id = external.object.id();
+    let before: Vec<&Desired> = landed.iter().flat_map(|landed| landed.changes()).map(|c| &c.desired).collect();
+    let spec = |desired: &Desired| desired.object.value()["spec"].clone();
+    let is_known = before.iter().any(|desired| desired.object.id() == id && spec(desired) == spec(&external));
+    if !is_known {
+        return unresolved(std::iter::once(external), candidate);
+    }
+    let declarer = Declarer::ExternalSecret(id);
+    let own = before.into_iter().filter(|desired| desired.declarer == declarer);
+    candidate.objects.extend(std::iter::once(external).chain(own.cloned()));
 }
 
 /// Last-good once more, as `src/landing.rs` has it.

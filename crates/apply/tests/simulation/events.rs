@@ -5,7 +5,7 @@ use apply::{Call, Reference};
 use serde_json::{Value, json};
 
 use super::ledger;
-use super::repository::{Edit, Kind, NAMESPACE, OWNER, Repository, Thing};
+use super::repository::{Edit, Kind, NAMESPACE, OWNER, Repository, Said, Thing};
 use super::scenario::{Event, Round};
 use super::versions;
 use super::world::{Snapshot, World};
@@ -27,7 +27,8 @@ pub(crate) fn fire(world: &World, round: &Round) {
 }
 
 fn happen(world: &World, event: &Event) {
-    let is_of_others = !matches!(event, Event::Commit(_) | Event::Rotate(_) | Event::TakeOver | Event::Calm);
+    let is_of_others =
+        !matches!(event, Event::Commit(_) | Event::Rotate(_) | Event::Answer(..) | Event::TakeOver | Event::Calm);
     if is_of_others {
         let mut state = world.state();
         state.may_hold = true;
@@ -38,6 +39,7 @@ fn happen(world: &World, event: &Event) {
         Event::Rotate(id) => {
             revise(world, |repository| repository.edit(&Edit::Change { id: *id, with_readers: false }));
         }
+        Event::Answer(id, said) => revise(world, |repository| repository.edit(&Edit::Answer(*id, *said))),
         Event::CoOwn(id) => each(world, *id, co_own),
         Event::Overwrite(id) => each(world, *id, overwrite),
         Event::Delete(id) => each(world, *id, delete),
@@ -64,6 +66,8 @@ fn revise(world: &World, edit: impl FnOnce(&mut Repository)) {
     let mut repository = state.snapshots.last().map(|head| head.repository.clone()).unwrap_or_default();
     edit(&mut repository);
     let externals = repository.externals();
+    let gone = repository.things.iter().filter(|thing| thing.said == Said::Gone);
+    state.ledger.gone.extend(gone.map(|thing| thing.name.clone()));
     let input = state.snapshots.len().to_string();
     state.snapshots.push(Snapshot::new(repository, input));
     drop(state);
@@ -77,6 +81,11 @@ pub(crate) fn is_hindered(world: &World) -> bool {
     let namespace = world.get(&Reference::new("v1", "Namespace", "", NAMESPACE));
     let has_quota = !world.list("v1", "ResourceQuota").is_empty();
     world.state().ledger.policy.is_some() || has_quota || namespace.is_some_and(|live| live.is_terminating())
+}
+
+/// Whether a landing may wait for longer than anybody has patience.
+pub(crate) fn is_in_want(world: &World) -> bool {
+    is_hindered(world) || world.state().snapshots.last().is_some_and(|head| head.repository.is_in_want())
 }
 
 /// The objects of a thing of the newest revision.

@@ -66,6 +66,8 @@ pub(crate) struct Ledger {
     trying: BTreeSet<Name>,
     /// Of it, what was refused, and whether only because its namespace is going.
     refused: BTreeMap<Name, bool>,
+    /// Secrets of which the store has confirmed that they are gone.
+    pub(crate) gone: BTreeSet<String>,
     /// Secrets that others have deleted, or what owns them, since the last rest.
     pub(crate) tampered: BTreeSet<String>,
     /// The landing that is begun next.
@@ -174,6 +176,15 @@ impl Ledger {
         self.phase() == Some("undo") || self.open_body().is_some_and(is_over)
     }
 
+    /// Whether a Secret stands when the open landing has ended.
+    fn is_to_be(&self, secret: &str) -> bool {
+        let at = Reference::new("v1", "Secret", NAMESPACE, secret);
+        if self.is_undone(&at) {
+            return self.standing.contains(&at);
+        }
+        self.to_be().is_some_and(|standing| standing.contains(&at))
+    }
+
     /// What stands when the open landing is concluded now.
     pub(crate) fn to_be(&self) -> Option<Standing> {
         let open = self.open_body()?;
@@ -237,7 +248,7 @@ pub(crate) fn after(
             _ => state.ledger.judge_other(),
         }
     };
-    let rule = rule.or_else(|| judge_names(world, call, &at, before));
+    let rule = rule.or_else(|| judge_names(world, call, &at, before)).or_else(|| judge_bytes(before, answer));
     if let Some(rule) = rule {
         world.break_rule(format!("agent {epoch}, {} {}: {rule}", call.verb(), at.id()));
     }
@@ -359,6 +370,14 @@ fn judge_names(world: &World, call: &Call, at: &Reference, before: Option<&Objec
     is_wanted.then(|| "it is wanted".into())
 }
 
+/// A Secret that has bytes is never emptied.
+fn judge_bytes(before: Option<&Object>, answer: &Result<Answer, ClusterError>) -> Option<String> {
+    let Ok(Answer::Object(Some(after))) = answer else { return None };
+    let has_bytes = |secret: &Object| secret.text("/data/version").is_some_and(|bytes| !bytes.is_empty());
+    let is_emptied = before.is_some_and(|before| before.is_secret() && has_bytes(before)) && !has_bytes(after);
+    is_emptied.then(|| "it is emptied".into())
+}
+
 fn journal_written(world: &World, epoch: u64, entry: &Object) {
     let Ok(header) = serde_json::from_slice::<Value>(&bytes_of(entry)) else { return };
     let text = |pointer: &str| header.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
@@ -393,7 +412,9 @@ fn judge_readers(world: &World, epoch: u64, verb: &str, at: &Reference) {
     let now = broken(world);
     let mut state = world.state();
     let Ledger { broken, tampered, .. } = &state.ledger;
-    let news = now.difference(broken).find(|(_, secret)| !tampered.contains(secret)).cloned();
+    // What reads a Secret that is gone waits for it.
+    let is_gone = |secret: &String| state.ledger.gone.contains(secret) && !state.ledger.is_to_be(secret);
+    let news = now.difference(broken).find(|(_, secret)| !tampered.contains(secret) && !is_gone(secret)).cloned();
     // Who goes on like Flux goes on without the Secret.
     let goes_on = state.terms.on_failure == OnFailure::Continue && state.may_hold;
     let news = news.filter(|_| !goes_on);

@@ -84,6 +84,27 @@ pub(crate) enum Flaw {
     Unresolved,
 }
 
+/// What the store says when it is asked for the bytes of an ExternalSecret.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Said {
+    Value,
+    /// There is no such key; seen for the first time.
+    Missing,
+    /// The same, confirmed.
+    Gone,
+    /// Nothing is in it.
+    Empty,
+    /// It does not answer, or refuses.
+    Error,
+}
+
+impl Said {
+    /// Whether nobody knows what the bytes are.
+    pub(crate) fn is_doubt(self) -> bool {
+        !matches!(self, Self::Value | Self::Gone)
+    }
+}
+
 /// Something that the unit declares.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Thing {
@@ -97,6 +118,8 @@ pub(crate) struct Thing {
     pub(crate) needs: BTreeMap<u32, u32>,
     /// Version of what must not change in a live object.
     pub(crate) cast: u32,
+    /// What the store says of its bytes.
+    pub(crate) said: Said,
 }
 
 /// What others must find of an object of a thing, and what the thing wants.
@@ -124,6 +147,7 @@ pub(crate) enum Edit {
     Rename(u32),
     Remove(u32),
     Break(u32, Flaw),
+    Answer(u32, Said),
     /// What must not change in a live object changes.
     Recast(u32),
     Mend,
@@ -136,6 +160,12 @@ impl Repository {
 
     pub(crate) fn is_flawed(&self, flaw: Flaw) -> bool {
         self.things.iter().any(|thing| thing.flaw == Some(flaw))
+    }
+
+    /// Whether pods wait for a Secret that is gone.
+    pub(crate) fn is_in_want(&self) -> bool {
+        let is_gone = |id: &u32| self.find(*id).is_some_and(|secret| secret.said == Said::Gone);
+        self.things.iter().any(|thing| thing.kind.rolls_out() && thing.needs.keys().any(is_gone))
     }
 
     pub(crate) fn edit(&mut self, edit: &Edit) {
@@ -162,12 +192,22 @@ impl Repository {
                 thing.flaw = Some(*flaw);
                 thing.version += 1;
             }),
+            // What is gone is gone until there is a value again.
+            Edit::Answer(id, said) => self.with(*id, |thing| {
+                if *said == Said::Value {
+                    thing.version += 1;
+                }
+                if *said == Said::Value || thing.said != Said::Gone {
+                    thing.said = *said;
+                }
+            }),
             Edit::Recast(id) => self.with(*id, |thing| {
                 thing.cast += 1;
                 thing.version += 1;
             }),
-            Edit::Mend => self.things.iter_mut().filter(|thing| thing.flaw.is_some()).for_each(|thing| {
+            Edit::Mend => self.things.iter_mut().filter(|thing| thing.is_ailing()).for_each(|thing| {
                 thing.flaw = None;
+                thing.said = Said::Value;
                 thing.version += 1;
             }),
         }
@@ -201,7 +241,7 @@ impl Repository {
             return vec![target(&external)];
         }
         let own = Declared { value: self.object(thing), owner: None };
-        let secret = (thing.kind == Kind::External).then(|| target(thing));
+        let secret = (thing.kind == Kind::External && thing.said != Said::Gone).then(|| target(thing));
         std::iter::once(own).chain(secret).collect()
     }
 
@@ -308,6 +348,10 @@ impl Thing {
         let (version, kind) = self.kind.names();
         let namespace = if matches!(self.kind, Kind::Namespace | Kind::Definition) { "" } else { NAMESPACE };
         Reference::new(version, kind, namespace, &self.name)
+    }
+
+    fn is_ailing(&self) -> bool {
+        self.flaw.is_some() || self.said != Said::Value
     }
 
     /// The ExternalSecret that asks for it, of one that others keep.

@@ -81,7 +81,7 @@ impl Player {
             if is_over || calls >= patience || (is_at_rest && !is_ready) {
                 return;
             }
-            if self.world.state().passes > PATIENCE && events::is_hindered(&self.world) {
+            if self.world.state().passes > PATIENCE && events::is_in_want(&self.world) {
                 return;
             }
             self.take_turn();

@@ -9,7 +9,7 @@ use apply::{LandingScope, OnFailure};
 use jiff::SignedDuration;
 
 use super::dice::Dice;
-use super::repository::{Edit, Flaw, Kind, NAMESPACE, Repository, Thing};
+use super::repository::{Edit, Flaw, Kind, NAMESPACE, Repository, Said, Thing};
 use super::spoil::Spoilt;
 
 /// What happens at the beginning of a round.
@@ -19,6 +19,8 @@ pub(crate) enum Event {
     Commit(Vec<Edit>),
     /// The store has new bytes for a secret.
     Rotate(u32),
+    /// The store says something else of a secret than before.
+    Answer(u32, Said),
     /// Another manager adds a field to a thing's object.
     CoOwn(u32),
     /// Another manager overwrites a field of ours.
@@ -115,8 +117,11 @@ pub(crate) const VERSIONS: u64 = 1 << 43;
 /// Seeds from here on play an ExternalSecret that stands alone.
 pub(crate) const ALONE: u64 = 1 << 44;
 
+/// Seeds from here on play units whose store does not always answer.
+pub(crate) const STORES: u64 = 1 << 45;
+
 /// First seeds of all themes.
-const THEMES: [u64; 6] = [0, PARCELS, MODES, WATCHES, VERSIONS, ALONE];
+const THEMES: [u64; 7] = [0, PARCELS, MODES, WATCHES, VERSIONS, ALONE, STORES];
 
 /// The seed of a story: of all themes in turn, where the number is not that of a theme's own.
 pub(crate) fn seed(number: u64) -> u64 {
@@ -139,6 +144,8 @@ enum Theme {
     Versions,
     /// An ExternalSecret that stands alone.
     Alone,
+    /// Units of many parcels, and a store that answers with errors, with nothing, or that there is no such key.
+    Stores,
 }
 
 impl Theme {
@@ -149,7 +156,8 @@ impl Theme {
             MODES..WATCHES => Self::Modes,
             WATCHES..VERSIONS => Self::Watches,
             VERSIONS..ALONE => Self::Versions,
-            _ => Self::Alone,
+            ALONE..STORES => Self::Alone,
+            _ => Self::Stores,
         }
     }
 }
@@ -227,9 +235,9 @@ impl Author {
         match self.theme {
             Theme::Whole | Theme::Alone => whole,
             Theme::Parcels | Theme::Watches => Terms { scope: LandingScope::Parcel, ..whole },
-            Theme::Versions => {
+            Theme::Versions | Theme::Stores => {
                 let scope = if dice.chance(70) { LandingScope::Parcel } else { LandingScope::Unit };
-                Terms { scope, versioned: true, ..whole }
+                Terms { scope, versioned: self.theme == Theme::Versions, ..whole }
             }
             Theme::Modes => {
                 let scope = if dice.chance(60) { LandingScope::Parcel } else { LandingScope::Unit };
@@ -284,6 +292,9 @@ impl Author {
             edits.extend(self.add(Kind::Release));
         }
         let more = if self.theme == Theme::Whole { 0 } else { 3 };
+        if self.theme == Theme::Stores {
+            edits.extend(self.add(Kind::External));
+        }
         for _ in 0..2 + more + self.dice.roll(4) {
             let kind = KINDS[self.dice.index(KINDS.len())];
             edits.extend(self.add(kind));
@@ -301,6 +312,7 @@ impl Author {
             0..20 if self.theme == Theme::Versions => {
                 self.one(Kind::is_secret).map_or(Event::TakeOver, |id| self.rotated(id))
             }
+            0..25 | 45..60 if self.theme == Theme::Stores => self.answer(),
             0..45 if self.theme == Theme::Alone => Event::Commit(self.only()),
             0..45 => self.commit(),
             45..60 if self.theme == Theme::Alone => {
@@ -336,6 +348,14 @@ impl Author {
         };
         self.repository.edit(&edit);
         vec![edit]
+    }
+
+    fn answer(&mut self) -> Event {
+        const ANSWERS: [Said; 6] = [Said::Value, Said::Missing, Said::Gone, Said::Gone, Said::Empty, Said::Error];
+        let said = ANSWERS[self.dice.index(ANSWERS.len())];
+        let Some(id) = self.one(|kind| kind == Kind::External) else { return Event::LetGo };
+        self.repository.edit(&Edit::Answer(id, said));
+        Event::Answer(id, said)
     }
 
     fn rotated(&mut self, id: u32) -> Event {
@@ -418,7 +438,7 @@ impl Author {
             self.repository.things.iter().filter(|thing| thing.kind.is_secret()).map(|thing| thing.id).collect();
         let read = secrets.into_iter().filter(|_| kind.is_workload() && self.dice.chance(60));
         let needs = read.map(|id| (id, 1)).collect();
-        Thing { id, kind, name, version: 1, flaw: None, needs, cast: 0 }
+        Thing { id, kind, name, version: 1, flaw: None, needs, cast: 0, said: Said::Value }
     }
 
     fn one(&mut self, fits: impl Fn(Kind) -> bool) -> Option<u32> {

@@ -1,13 +1,14 @@
 //! Engines that do one thing wrong, to show that the rules notice it: what the engine sends is held back, reordered or
 //! changed on its way.
 
+use apply::desired::Desired;
 use apply::{Answer, Call, ClusterError, Selection};
 use manifest::Object;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::journal::bytes_of;
-use super::repository::NAMESPACE;
-use super::scenario::{ALONE, VERSIONS, WATCHES};
+use super::repository::{NAMESPACE, Said, Thing};
+use super::scenario::{ALONE, STORES, VERSIONS, WATCHES};
 use super::world::{OWN, Wire};
 
 /// What an engine does wrong.
@@ -31,6 +32,10 @@ pub(crate) enum Spoilt {
     ForgetsReplicaSets,
     /// It writes the one object that it is to make also where one is there.
     OverwritesUnseen,
+    /// It takes a key that is missing once, or a store that does not answer, for a key that is gone.
+    DeletesOnDoubt,
+    /// It writes what an empty answer amounts to.
+    EmptiesOnDoubt,
 }
 
 impl Spoilt {
@@ -40,11 +45,12 @@ impl Spoilt {
             Self::TrustsWatches => WATCHES,
             Self::ForgetsReplicaSets => VERSIONS,
             Self::OverwritesUnseen => ALONE,
+            Self::DeletesOnDoubt | Self::EmptiesOnDoubt => STORES,
             _ => 0,
         }
     }
 
-    pub(crate) const ALL: [Self; 9] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::NewSecretsLast,
         Self::NewBytesLast,
         Self::UndoneInOrder,
@@ -54,6 +60,8 @@ impl Spoilt {
         Self::TrustsWatches,
         Self::ForgetsReplicaSets,
         Self::OverwritesUnseen,
+        Self::DeletesOnDoubt,
+        Self::EmptiesOnDoubt,
     ];
 
     /// Whether a request waits for a later one.
@@ -97,6 +105,22 @@ impl Spoilt {
             _ => {}
         }
         call
+    }
+}
+
+/// What an engine makes of the store's answer.
+pub(crate) fn heard(spoilt: Option<Spoilt>, said: Said) -> Said {
+    match spoilt {
+        Some(Spoilt::DeletesOnDoubt) if said.is_doubt() => Said::Gone,
+        Some(Spoilt::EmptiesOnDoubt) if said == Said::Empty => Said::Value,
+        _ => said,
+    }
+}
+
+/// What an engine wants of a thing.
+pub(crate) fn written(spoilt: Option<Spoilt>, thing: &Thing, desired: &mut Desired) {
+    if spoilt == Some(Spoilt::EmptiesOnDoubt) && thing.said == Said::Empty && desired.object.is_secret() {
+        desired.object.value_mut()["data"] = json!({ "version": "" });
     }
 }
 

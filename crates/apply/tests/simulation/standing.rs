@@ -7,7 +7,7 @@ use std::sync::Arc;
 use apply::Reference;
 use serde_json::Value;
 
-use super::repository::{Flaw, Kind, NAMESPACE, Repository, Thing, reference};
+use super::repository::{Flaw, Kind, NAMESPACE, Repository, Said, Thing, reference};
 
 /// One object as a revision wants it.
 #[derive(Clone, Debug)]
@@ -19,6 +19,7 @@ pub(crate) struct Wanted {
     /// Version of its thing.
     pub(crate) version: u32,
     pub(crate) flaw: Option<Flaw>,
+    said: Said,
     /// What it stands or falls with.
     with: BTreeSet<Reference>,
     /// Secrets that a workload reads.
@@ -39,10 +40,10 @@ impl Repository {
             for declared in self.objects(thing) {
                 let at = reference(&declared.value);
                 let (with, reads) = self.company(thing, declared.owner.as_ref());
-                let (value, owner, flaw) = (declared.value, declared.owner, thing.flaw);
+                let (value, owner, flaw, said) = (declared.value, declared.owner, thing.flaw, thing.said);
                 let needs = needs(thing, &at);
                 let wanted =
-                    Wanted { value, owner, kind: thing.kind, version: thing.version, flaw, with, reads, needs };
+                    Wanted { value, owner, kind: thing.kind, version: thing.version, flaw, said, with, reads, needs };
                 all.insert(at, Arc::new(wanted));
             }
         }
@@ -50,10 +51,12 @@ impl Repository {
     }
 
     fn company(&self, thing: &Thing, owner: Option<&Reference>) -> (BTreeSet<Reference>, BTreeSet<Reference>) {
-        let secrets = thing.needs.keys().filter_map(|id| self.find(*id));
+        let secrets = || thing.needs.keys().filter_map(|id| self.find(*id));
         let reads: BTreeSet<Reference> =
-            secrets.map(|secret| Reference::new("v1", "Secret", NAMESPACE, &secret.name)).collect();
-        (reads.iter().chain(owner).cloned().collect(), reads)
+            secrets().map(|secret| Reference::new("v1", "Secret", NAMESPACE, &secret.name)).collect();
+        // What reads a Secret that is gone goes with the ExternalSecret that would make it.
+        let makers = secrets().filter(|secret| secret.said == Said::Gone).map(Thing::reference);
+        (reads.iter().chain(owner).cloned().chain(makers).collect(), reads)
     }
 }
 
@@ -109,11 +112,22 @@ impl Standing {
         self.0.iter().filter(|(_, wanted)| is_flawed(wanted)).map(|(at, _)| at.clone()).collect()
     }
 
-    /// Objects that may not land for what they are: of any flaw, or of a kind that nobody may have made known.
-    pub(crate) fn doubtful(&self) -> BTreeSet<Reference> {
+    /// Objects of ExternalSecrets that are not what they were in `old`, while nobody knows their bytes.
+    pub(crate) fn unresolved(&self, old: &Self) -> BTreeSet<Reference> {
+        let spec = |standing: &Self, at: &Reference| Some(standing.0.get(at)?.value["spec"].clone());
+        let is_new = |(at, wanted): &(&Reference, &Arc<Wanted>)| {
+            let declarer = wanted.owner.as_ref().unwrap_or(at);
+            wanted.said.is_doubt() && spec(self, declarer) != spec(old, declarer)
+        };
+        self.0.iter().filter(is_new).map(|(at, _)| at.clone()).collect()
+    }
+
+    /// Objects that may not land for what they are where `old` stands: of any flaw, or of a kind that nobody may have made
+    /// known.
+    pub(crate) fn doubtful(&self, old: &Self) -> BTreeSet<Reference> {
         let is_defined = self.0.values().any(|wanted| wanted.kind == Kind::Definition);
         let widgets = self.0.iter().filter(|(_, wanted)| wanted.kind == Kind::Widget && !is_defined);
-        self.flawed(|_| true).into_iter().chain(widgets.map(|(at, _)| at.clone())).collect()
+        self.flawed(|_| true).into_iter().chain(widgets.map(|(at, _)| at.clone())).chain(self.unresolved(old)).collect()
     }
 
     /// Objects of either.
