@@ -323,6 +323,9 @@ impl<'a, 'c> Work<'a, 'c> {
             let timeout = deadline.saturating_sub(self.ctx.clock.now());
             let waited = self.ctx.health.wait(&targets, Reading::Unit, timeout).await;
             let goes_on = self.landing.behaviour.on_failure == OnFailure::Continue;
+            if waited == Waited::Superseded && self.has_torn_release() {
+                return Ok(Some(Verdict::Held));
+            }
             if waited == Waited::Superseded {
                 self.failures.clear();
                 return Ok(Some(Verdict::Superseded));
@@ -353,6 +356,15 @@ impl<'a, 'c> Work<'a, 'c> {
                 }
             }
         }
+    }
+
+    /// Whether a release could not be taken back: its record says that it is under way, and a landing that supersedes this one
+    /// compares objects, not records.
+    fn has_torn_release(&self) -> bool {
+        let is_torn = |step: &Step| {
+            step.is_of_release() && step.id().is_some_and(|id| self.landing.parcels.is_in(&id, &self.open.undone))
+        };
+        self.is_stuck && self.landing.steps.iter().any(is_torn)
     }
 
     /// Prunes and concludes: from here on nothing is undone. What could not be taken back keeps the journal open.

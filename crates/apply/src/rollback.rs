@@ -80,7 +80,7 @@ pub(crate) async fn undo(
                     Ok(()) => undo_change(change, landing, ctx, deadline, &mut undone).await,
                     Err(error) => Err(error),
                 };
-                awaited.note(change, result.is_err());
+                awaited.note(change, landing, result.is_err());
                 result.map_err(|error| Failure::refused(At::Undo, &change.desired.object, &error))
             }
             Step::Put(put) => {
@@ -188,9 +188,14 @@ struct Awaited {
 }
 
 impl Awaited {
-    fn note(&mut self, change: &Change, has_failed: bool) {
-        let Desired { object, .. } = &change.desired;
-        if has_failed {
+    fn note(&mut self, change: &Change, landing: &Landing, has_failed: bool) {
+        if !has_failed {
+            return;
+        }
+        // Its live template may be that of a landing that this one supersedes.
+        let is_same = |past: &&Change| past.desired.object.id() == change.desired.object.id();
+        for begun in landing.past_changes().filter(is_same).chain([change]) {
+            let object = &begun.desired.object;
             let secrets = reads::secrets(object).into_keys();
             self.secrets.extend(secrets.map(|name| (object.namespace().to_owned(), name)));
         }

@@ -10,8 +10,8 @@ use apply::desired::{Candidate, Declarer, Desired};
 use apply::journal::Attempt;
 use apply::report::Step;
 use apply::{
-    Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, OnFailure, Outcome, Phase, Reading,
-    Reference, StoreError, Verdict, Waited,
+    Base, Behaviour, Clock, Cluster, Context, Health, HealthScope, Journal, LandingScope, OnFailure, Outcome, Phase,
+    Reading, Reference, StoreError, Verdict, Waited,
 };
 use futures::future::{BoxFuture, FutureExt as _, select};
 use manifest::Object;
@@ -22,7 +22,7 @@ use super::followed::{Awaited, Followed};
 use super::journal::Entries;
 use super::repository::OWNER;
 use super::rest;
-use super::spoil::Spoilt;
+use super::spoil::{self, Spoilt};
 use super::standing::Standing;
 use super::world::{Wire, World};
 
@@ -206,8 +206,8 @@ impl Agent {
             failed,
             ..Base::default()
         };
-        self.world.state().ledger.proposed();
-        let proposed = apply::propose(wanted, self.behaviour(), &base, &self.cluster(), &candidate::seal).await;
+        self.world.state().ledger.proposed(self.epoch);
+        let proposed = apply::propose(wanted, self.behaviour(), &base, &self.cluster(), &self.seal()).await;
         let prepared = match proposed {
             Ok(prepared) => prepared,
             Err(failures) => {
@@ -226,7 +226,7 @@ impl Agent {
         if let Some(attempt) = journal.attempt().filter(|_| journal.knows(&prepared)) {
             return Ok(if attempt.transient { Next::Later } else { Next::Again });
         }
-        let begun = self.world.state().ledger.begun(prepared.landing(), standing);
+        let begun = self.world.state().ledger.begun(self.epoch, prepared.landing(), standing);
         if let Err(rule) = begun {
             self.world.break_rule(rule);
         }
@@ -243,9 +243,9 @@ impl Agent {
         standing: &Arc<Standing>,
         journal: &mut Journal,
     ) -> Result<Option<Outcome>, StoreError> {
-        self.world.state().ledger.makes(&wanted.input, standing);
+        self.world.state().ledger.makes(self.epoch, &wanted.input, standing);
         let parts = Parts::new(self, &wanted.input, self.held(journal));
-        apply::create(wanted, &self.behaviour(), &candidate::seal, journal, &parts.context()).await
+        apply::create(wanted, &self.behaviour(), &self.seal(), journal, &parts.context()).await
     }
 
     /// Lands last-good again, where others have done something since that was looked for; in the end once more, which
@@ -323,10 +323,19 @@ impl Agent {
         state.inventory.extend(stale.filter(has_failed).chain(&outcome.left_in_place).cloned());
     }
 
+    fn seal(&self) -> impl Fn(&[u8]) -> String + Send + Sync + use<> {
+        let (spoilt, epoch) = (self.world.spoilt, self.epoch);
+        move |bytes| spoil::sealed(spoilt, epoch, candidate::seal(bytes))
+    }
+
     fn behaviour(&self) -> Behaviour {
         Behaviour {
             prune: true,
-            scope: self.world.terms.scope,
+            scope: if self.world.spoilt == Some(Spoilt::LandsInParts) {
+                LandingScope::Parcel
+            } else {
+                self.world.terms.scope
+            },
             on_failure: self.world.terms.on_failure,
             is_versioned: self.world.terms.versioned,
             health: if self.world.terms.waits { HealthScope::All } else { HealthScope::None },

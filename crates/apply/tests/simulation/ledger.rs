@@ -53,6 +53,19 @@ impl Begun {
     }
 }
 
+/// What one agent is about to land.
+#[derive(Default)]
+struct Intent {
+    /// What was tried on the server since its last proposal.
+    trying: BTreeSet<Name>,
+    /// Of it, what was refused, and whether only because its namespace is going.
+    refused: BTreeMap<Name, bool>,
+    /// The landing that it begins next.
+    next: Begun,
+    /// What it makes without one.
+    only: Begun,
+}
+
 /// Versions of the secrets that a workload reads, its stamp, and its own version.
 pub(crate) type Reading = (BTreeMap<String, u32>, Option<String>, u32);
 
@@ -62,16 +75,12 @@ pub(crate) struct Ledger {
     pub(crate) header: Header,
     /// The highest epoch that has found a landing open.
     claimed: u64,
-    /// What was tried on the server since the last proposal.
-    trying: BTreeSet<Name>,
-    /// Of it, what was refused, and whether only because its namespace is going.
-    refused: BTreeMap<Name, bool>,
+    /// By agent: one that is frozen may still begin what it had in mind.
+    intents: BTreeMap<u64, Intent>,
     /// Secrets of which the store has confirmed that they are gone.
     pub(crate) gone: BTreeSet<String>,
     /// Secrets that others have deleted, or what owns them, since the last rest.
     pub(crate) tampered: BTreeSet<String>,
-    /// The landing that is begun next.
-    next: Begun,
     /// The last one that was one creation.
     made: Option<Begun>,
     /// Landings by the names of their bodies.
@@ -113,14 +122,19 @@ impl Ledger {
         self.claimed = self.claimed.max(epoch);
     }
 
-    pub(crate) fn proposed(&mut self) {
-        self.trying.clear();
-        self.refused.clear();
+    fn intent(&mut self, epoch: u64) -> &mut Intent {
+        self.intents.entry(epoch).or_default()
+    }
+
+    pub(crate) fn proposed(&mut self, epoch: u64) {
+        let intent = self.intent(epoch);
+        intent.trying.clear();
+        intent.refused.clear();
     }
 
     /// What is wanted is to be made by one request, if it is one object.
-    pub(crate) fn makes(&mut self, input: &str, wanted: &Arc<Standing>) {
-        self.next = Begun {
+    pub(crate) fn makes(&mut self, epoch: u64, input: &str, wanted: &Arc<Standing>) {
+        self.intent(epoch).only = Begun {
             input: input.into(),
             means: wanted.0.keys().cloned().collect(),
             wanted: Some(wanted.clone()),
@@ -129,13 +143,13 @@ impl Ledger {
     }
 
     /// A landing is to be begun; `wanted` is `None` where last-good is put back.
-    pub(crate) fn begun(&mut self, landing: &Landing, wanted: Option<Arc<Standing>>) -> Result<(), String> {
+    pub(crate) fn begun(&mut self, epoch: u64, landing: &Landing, wanted: Option<Arc<Standing>>) -> Result<(), String> {
         self.landings += 1;
         let is_held = |(kind, name): &Name| {
             let mut ids = landing.parcels.list().iter().flat_map(|parcel| &parcel.members);
             ids.any(|id| id.kind == *kind && id.name == *name && landing.holds(id))
         };
-        if let Some((kind, name)) = self.refused.keys().find(|name| !is_held(name)) {
+        if let Some((kind, name)) = self.intent(epoch).refused.keys().find(|name| !is_held(name)) {
             let input = &landing.input;
             return Err(format!("{input} is landed although the server has refused {kind} {name}"));
         }
@@ -143,15 +157,17 @@ impl Ledger {
         // What a superseded landing has made anew is undone by making it anew.
         let before = self.open_body().cloned().unwrap_or_default();
         let meant = wanted.iter().flat_map(|wanted| wanted.0.keys().cloned());
-        self.next = Begun {
+        let supersedes = self.header.open.is_some();
+        let intent = self.intent(epoch);
+        intent.next = Begun {
             input: landing.input.clone(),
-            tried: std::mem::take(&mut self.trying),
+            tried: std::mem::take(&mut intent.trying),
             parcels: landing.parcels.clone(),
             held: landing.held.clone(),
             replaces: replaced.map(|change| change.desired.object.id()).chain(before.replaces).collect(),
             means: meant.chain(before.means).collect(),
             wanted,
-            supersedes: self.header.open.is_some(),
+            supersedes,
         };
         Ok(())
     }
@@ -194,20 +210,21 @@ impl Ledger {
 }
 
 /// A request was answered, as the agent sees it.
-pub(crate) fn tried(world: &World, call: &Call, answer: &Result<Answer, ClusterError>) {
+pub(crate) fn tried(world: &World, epoch: u64, call: &Call, answer: &Result<Answer, ClusterError>) {
     let Call::Apply { object, dry_run: true, .. } = call else { return };
-    let ledger = &mut world.state().ledger;
+    let mut state = world.state();
+    let Intent { trying, refused, .. } = state.ledger.intent(epoch);
     let name: Name = (object.kind().into(), object.name().into());
-    ledger.trying.insert(name.clone());
+    trying.insert(name.clone());
     // An object that comes with its namespace or its kind can be tried in part only.
     let is_in_part = object.namespace() == "default" || object.kind() == "Widget";
     // It may have been tried under another name.
     let own = (name.0, name.1.strip_prefix("lockstep-dry-run-").unwrap_or(&name.1).to_owned());
     match answer {
-        Ok(_) => drop(ledger.refused.remove(&own)),
+        Ok(_) => drop(refused.remove(&own)),
         // What a going namespace says is about the place: from then on only what it is told elsewhere counts.
-        Err(_) if is_in_part => ledger.refused.retain(|name, is_of_place| *name != own || !*is_of_place),
-        Err(error) => drop(ledger.refused.insert(own, error.to_string().contains("it is being terminated"))),
+        Err(_) if is_in_part => refused.retain(|name, is_of_place| *name != own || !*is_of_place),
+        Err(error) => drop(refused.insert(own, error.to_string().contains("it is being terminated"))),
     }
 }
 
@@ -243,7 +260,7 @@ pub(crate) fn after(
                 state = world.state();
                 user.or_else(|| state.ledger.judge_delete(&at, uid.as_deref(), before))
             }
-            Call::Apply { .. } => state.ledger.judge_apply(&at, &name, before),
+            Call::Apply { .. } => state.ledger.judge_apply(epoch, &at, &name, before),
             Call::Create { .. } if at.gvk.kind == "Job" => state.ledger.judge_hook(&at.name),
             _ => state.ledger.judge_other(),
         }
@@ -289,9 +306,15 @@ impl Ledger {
         self.phase().is_none().then(|| "no landing is begun in the journal".into())
     }
 
-    fn judge_apply(&mut self, at: &Reference, (kind, name): &Name, before: Option<&Object>) -> Option<String> {
+    fn judge_apply(
+        &mut self,
+        epoch: u64,
+        at: &Reference,
+        (kind, name): &Name,
+        before: Option<&Object>,
+    ) -> Option<String> {
         match self.phase() {
-            None => self.judge_creation(at, before),
+            None => self.judge_creation(epoch, at, before),
             _ if self.is_undone(at) => None,
             Some("commit") => {
                 let open = self.open_body()?;
@@ -309,8 +332,9 @@ impl Ledger {
 
     /// Without a landing in the journal, an object may be made that is all that is wanted, and that goes with its owner.
     /// Nothing can be undone then, so it stands from now on.
-    fn judge_creation(&mut self, at: &Reference, before: Option<&Object>) -> Option<String> {
-        let only = self.next.wanted.clone().filter(|wanted| wanted.0.len() == 1);
+    fn judge_creation(&mut self, epoch: u64, at: &Reference, before: Option<&Object>) -> Option<String> {
+        let making = self.intent(epoch).only.clone();
+        let only = making.wanted.clone().filter(|wanted| wanted.0.len() == 1);
         let is_owned = only.as_ref().and_then(|only| only.0.get(at)).is_some_and(|wanted| wanted.owner.is_some());
         if self.header.landed.is_some() || !is_owned {
             return Some("no landing is begun in the journal".into());
@@ -318,7 +342,7 @@ impl Ledger {
         if before.is_some() {
             return Some("it was there, and no landing is begun in the journal".into());
         }
-        (self.standing, self.made) = (only.unwrap_or_default(), Some(self.next.clone()));
+        (self.standing, self.made) = (only.unwrap_or_default(), Some(making));
         None
     }
 
@@ -394,7 +418,8 @@ fn journal_written(world: &World, epoch: u64, entry: &Object) {
     let open = text("/open/body/name").zip(text("/open/phase"));
     let landed = text("/landed/body/name").map(|name| (name, numbers("/landed/undone")));
     if let Some((body, _)) = &open {
-        ledger.bodies.entry(body.clone()).or_insert_with(|| ledger.next.clone());
+        let next = ledger.intent(epoch).next.clone();
+        ledger.bodies.entry(body.clone()).or_insert(next);
     }
     // What was never open is what one creation has made.
     if let (Some((body, _)), Some(made)) = (&landed, &ledger.made) {

@@ -87,6 +87,12 @@ fn judge_held(terms: &Terms, old: &Standing, wanted: &Standing, held: &BTreeSet<
     if let Some(at) = closed.difference(held).next() {
         return Err(format!("{} is not held, and something that it stands or falls with is", at.id()));
     }
+    if terms.scope == LandingScope::Unit
+        && let Some(at) = held.first()
+        && *held != old.all_with(wanted)
+    {
+        return Err(format!("{} is held alone, of a unit that lands whole", at.id()));
+    }
     let flawed = wanted.flawed(|flaw| terms.refuses(flaw)).into_iter().chain(wanted.unresolved(old));
     match flawed.collect::<BTreeSet<_>>().difference(held).next() {
         Some(at) => Err(format!("{} has landed, and is flawed", at.id())),

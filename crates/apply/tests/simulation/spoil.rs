@@ -1,15 +1,24 @@
 //! Engines that do one thing wrong, to show that the rules notice it: what the engine sends is held back, reordered or
 //! changed on its way.
 
+use apply::cluster::Propagation;
+use std::time::Duration;
+
 use apply::desired::Desired;
-use apply::{Answer, Call, ClusterError, Selection};
+use apply::{Answer, Call, ClusterError, Reference, Selection};
 use manifest::Object;
 use serde_json::{Value, json};
 
 use super::journal::bytes_of;
 use super::repository::{NAMESPACE, Said, Thing};
-use super::scenario::{ALONE, STORES, VERSIONS, WATCHES};
+use super::scenario::{ALONE, PARCELS, STORES, VERSIONS, WATCHES};
 use super::world::{OWN, Wire};
+
+/// Long enough for a successor to go on with what it finds.
+const LONG: Duration = Duration::from_secs(40);
+
+/// Hides from an engine that a name is that of a Secret.
+const HIDDEN: &str = "hidden-";
 
 /// What an engine does wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,34 +45,48 @@ pub(crate) enum Spoilt {
     DeletesOnDoubt,
     /// It writes what an empty answer amounts to.
     EmptiesOnDoubt,
+    /// It writes its journal whatever stands there; also when it wakes up, frozen since another one took its place.
+    JournalUnguarded,
+    /// It tries nothing on the server before it begins.
+    TriesNothing,
+    /// It takes for drift, now and then, what the server adds to a ConfigMap.
+    SeesDifferences,
+    /// It replaces objects instead of applying what it wants of them.
+    WritesWhole,
+    /// Each process seals with a key of its own.
+    SealsAnew,
+    /// It runs each hook once more.
+    RunsHooksTwice,
+    /// It does not see what workloads read, and holds only what has failed itself.
+    HoldsAlone,
+    /// It lands each parcel by itself whatever was asked for.
+    LandsInParts,
 }
 
+/// Each, with the first seed of those that tell, and what the rule says that it breaks.
+pub(crate) const ALL: &[(Spoilt, u64, &str)] = &[
+    (Spoilt::NewSecretsLast, 0, "is newer than secret"),
+    (Spoilt::NewBytesLast, 0, "is newer than secret"),
+    (Spoilt::UndoneInOrder, 0, "is newer than secret"),
+    (Spoilt::JournalLate, 0, "no landing is begun in the journal"),
+    (Spoilt::JournalUnguarded, 0, "that a successor has taken over"),
+    (Spoilt::HealthNotAwaited, 0, "has landed, and is flawed"),
+    (Spoilt::DeletesAnything, 0, "the delete is not for the object that was looked at"),
+    (Spoilt::TriesNothing, 0, "it was not tried before the landing was begun"),
+    (Spoilt::SeesDifferences, 0, "at rest, and it writes"),
+    (Spoilt::WritesWhole, 0, "has lost a field of others"),
+    (Spoilt::SealsAnew, 0, "was restarted for nothing"),
+    (Spoilt::RunsHooksTwice, 0, "the hook is run a second time"),
+    (Spoilt::HoldsAlone, PARCELS, "is not held, and something that it stands or falls with is"),
+    (Spoilt::LandsInParts, 0, "is held alone, of a unit that lands whole"),
+    (Spoilt::TrustsWatches, WATCHES, "the cluster is not what has landed"),
+    (Spoilt::ForgetsReplicaSets, VERSIONS, "names it"),
+    (Spoilt::OverwritesUnseen, ALONE, "it was there"),
+    (Spoilt::DeletesOnDoubt, STORES, "it is wanted"),
+    (Spoilt::EmptiesOnDoubt, STORES, "it is emptied"),
+];
+
 impl Spoilt {
-    /// The first seed of those that tell.
-    pub(crate) fn first(self) -> u64 {
-        match self {
-            Self::TrustsWatches => WATCHES,
-            Self::ForgetsReplicaSets => VERSIONS,
-            Self::OverwritesUnseen => ALONE,
-            Self::DeletesOnDoubt | Self::EmptiesOnDoubt => STORES,
-            _ => 0,
-        }
-    }
-
-    pub(crate) const ALL: [Self; 11] = [
-        Self::NewSecretsLast,
-        Self::NewBytesLast,
-        Self::UndoneInOrder,
-        Self::JournalLate,
-        Self::HealthNotAwaited,
-        Self::DeletesAnything,
-        Self::TrustsWatches,
-        Self::ForgetsReplicaSets,
-        Self::OverwritesUnseen,
-        Self::DeletesOnDoubt,
-        Self::EmptiesOnDoubt,
-    ];
-
     /// Whether a request waits for a later one.
     fn holds_back(self, wire: &Wire, call: &Call) -> bool {
         let Some(at) = call.reference() else { return false };
@@ -90,13 +113,36 @@ impl Spoilt {
         }
     }
 
+    fn is_of_journal(self) -> bool {
+        matches!(self, Self::JournalLate | Self::JournalUnguarded)
+    }
+
+    /// What the engine makes of an answer.
+    fn misread(self, wire: &Wire, call: &Call, mut answer: Answer) -> Answer {
+        if let (Call::Apply { dry_run: true, .. }, Answer::Object(Some(object))) = (call, &mut answer)
+            && self == Self::SeesDifferences
+            && wire.world.state().all_calls.is_multiple_of(5)
+            && object.kind() == "ConfigMap"
+        {
+            object.set_annotation("added", "by the server");
+        }
+        answer
+    }
+
     /// The request as it is sent.
-    fn changed(self, call: &Call) -> Call {
+    fn changed(self, wire: &Wire, call: &Call) -> Call {
         let mut call = call.clone();
         match &mut call {
             Call::Delete { uid, .. } if self == Self::DeletesAnything => *uid = None,
-            Call::Update { object, .. } if self == Self::JournalLate && object.namespace() == OWN => {
+            Call::Update { object, .. } if self.is_of_journal() && object.namespace() == OWN => {
                 object.metadata().remove("resourceVersion");
+            }
+            Call::Apply { object, .. } if self == Self::HoldsAlone => *object = renamed(object, HIDDEN, ""),
+            Call::Apply { object, manager, dry_run: false, .. }
+                if self == Self::WritesWhole && wire.world.get(&Reference::of(object)).is_some() =>
+            {
+                let (object, manager) = (object.clone(), manager.clone());
+                call = Call::Update { object, manager, dry_run: false, subresource: None };
             }
             Call::Apply { object, force, .. } if self == Self::OverwritesUnseen => {
                 object.metadata().remove("resourceVersion");
@@ -122,6 +168,11 @@ pub(crate) fn written(spoilt: Option<Spoilt>, thing: &Thing, desired: &mut Desir
     if spoilt == Some(Spoilt::EmptiesOnDoubt) && thing.said == Said::Empty && desired.object.is_secret() {
         desired.object.value_mut()["data"] = json!({ "version": "" });
     }
+    if spoilt == Some(Spoilt::HoldsAlone) && thing.kind.is_workload() {
+        for secret in ["secret-", "external-"] {
+            desired.object = renamed(&desired.object, secret, &format!("{HIDDEN}{secret}"));
+        }
+    }
 }
 
 /// Sends a request as a spoilt engine would have sent it.
@@ -129,7 +180,7 @@ pub(crate) fn send(wire: &Wire, spoilt: Spoilt, call: &Call) -> Result<Answer, C
     if spoilt.holds_back(wire, call) {
         let answer = wire.world.ask(dry(call));
         if answer.is_ok() {
-            wire.world.state().held_back.push(spoilt.changed(call));
+            wire.world.state().held_back.push(spoilt.changed(wire, call));
         }
         return answer;
     }
@@ -140,11 +191,39 @@ pub(crate) fn send(wire: &Wire, spoilt: Spoilt, call: &Call) -> Result<Answer, C
     if is_header(call) {
         release(wire);
     }
-    let answer = wire.execute(&spoilt.changed(call));
+    if spoilt == Spoilt::RunsHooksTwice && matches!(call, Call::Create { object, .. } if object.kind() == "Job") {
+        run_first(wire, call);
+    }
+    let answer = wire.execute(&spoilt.changed(wire, call)).map(|answer| spoilt.misread(wire, call, answer));
     if call.is_write() && spoilt.releases(call) {
         release(wire);
     }
     answer
+}
+
+/// How long an engine is frozen before it sends a request.
+pub(crate) fn freeze(wire: &Wire, call: &Call) -> Option<Duration> {
+    let is_frozen = wire.world.spoilt == Some(Spoilt::JournalUnguarded) && is_header(call);
+    (is_frozen && wire.world.state().epoch != wire.epoch).then_some(LONG)
+}
+
+/// A hook is run, and deleted, before it is run.
+fn run_first(wire: &Wire, call: &Call) {
+    if let (Ok(Answer::Object(Some(job))), Some(at)) = (wire.execute(call), call.reference()) {
+        let (uid, propagation) = (Some(job.uid().into()), Propagation::Background);
+        let _ = wire.execute(&Call::Delete { at, uid, resource_version: None, propagation, dry_run: false });
+    }
+}
+
+/// A seal, by the process of this epoch.
+pub(crate) fn sealed(spoilt: Option<Spoilt>, epoch: u64, seal: String) -> String {
+    if spoilt == Some(Spoilt::SealsAnew) { format!("{seal}.{epoch}") } else { seal }
+}
+
+/// An object in which what starts with `from` in references by name starts with `to`.
+fn renamed(object: &Object, from: &str, to: &str) -> Object {
+    let text = object.value().to_string().replace(&format!("\"name\":\"{from}"), &format!("\"name\":\"{to}"));
+    serde_json::from_str(&text).ok().and_then(|value| Object::new(value).ok()).unwrap_or_else(|| object.clone())
 }
 
 fn release(wire: &Wire) {

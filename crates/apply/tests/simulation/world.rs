@@ -220,8 +220,13 @@ impl Wire {
             }
             fault
         };
+        if let Some(pause) = spoil::freeze(self, &call) {
+            self.world.time.sleep(pause).await;
+        }
         let answer = self.suffer(fault, &call).await;
-        super::ledger::tried(&self.world, &call, &answer);
+        if self.world.spoilt != Some(Spoilt::TriesNothing) {
+            super::ledger::tried(&self.world, self.epoch, &call, &answer);
+        }
         self.followed.iter().for_each(|followed| followed.noted(&call, &answer));
         let (number, epoch) = (self.world.state().calls, self.epoch);
         self.world.say(|| {
