@@ -37,12 +37,20 @@ pub fn objects(
 
 fn from_engine(error: kustomize::Error) -> Error {
     let kustomize::Error { origin, object, problem } = error;
-    let message = match object {
-        Some(object) => format!("{object}: {problem}"),
-        None => problem.to_string(),
+    let told = match &problem {
+        // The tree of files says only which file; why is behind it.
+        Problem::Files(error) => with_causes(error),
+        problem => problem.to_string(),
     };
+    let message = object.map_or_else(|| told.clone(), |object| format!("{object}: {told}"));
     let is_path = matches!(problem, Problem::NoPath { .. });
     let is_transient = matches!(problem, Problem::RemoteFailed { cause, .. } if cause.transient);
-    let origin = Some(origin).filter(|origin| !is_path && !origin.file.is_empty());
+    let is_named = origin.line == 0 && message.starts_with(&format!("{}: ", origin.file));
+    let origin = Some(origin).filter(|origin| !is_path && !is_named && !origin.file.is_empty());
     Error { origin, message, is_path, is_transient }
+}
+
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(error.source(), |error| error.source());
+    causes.fold(error.to_string(), |message, cause| format!("{message}: {cause}"))
 }

@@ -1,4 +1,5 @@
-//! Values of releases that are encrypted with SOPS, in each place that has values, on the cluster in memory.
+//! What is encrypted with SOPS, on the cluster in memory: values of releases in each place that has values, and files whose MAC
+//! does not match.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
@@ -50,16 +51,24 @@ fn write(fleet: &Fleet, recipient: &str) {
     fleet.put("unit/values.yaml", &sealed("from: in a file\n", recipient, ""));
 }
 
-#[tokio::test]
-async fn values_open_in_the_release_in_a_file_that_it_names_and_in_its_charts_files() {
-    let fleet = Fleet::new().await;
+/// A Secret with the agent's identity; its recipient.
+async fn recipient(fleet: &Fleet) -> String {
     let (identity, recipient) = sops::generate();
     let keys = json!({"data": {"age.agekey": STANDARD.encode(identity.as_bytes())}});
     fleet.apply(fleet::object("v1", "Secret", "sops-age", keys)).await;
-    write(&fleet, &recipient);
+    recipient
+}
+
+fn decryption() -> Value {
+    json!({"decryption": {"provider": "sops", "secretRef": {"name": "sops-age"}}})
+}
+
+#[tokio::test]
+async fn values_open_in_the_release_in_a_file_that_it_names_and_in_its_charts_files() {
+    let fleet = Fleet::new().await;
+    write(&fleet, &recipient(&fleet).await);
     let commit = fleet.commit();
-    let decryption = json!({"decryption": {"provider": "sops", "secretRef": {"name": "sops-age"}}});
-    fleet.kustomization("unit", json!({}), decryption).await;
+    fleet.kustomization("unit", json!({}), decryption()).await;
     fleet.answered("unit", &commit, "True").await;
     let secret = fleet.get("v1", "Secret", "app").await.expect("the chart makes it");
     let value = |key: &str| {
@@ -92,5 +101,42 @@ async fn without_decryption_nothing_of_it_is_applied() {
                   Kustomization that decrypts";
     assert!(message.contains(wanted), "{message}");
     assert!(fleet.get("v1", "Secret", "app").await.is_none(), "no ciphertext is applied");
+    fleet.end().await;
+}
+
+/// Flux checks no MAC: a file that somebody has changed by hand lands, and is warned of in the log. `lockstep.dev/sops-mac: enforce` refuses it.
+#[tokio::test]
+async fn a_file_whose_mac_does_not_match_lands_unless_the_unit_enforces_it() {
+    let fleet = Fleet::new().await;
+    let plain = |note: &str| {
+        let head = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata:\n  name: db\n  namespace: apps\n  annotations: {{note: {note}}}\n"
+        );
+        head + "stringData: {password: hunter2}\n"
+    };
+    let sealed = sealed(&plain("first"), &recipient(&fleet).await, "^stringData$");
+    let note = async || {
+        let secret = fleet.get("v1", "Secret", "db").await;
+        secret.and_then(|secret| secret.annotation("note").map(str::to_owned))
+    };
+    let enforced = json!({"lockstep.dev/sops-mac": "enforce"});
+    fleet.put("unit/db.yaml", &sealed);
+    let commit = fleet.commit();
+    fleet.kustomization("unit", enforced.clone(), decryption()).await;
+    fleet.answered("unit", &commit, "True").await;
+    assert_eq!(note().await.as_deref(), Some("first"), "what matches passes");
+
+    fleet.put("unit/db.yaml", &sealed.replace("first", "second"));
+    let commit = fleet.commit();
+    let held = fleet.answered("unit", &commit, "False").await;
+    let told = condition(&held, "Ready");
+    let message = told["message"].as_str().unwrap_or_default();
+    assert_eq!(told["reason"], "BuildFailed");
+    assert!(message.contains("unit/db.yaml") && message.contains("MAC"), "{message}");
+    assert_eq!(note().await.as_deref(), Some("first"), "nothing of it is written");
+
+    fleet.kustomization("unit", json!({"lockstep.dev/sops-mac": "warn"}), decryption()).await;
+    fleet.answered("unit", &commit, "True").await;
+    assert_eq!(note().await.as_deref(), Some("second"));
     fleet.end().await;
 }
