@@ -1,4 +1,5 @@
-//! What becomes of a landing that fails, by `lockstep.dev/on-failure`, on the cluster in memory.
+//! What becomes of a landing that fails, by `lockstep.dev/on-failure` and `lockstep.dev/order`, or that somebody suspends or deletes
+//! in its middle, on the cluster in memory.
 
 #![expect(clippy::expect_used, clippy::panic, reason = "what fails here stops the test")]
 
@@ -57,7 +58,7 @@ async fn stands(fleet: &Fleet) -> (String, String, Vec<&'static str>) {
 }
 
 async fn ready(fleet: &Fleet) -> Value {
-    let found = fleet.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web").await;
+    let found = fleet.get(UNIT.0, UNIT.1, UNIT.2).await;
     condition(&found.expect("it is there"), "Ready")
 }
 
@@ -86,24 +87,87 @@ async fn while_health_is_awaited_the_status_says_so_as_in_flux() {
             && told("Healthy") == ["Unknown", "Progressing", &says]
             && told("Reconciling") == ["True", "Progressing", &says]
     };
-    fleet.until(("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web"), &says, is_so).await;
+    fleet.until(UNIT, &says, is_so).await;
     fleet.end().await;
 }
 
-#[tokio::test]
-async fn what_is_orphaned_in_the_middle_of_a_landing_stays_as_it_landed_last() {
-    let fleet = landed(json!({}), json!({"timeout": "3s", "deletionPolicy": "Orphan"})).await;
+const UNIT: (&str, &str, &str) = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web");
+
+/// Commits a revision whose pods wait for a Secret that nobody makes, and have failed after so many seconds; waits until its
+/// Deployment is written.
+async fn begin(fleet: &Fleet, deadline: u32) {
     let mut objects = revision("2", false);
     objects[0]["spec"]["template"]["spec"]["containers"][0]["envFrom"] = json!([{"secretRef": {"name": "nowhere"}}]);
+    objects[0]["spec"]["progressDeadlineSeconds"] = deadline.into();
     fleet.write("web", &objects);
     fleet.commit();
     let is_written = |found: Option<&manifest::Object>| {
         found.and_then(|found| found.text("/spec/template/metadata/annotations/revision")) == Some("2")
     };
     fleet.until(("apps/v1", "Deployment", "web"), "written", is_written).await;
-    fleet.delete("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web").await;
-    let at = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web");
-    fleet.until(at, "gone", |found| found.is_none()).await;
+}
+
+/// landing.md 7: an open landing is finished or undone, also when its unit is suspended in its middle, and the agent restarts;
+/// nothing new begins.
+#[tokio::test]
+async fn what_is_suspended_in_the_middle_of_a_landing_is_finished_or_taken_back() {
+    for restarts in [false, true] {
+        for is_mended in [false, true] {
+            // What is only slow is not taken back.
+            let (deadline, timeout) = if is_mended { (600, "1s") } else { (3, "10s") };
+            let mut fleet = landed(json!({}), json!({"timeout": timeout})).await;
+            begin(&fleet, deadline).await;
+            if restarts {
+                fleet.stop().await;
+            }
+            fleet.kustomization("web", json!({}), json!({"timeout": timeout, "suspend": true})).await;
+            if restarts {
+                fleet.start().await;
+            }
+            let gone = if is_mended { "only-1" } else { "only-2" };
+            if is_mended {
+                tokio::time::sleep(std::time::Duration::from_secs(2)).await; // longer than its timeout
+                fleet.apply(fleet::object("v1", "Secret", "nowhere", json!({}))).await;
+            }
+            fleet.until(("v1", "ConfigMap", gone), "gone", |found| found.is_none()).await;
+            fleet.calm().await;
+            let whole = |number: &str, only| (number.to_owned(), number.to_owned(), vec![only]);
+            let whole = if is_mended { whole("2", "only-2") } else { whole("1", "only-1") };
+            assert_eq!(stands(&fleet).await, whole, "restarts: {restarts}");
+            fleet.write("web", &revision("3", false));
+            let commit = fleet.commit();
+            tokio::time::sleep(std::time::Duration::from_secs(2)).await; // the source is looked at each second
+            fleet.calm().await;
+            assert_eq!(stands(&fleet).await, whole, "a suspended unit begins nothing");
+            fleet.kustomization("web", json!({}), json!({"suspend": false})).await;
+            fleet.answered("web", &commit, "True").await;
+            assert_eq!(stands(&fleet).await, ("3".into(), "3".into(), vec![]));
+            fleet.end().await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn in_flux_order_what_is_not_declared_any_more_goes_before_health_and_comes_back_with_the_rest() {
+    for (order, is_kept) in [("landing", true), ("flux", false)] {
+        let fleet = landed(json!({"lockstep.dev/order": order}), json!({"timeout": "3s"})).await;
+        let uid = async || fleet.get("v1", "ConfigMap", "only-1").await.map(|found| found.uid().to_owned());
+        let before = uid().await;
+        fleet.write("web", &revision("2", true));
+        let commit = fleet.commit();
+        fleet.answered("web", &commit, "False").await;
+        assert_eq!(stands(&fleet).await, ("1".into(), "1".into(), vec!["only-1"]), "{order}");
+        assert_eq!(uid().await == before, is_kept, "{order}");
+        is_mended(fleet).await;
+    }
+}
+
+#[tokio::test]
+async fn what_is_orphaned_in_the_middle_of_a_landing_stays_as_it_landed_last() {
+    let fleet = landed(json!({}), json!({"timeout": "3s", "deletionPolicy": "Orphan"})).await;
+    begin(&fleet, 1).await;
+    fleet.delete(UNIT.0, UNIT.1, UNIT.2).await;
+    fleet.until(UNIT, "gone", |found| found.is_none()).await;
     assert_eq!(stands(&fleet).await, ("1".into(), "1".into(), vec!["only-1"]));
     fleet.end().await;
 }

@@ -60,6 +60,48 @@ async fn requirement_20_a_commit_that_deletes_a_namespace_is_held_until_it_is_ac
     fleet.end().await;
 }
 
+/// unmet.md 20: so is one that deletes a claim, a definition or a HelmRelease; what can be had back goes.
+#[tokio::test]
+async fn requirement_20_so_is_one_that_deletes_a_claim_a_definition_or_a_release_and_no_other() {
+    let fleet = Fleet::new().await;
+    let storage = json!({"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}});
+    let reference = json!({"kind": "GitRepository", "name": "repo"});
+    // Nobody installs it: the guard is about what is declared.
+    let release =
+        json!({"interval": "10m", "suspend": true, "chart": {"spec": {"chart": "./c", "sourceRef": reference}}});
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "gadgets.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
+        "names": {"kind": "Gadget", "plural": "gadgets"}, "versions": [{"name": "v1", "served": true, "storage": true,
+        "schema": {"openAPIV3Schema": {"type": "object"}}}]}});
+    let all = [
+        ("claim", fleet::object("v1", "PersistentVolumeClaim", "lost", json!({"spec": storage})), true),
+        ("definition", definition, true),
+        ("release", fleet::object("helm.toolkit.fluxcd.io/v2", "HelmRelease", "lost", json!({"spec": release})), true),
+        ("secret", fleet::object("v1", "Secret", "lost", json!({})), false),
+    ];
+    for (unit, object, _) in &all {
+        fleet.write(unit, &[object.clone(), config_map(unit, json!({}))]);
+    }
+    let commit = fleet.commit();
+    for (unit, ..) in &all {
+        fleet.kustomization(unit, json!({}), json!({"wait": false})).await;
+        fleet.answered(unit, &commit, "True").await;
+    }
+    for (unit, ..) in &all {
+        fleet.write(unit, &[config_map(unit, json!({}))]);
+    }
+    let commit = fleet.commit();
+    for (unit, object, is_held) in all {
+        let status = if is_held { "False" } else { "True" };
+        let told = condition(&fleet.answered(unit, &commit, status).await, "Ready")["message"].to_string();
+        let object = Object::new(object).expect("an object");
+        let found = fleet.cluster.get(&apply::Reference::of(&object)).await.expect("it is served");
+        assert_eq!(found.is_some_and(|found| !found.is_terminating()), is_held, "{unit}");
+        assert_eq!(told.contains(&format!("among them {}", object.id())), is_held, "{told}");
+    }
+    fleet.end().await;
+}
+
 /// unmet.md 20: a commit that would delete more than half of a unit is held.
 #[tokio::test]
 async fn requirement_20_a_commit_that_deletes_most_of_a_unit_is_held_and_the_guard_can_be_off() {
