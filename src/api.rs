@@ -27,6 +27,12 @@ pub mod support;
 
 /// Finalizer that Flux puts on every object that it works on.
 pub const FINALIZER: &str = "finalizers.fluxcd.io";
+/// Annotation that asks for a reconciliation.
+pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+/// Annotation that asks a HelmRelease for an upgrade although nothing has changed.
+pub const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
+/// Annotation that asks a HelmRelease to forget what has failed.
+pub const RESET_AT: &str = "reconcile.fluxcd.io/resetAt";
 
 /// A kind of object that Lockstep reconciles.
 pub trait Kind {

@@ -55,9 +55,6 @@ use queue::Queue;
 use recorder::Recorder;
 use units::Units;
 
-/// Annotation that asks for a reconciliation.
-pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
-
 /// Pause after a failure that is not the object's own, doubled with each further one.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// Longest such pause.

@@ -6,6 +6,8 @@
 mod chart;
 #[path = "support/repository.rs"]
 mod repository;
+#[path = "helm_release/requests.rs"]
+mod requests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -309,7 +311,6 @@ async fn a_release_that_stands_alone_is_installed_upgraded_taken_back_and_uninst
     stage.end().await;
 }
 
-/// A store of another unit: `db` is what is in it now.
 /// unmet.md 8: whoever deletes Flux's definitions has not asked for what releases installed to be deleted with them. Flux
 /// uninstalls then; this is a deliberate difference.
 #[tokio::test]
@@ -331,6 +332,7 @@ async fn requirement_8_a_release_that_goes_with_its_definition_uninstalls_nothin
     stage.end().await;
 }
 
+/// A store of another unit: `db` is what is in it now.
 fn store(db: &str) -> Value {
     let data = ["first", "second", "third"].map(|key| json!({"key": key, "value": format!("{key}-password")}));
     let data: Vec<Value> = data.into_iter().chain([json!({"key": "db", "value": db})]).collect();
@@ -426,6 +428,29 @@ async fn every_release_that_cannot_be_rendered_is_named_in_one_pass_and_nothing_
         assert!(message.contains(part), "{part} is not in: {message}");
     }
     assert!(stage.get("source.toolkit.fluxcd.io/v1", "HelmRepository", "charts").await.is_none());
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn releases_that_depend_on_each_other_in_a_circle_are_named() {
+    let stage = Stage::new().await;
+    stage.publish("1.0.0", &[]);
+    let release = |name: &str, needs: &str| {
+        let mut release = Stage::release(json!({"dependsOn": [{"name": needs}]}));
+        release["metadata"]["name"] = name.into();
+        release
+    };
+    let mut free = Stage::release(json!({}));
+    free["metadata"]["name"] = "free".into();
+    let commit = stage.commit(&[Stage::repository(), release("one", "two"), release("two", "one"), free]);
+    stage.kustomization().await;
+    let held = stage.answered(&commit, "False").await;
+    let message = condition(&held, "Ready")["message"].as_str().expect("a message").to_owned();
+    let circle = "dependsOn goes round in a circle: HelmRelease/apps/one, HelmRelease/apps/two";
+    assert!(message.contains(circle) && !message.contains("apps/free"), "{message}");
+    assert_eq!(stage.statuses().await, [], "nothing of it is installed");
+    let commit = stage.commit(&[Stage::repository(), Stage::release(json!({}))]);
+    stage.answered(&commit, "True").await;
     stage.end().await;
 }
 

@@ -30,7 +30,7 @@ pub use merge::merges;
 mod chart;
 mod merge;
 
-pub use chart::{Attempt, Look, Rendered, config_digest, look, no_release, placed, records};
+pub use chart::{Attempt, Look, Rendered, config_digest, is_asked, look, no_release, placed, records};
 
 /// What is expanded.
 pub struct Input<'a> {

@@ -137,12 +137,14 @@ pub fn base(journal: Option<&Journal>, status: &KustomizationStatus) -> Base {
 }
 
 /// Parcels that failed for good, as long as nobody asks for another attempt: by the spec, a request or another revision of
-/// a source or of a remote base. What else they read is part of what they want.
+/// a source, of a chart or of a remote base. What else they read is part of what they want.
 pub fn failed_before(journal: &Journal, candidate: &Candidate) -> Vec<Failed> {
     let Some(attempt) = journal.attempt() else { return Vec::new() };
     let asked = |read_set: &Value| {
         let read_set = ReadSet::from_value(read_set);
-        let is_question = |thing: &Thing| matches!(thing, Thing::Spec | Thing::Artifact { .. } | Thing::Base(_));
+        let is_question = |thing: &Thing| {
+            matches!(thing, Thing::Spec | Thing::Artifact { .. } | Thing::Chart { .. } | Thing::Base(_))
+        };
         let questions = read_set.iter().filter(|(thing, _)| is_question(thing));
         questions.map(|(thing, version)| (thing.clone(), version.to_owned())).collect::<Vec<_>>()
     };

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use manifest::Object;
 
-use super::{Error, Key, REQUESTED_AT, Shared, Told, triggers};
+use super::{Error, Key, Shared, Told, triggers};
 use crate::api::condition::reason;
 use crate::api::source::{ArtifactRecord, GitRepository, GitRepositorySpec, GitRepositoryStatus};
 use crate::api::{FINALIZER, Kind as _};
@@ -36,7 +36,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         Ok(spec) => spec,
         Err(error) => return Ok(stall(&mut status, reason::URL_INVALID, &error.to_string())),
     };
-    status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
+    status.last_handled_reconcile_at = object.annotation(crate::api::REQUESTED_AT).map(str::to_owned);
     if spec.suspend {
         return Ok(Told::status(&status, Vec::new(), Next::OnEvent));
     }

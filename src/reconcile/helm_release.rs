@@ -13,10 +13,10 @@ use jiff::Timestamp;
 use manifest::{Object, ObjectId};
 
 use super::alone::{self, Landed};
-use super::{Error, Key, REQUESTED_AT, Shared, Told, triggers};
+use super::{Error, Key, Shared, Told, triggers};
 use crate::api::condition::{READY, reason};
 use crate::api::helm::{HelmRelease, HelmReleaseSpec, HelmReleaseStatus};
-use crate::api::{FINALIZER, Kind as _};
+use crate::api::{FINALIZER, FORCE_AT, Kind as _, REQUESTED_AT, RESET_AT};
 use crate::pipeline::expand::{self, Attempt, Rendered};
 use crate::pipeline::{Problem, switch};
 use crate::render::target::common_digest;
@@ -28,9 +28,6 @@ mod uninstall;
 
 /// How soon a release that was taken back with its unit is looked at again.
 const SETTLE: Duration = Duration::from_secs(1);
-/// Annotations by which an upgrade, or forgetting failures, is asked for; they act with a request to reconcile.
-const FORCE_AT: &str = "reconcile.fluxcd.io/forceAt";
-const RESET_AT: &str = "reconcile.fluxcd.io/resetAt";
 
 /// What units did with their HelmReleases, to be told by the HelmReleases' own reconciliations.
 #[derive(Default)]
@@ -196,10 +193,9 @@ impl Turn<'_> {
         // After a failed landing the records differ as long as no input changes.
         let is_foreign =
             look.current.is_none() && is_ready && self.status.observed_generation == self.object.generation();
-        let version = match (look.is_forced, is_foreign) {
-            (true, _) => format!("forced at {}", self.object.annotation(FORCE_AT).unwrap_or_default()),
-            (_, true) => format!("revision {} is not ours", look.history.next_revision()),
-            _ => look.chart.clone(),
+        let version = match is_foreign {
+            true => format!("revision {} is not ours", look.history.next_revision()),
+            false => look.chart.clone(),
         };
         let is_news = self.shared.units.saw(self.thing(), &version);
         if let Some(unit) = triggers::key_of(&self.unit).filter(|_| is_news) {
@@ -288,8 +284,11 @@ impl Turn<'_> {
         Ok(Told::status(&self.status, events, next))
     }
 
-    /// Notes the requests that this attempt has answered.
+    /// Notes the requests that this attempt has answered. One to reset makes it the first.
     fn handle_requests(&mut self) {
+        if expand::is_asked(self.object, RESET_AT, self.status.last_handled_reset_at.as_deref()) {
+            tell::forget_failures(&mut self.status);
+        }
         let given = |name: &str| self.object.annotation(name).filter(|value| !value.is_empty()).map(str::to_owned);
         let (force, reset) = (given(FORCE_AT), given(RESET_AT));
         self.status.last_handled_force_at = force.or(self.status.last_handled_force_at.take());

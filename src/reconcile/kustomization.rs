@@ -14,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::claims::{self, Neighbours};
-use super::{Error, Key, REQUESTED_AT, Shared, Told, guests, triggers};
+use super::{Error, Key, Shared, Told, guests, triggers};
 use crate::api::condition::{DRIFTED, READY, Truth, reason};
 use crate::api::kustomization::{Kustomization, KustomizationSpec, KustomizationStatus};
 use crate::api::{FINALIZER, Kind as _};
@@ -95,7 +95,7 @@ pub(super) async fn reconcile(key: &Key, object: &Object, shared: &Arc<Shared>) 
         waits::looked_at(shared, &turn.unit());
         return Ok(turn.stall(reason::INVALID_CEL_EXPRESSION, &message));
     }
-    turn.status.last_handled_reconcile_at = object.annotation(REQUESTED_AT).map(str::to_owned);
+    turn.status.last_handled_reconcile_at = object.annotation(crate::api::REQUESTED_AT).map(str::to_owned);
     let (unit, interval) = (turn.unit(), turn.interval());
     if shared.guests.are_out(&unit) {
         return Ok(Told::nothing(Next::OnEvent));

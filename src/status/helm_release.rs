@@ -68,13 +68,21 @@ fn action_of(action: Action) -> ReleaseAction {
     }
 }
 
+/// What fails next is the first failure.
+pub fn forget_failures(status: &mut HelmReleaseStatus) {
+    (status.failures, status.install_failures, status.upgrade_failures) = (0, 0, 0);
+    if status.conditions.get(RELEASED).is_some_and(|released| released.status == Truth::False) {
+        status.conditions.remove(RELEASED);
+    }
+}
+
 /// What was tried; failures of something else are forgotten.
 fn attempted(status: &mut HelmReleaseStatus, attempt: &Attempt, moment: Moment) {
     let is_other = status.last_attempted_generation != moment.generation
         || status.last_attempted_revision.as_deref() != Some(&attempt.chart_version)
         || status.last_attempted_config_digest.as_deref() != Some(&attempt.config_digest);
     if is_other {
-        (status.failures, status.install_failures, status.upgrade_failures) = (0, 0, 0);
+        forget_failures(status);
     }
     status.storage_namespace = Some(attempt.target.storage.clone());
     status.last_attempted_generation = moment.generation;

@@ -28,7 +28,7 @@ mod facts;
 mod inputs;
 mod locate;
 
-pub use facts::placed;
+pub use facts::{is_asked, placed};
 use locate::{Located, locate};
 
 /// Flux's default for `spec.timeout`.
@@ -72,7 +72,7 @@ pub struct Attempt {
 
 /// How a HelmRelease and its release stand to one another.
 pub struct Look {
-    /// The chart that it means now, as a read-set notes it.
+    /// The chart that it means now and what was asked for by hand, as a read-set notes it.
     pub chart: String,
     /// The records.
     pub history: History,
@@ -99,7 +99,7 @@ pub async fn look(object: &Object, world: &World, user: Option<String>) -> Resul
         Some(attempt) => work.untouched(&turn, &history, Some(attempt)).await?.rendered.attempt,
         None => None,
     };
-    Ok(Look { chart: located.version_key(), history, current, is_forced: live.is_forced })
+    Ok(Look { chart: located.version_key() + &live.requests, history, current, is_forced: live.is_forced })
 }
 
 /// The records of a HelmRelease's release.
@@ -209,7 +209,6 @@ impl Work<'_> {
             [ready.err(), located.as_ref().err().cloned(), values.as_ref().err().cloned()].into_iter().flatten(),
         );
         let (Ok(located), Ok(values), true) = (located, values, problems.is_empty()) else { return Err(problems) };
-        self.read_set.note(Thing::Chart { release: release_key(object) }, located.version_key());
         self.next(&turn, &history, located, values).await.map_err(|problem| vec![problem])
     }
 
@@ -234,6 +233,8 @@ impl Work<'_> {
         values: helm::values::Values,
     ) -> Result<Outcome, Problem> {
         let live = self.live_status(turn).await?;
+        let chart = located.version_key() + &live.requests;
+        self.read_set.note(Thing::Chart { release: release_key(turn.object) }, chart);
         let config_digest = values::digest(&values);
         let current = deployed_already(turn, history, &located, &config_digest);
         if let Some(attempt) = current.filter(|_| !live.is_forced && !live.has_other_metadata) {

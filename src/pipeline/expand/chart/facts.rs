@@ -10,18 +10,21 @@ use helm::record::{self, History};
 use manifest::{Gvk, Object};
 
 use super::{Problem, Stage, Turn, Work, dependencies};
-use crate::api::Kind as _;
 use crate::api::condition::{READY, reason};
 use crate::api::helm::{HelmRelease, HelmReleaseStatus};
+use crate::api::{FORCE_AT, Kind as _, REQUESTED_AT, RESET_AT};
 use crate::pipeline::expand::Known;
 use crate::pipeline::object_version;
 use crate::pipeline::ready::{self, Unknown};
 use crate::unit::Thing;
 
 /// What the HelmRelease in the cluster says about this turn.
+#[derive(Default)]
 pub(super) struct Live {
     /// Somebody asks for an upgrade although nothing has changed.
     pub(super) is_forced: bool,
+    /// What was asked for by hand, for a read-set.
+    pub(super) requests: String,
     /// `commonMetadata` is not what the deployed revision was given.
     pub(super) has_other_metadata: bool,
     /// Records and objects of the release that it had under another name or in another namespace.
@@ -118,12 +121,13 @@ impl Work<'_> {
         let read = self.world.cluster.get(&Reference::of(turn.object)).await;
         let live = read.map_err(|error| Problem::cluster(Stage::Render, &error))?;
         let Some(live) = live else {
-            return Ok(Live { is_forced: false, has_other_metadata: false, left_behind: Vec::new() });
+            return Ok(Live::default());
         };
         let status = HelmRelease::status(&live).unwrap_or_default();
         let has_history = !status.history.is_empty();
         Ok(Live {
-            is_forced: is_forced(&live, &status),
+            is_forced: is_asked(&live, FORCE_AT, status.last_handled_force_at.as_deref()),
+            requests: [FORCE_AT, RESET_AT].map(|name| request(&live, name)).concat(),
             has_other_metadata: has_history && common_digest(turn) != status.observed_common_metadata_digest,
             left_behind: self.left_behind(turn, &status).await?,
         })
@@ -193,11 +197,15 @@ fn is_ready(object: &Object) -> bool {
     status.observed_generation == object.generation() && status.conditions.is_true(READY)
 }
 
-/// `forceAt` acts once, together with a request to reconcile of the same value.
-pub(super) fn is_forced(live: &Object, status: &HelmReleaseStatus) -> bool {
-    let annotation = |name: &str| live.annotation(&format!("reconcile.fluxcd.io/{name}"));
-    let force = annotation("forceAt").filter(|value| !value.is_empty());
-    force.is_some() && force == annotation("requestedAt") && force != status.last_handled_force_at.as_deref()
+/// Whether an annotation asks for what it asks for: once, together with a request to reconcile of the same value.
+pub fn is_asked(live: &Object, name: &str, handled: Option<&str>) -> bool {
+    let value = live.annotation(name).filter(|value| !value.is_empty());
+    value.is_some() && value == live.annotation(REQUESTED_AT) && value != handled
+}
+
+/// What an annotation asks for, handled or not: what has failed is tried again when it changes.
+fn request(live: &Object, name: &str) -> String {
+    live.annotation(name).map(|value| format!(" {name}={value}")).unwrap_or_default()
 }
 
 /// Digest of `commonMetadata` as Flux writes it into status.
