@@ -348,3 +348,28 @@ pub fn object_version(object: Option<&Object>) -> String {
     let content: Vec<_> = fields.iter().map(|field| object.value().get(field)).collect();
     digest(serde_json::to_string(&content).unwrap_or_default().as_bytes())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_deletion_is_seen_twice_only_an_interval_apart_and_with_nothing_in_between() {
+        let (sightings, interval) = (Sightings::default(), Duration::from_secs(60));
+        let [id, other] = ["e", "f"].map(|name| ObjectId {
+            namespace: "n".into(),
+            name: name.into(),
+            group: "external-secrets.io".into(),
+            kind: "ExternalSecret".into(),
+        });
+        assert!(!sightings.is_second(&id, interval), "the first");
+        assert!(!sightings.is_second(&id, interval), "too soon");
+        tokio::time::advance(Duration::from_secs(59)).await;
+        assert!(!sightings.is_second(&id, interval), "still too soon");
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert!(!sightings.is_second(&other, interval), "of another");
+        assert!(sightings.is_second(&id, interval));
+        sightings.forget(&id);
+        assert!(!sightings.is_second(&id, interval), "it was there in between");
+    }
+}

@@ -184,6 +184,53 @@ fn writes(requests: &[fleet::Request]) -> Vec<&fleet::Request> {
     requests.iter().filter(|(verb, is_dry_run, _)| is_write(verb) && !is_dry_run).collect()
 }
 
+/// unmet.md 8: what a store has none of goes when that was seen twice, an interval apart. Where only somebody's request asks for a
+/// look, two may follow at once: that is no interval.
+#[tokio::test]
+async fn requirement_8_what_a_store_has_none_of_goes_when_that_is_seen_twice_an_interval_apart() {
+    const AT: (&str, &str, &str) = ("external-secrets.io/v1", "ExternalSecret", "one");
+    for (policy, goes) in [("Periodic", true), ("OnChange", false)] {
+        let fleet = Fleet::new().await;
+        store(&fleet, &[("one", "1")]).await;
+        let mut external = external("one");
+        external["spec"]["refreshPolicy"] = policy.into();
+        external["spec"]["target"] = json!({"deletionPolicy": "Delete"});
+        fleet.write("web", &[external]);
+        let commit = fleet.commit();
+        fleet.kustomization("web", json!({}), json!({})).await;
+        fleet.answered("web", &commit, "True").await;
+        store(&fleet, &[]).await;
+        let ask = async |when: &str| {
+            let annotations = json!({"metadata": {"annotations": {"force-sync": when}}});
+            fleet.edit(AT.0, AT.1, AT.2, annotations).await;
+        };
+        ask("1").await;
+        let is_told = |found: Option<&Object>| {
+            let told = found.map(|found| fleet::condition(found, "Ready")["message"].to_string()).unwrap_or_default();
+            told.contains("the secret goes when that is seen again")
+        };
+        fleet.until(AT, "told", is_told).await;
+        assert_eq!(secret(&fleet, "one").await, "1", "seen once");
+        if goes {
+            fleet.until(("v1", "Secret", "one"), "gone", |found| found.is_none()).await;
+        } else {
+            for when in ["2", "3"] {
+                ask(when).await;
+                fleet.calm().await;
+                assert_eq!(secret(&fleet, "one").await, "1", "asked {when} times");
+            }
+        }
+        store(&fleet, &[("one", "2")]).await;
+        ask("4").await;
+        fleet
+            .until(("v1", "Secret", "one"), "back", |found| {
+                found.is_some_and(|found| found.text("/data/value") == Some("Mg=="))
+            })
+            .await;
+        fleet.end().await;
+    }
+}
+
 /// unmet.md 2: a rotation to a bad password is taken back, bytes and template, status says where the unit is held, and
 /// nothing is tried again before a newer commit or version.
 #[tokio::test]

@@ -32,6 +32,9 @@ mod merge;
 
 pub use chart::{Attempt, Look, Rendered, config_digest, is_asked, look, no_release, placed, records};
 
+/// What an ExternalSecret says whose store had none of it when it was looked at once.
+pub const SEEN_ONCE: &str = "the store has none of it; the secret goes when that is seen again";
+
 /// What is expanded.
 pub struct Input<'a> {
     /// Objects of the unit: those that declare something, and those that these may read.
@@ -279,13 +282,10 @@ impl Work<'_> {
         let reads: Vec<_> = missing.iter().map(|missing| pass.deletion(missing).boxed()).collect();
         let records = join_all(reads).await;
         let is_recorded = !records.is_empty() && records.iter().all(|deletion| *deletion == Deletion::Recorded);
-        let spec = ExternalSecret::spec(external).ok();
-        let interval = spec.as_ref().and_then(refresh::interval).unwrap_or_default();
-        if !is_recorded && !self.world.sightings.is_second(&external.id(), interval) {
-            // Another version than any store gives: the next look is a change of input.
-            self.read_set.note(Thing::Declared { id: format!("{} is gone", external.id().inventory()) }, "seen once");
+        let patience = refresh::patience(&ExternalSecret::spec(external).unwrap_or_default());
+        if !is_recorded && !self.world.sightings.is_second(&external.id(), patience) {
             self.stay(external, expanded);
-            return ExternalTold::Failed("the store has none of it; the secret goes when that is seen again".into());
+            return ExternalTold::Failed(SEEN_ONCE.into());
         }
         let declarer = Declarer::ExternalSecret(external.id());
         expanded.removals.push(Removal { reference: target::reference(external), declarer });

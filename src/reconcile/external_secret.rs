@@ -14,8 +14,8 @@ use super::{Error, Key, Shared, Told, triggers};
 use crate::api::Kind as _;
 use crate::api::condition::{Conditions, READY, reason};
 use crate::api::secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus};
-use crate::pipeline::expand::{Expanded, External, ExternalTold};
-use crate::resolve::{refresh, target};
+use crate::pipeline::expand::{Expanded, External, ExternalTold, SEEN_ONCE};
+use crate::resolve::{Outcome, refresh, target};
 use crate::status::external::{self as tell, Done};
 use crate::status::{Event, Next, unsupported_message};
 use crate::unit::Unit;
@@ -260,6 +260,7 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Not
             return (Some(Note { pause: error.retry_after(), ..Note::new(told) }), as_of);
         }
     };
+    let is_gone = live.is_some() && matches!(resolved.outcome, Outcome::Gone);
     let (mut has_news, mut is_rotated) = (false, false);
     let unit_read = shared.units.last(unit).map(|(read_set, _)| read_set).unwrap_or_default();
     for (thing, version) in resolved.read {
@@ -280,7 +281,17 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Not
         shared.queue.add_after(key, wait);
         return (None, as_of);
     }
-    (Some(Note::new(ExternalTold::Synced)), as_of)
+    if !is_gone {
+        return (Some(Note::new(ExternalTold::Synced)), as_of);
+    }
+    let patience = refresh::patience(&ExternalSecret::spec(object).unwrap_or_default());
+    if !shared.world.sightings.is_second(&object.id(), patience) {
+        return (Some(Note::new(ExternalTold::Failed(SEEN_ONCE.into()))), as_of);
+    }
+    // No version tells it: the unit deletes what it has made.
+    shared.units.wake(unit);
+    triggers::key_of(unit).into_iter().for_each(|key| shared.queue.add(key));
+    (None, as_of)
 }
 
 async fn stand_alone(

@@ -102,7 +102,7 @@ impl Queue {
 
     /// Adds a key to be worked on after `delay`, instead of when it was appointed before.
     pub fn add_after(&self, key: Key, delay: Duration) {
-        let at = Instant::now() + delay;
+        let at = moment(delay);
         self.with(|state| {
             if state.running.contains_key(&key) {
                 let promised = state.promised.entry(key.clone()).or_insert(at);
@@ -115,7 +115,7 @@ impl Queue {
 
     /// When the one who works on a key wants to come back to it, if nobody has asked for it sooner meanwhile.
     pub fn come_back(&self, key: Key, delay: Duration) {
-        self.with(|state| state.appoint(key, Instant::now() + delay));
+        self.with(|state| state.appoint(key, moment(delay)));
         self.changed.notify_one();
     }
 
@@ -193,6 +193,12 @@ impl Queue {
     }
 }
 
+/// A delay from now. What is only looked at when somebody asks comes back after longer than any clock counts.
+fn moment(delay: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(10 * 365 * 24 * 3600);
+    Instant::now() + delay.min(NEVER)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -215,6 +221,17 @@ mod tests {
         assert_eq!(queue.next().await, Some(key("a")));
         queue.done(&key("a"));
         assert!(queue.is_idle());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_has_no_interval_comes_back_when_somebody_asks_alone() {
+        let queue = Queue::default();
+        queue.come_back(key("a"), Duration::MAX);
+        queue.add_after(key("b"), Duration::MAX);
+        let none = tokio::time::timeout(Duration::from_secs(365 * 24 * 3600), queue.next()).await;
+        assert!(none.is_err(), "not within a year");
+        queue.add(key("a"));
+        assert_eq!(queue.next().await, Some(key("a")));
     }
 
     #[tokio::test(start_paused = true)]

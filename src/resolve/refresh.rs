@@ -18,6 +18,12 @@ pub fn interval(spec: &ExternalSecretSpec) -> Option<Duration> {
     (spec.refresh_policy == RefreshPolicy::Periodic && !interval.is_zero()).then_some(interval)
 }
 
+/// How far apart two looks must be that find nothing, before what was made from it goes. Where only a change of the
+/// ExternalSecret asks for a look, two may follow at once: then the default interval counts.
+pub fn patience(spec: &ExternalSecretSpec) -> Duration {
+    interval(spec).unwrap_or(DEFAULT_INTERVAL)
+}
+
 /// Since when what was read counts for a look that only its interval asks for, and that was wanted at `wanted`: what another
 /// has read not longer ago than half of the interval need not be read again.
 pub fn since(wanted: Instant, interval: Duration) -> Instant {
@@ -82,6 +88,25 @@ mod tests {
     use crate::api::secret::ExternalSecret;
 
     const NOON: &str = "2026-03-01T12:00:00Z";
+
+    #[test]
+    fn what_is_not_read_at_intervals_is_not_taken_for_deleted_within_the_hour() {
+        let patience = |spec: Value| {
+            let value = json!({"apiVersion": "external-secrets.io/v1", "kind": "ExternalSecret",
+                "metadata": {"name": "a", "namespace": "b"}, "spec": spec});
+            let object = Object::new(value).expect("an object");
+            super::patience(&ExternalSecret::spec(&object).expect("a spec")).as_secs()
+        };
+        assert_eq!(patience(json!({"refreshInterval": "5m"})), 300);
+        for spec in [
+            json!({}),
+            json!({"refreshInterval": "0s"}),
+            json!({"refreshInterval": "5m", "refreshPolicy": "OnChange"}),
+            json!({"refreshInterval": "5m", "refreshPolicy": "CreatedOnce"}),
+        ] {
+            assert_eq!(patience(spec.clone()), 3600, "{spec}");
+        }
+    }
 
     fn due(spec: Value, status: Value, annotation: &str) -> bool {
         let object = |annotation: &str| {
