@@ -24,6 +24,7 @@ mod codec;
 pub mod commit;
 pub mod context;
 mod creation;
+mod definitions;
 pub mod desired;
 pub mod diff;
 pub mod drift;

@@ -23,7 +23,7 @@ mod managed;
 mod merge;
 mod pods;
 mod quota;
-mod schema;
+pub(crate) mod schema;
 mod selector;
 mod shape;
 mod simulate;

@@ -48,8 +48,6 @@ pub struct Plan {
     pub(crate) landing: Landing,
     /// Live objects by reference; what is missing was not there.
     pub(crate) live: BTreeMap<Reference, Object>,
-    /// Kinds that this landing itself makes known.
-    pub(crate) own_kinds: BTreeMap<(String, String), Scope>,
     /// Namespaces that this landing itself makes.
     pub(crate) own_namespaces: BTreeSet<String>,
     /// API services of this landing: before they are available, nobody knows the kinds of their objects.
@@ -365,7 +363,7 @@ impl<'a> Planner<'a> {
         if base.superseded.as_ref().is_some_and(|landing| landing.behaviour.order == Order::Flux) {
             behaviour.order = Order::Flux;
         }
-        let Self { candidate, live, own_kinds, own_namespaces, own_apis, presumed, .. } = self;
+        let Self { candidate, live, own_namespaces, own_apis, presumed, .. } = self;
         let before = base.landed.iter().flat_map(|landed| &landed.stamps);
         // Of a parcel that is held, they stay as they were, also those that did not change.
         let can_be_held = !parcels.list().is_empty();
@@ -391,7 +389,7 @@ impl<'a> Planner<'a> {
             held: BTreeSet::new(),
             failures: Vec::new(),
         };
-        Plan { landing, live, own_kinds, own_namespaces, own_apis, presumed }
+        Plan { landing, live, own_namespaces, own_apis, presumed }
     }
 }
 

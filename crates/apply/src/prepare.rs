@@ -11,6 +11,7 @@ use serde_json::Value;
 use crate::change::{Action, Change, Landing, Proof, Stale, Step, as_landed};
 use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
+use crate::definitions::{Definitions, Judge};
 use crate::desired::{Behaviour, Candidate, Declarer, Desired, Policy};
 use crate::diff::{self, Diff};
 use crate::gate::{Gates, is_of_api};
@@ -189,13 +190,14 @@ pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared,
 type Diffs = BTreeMap<Reference, Diff>;
 
 async fn try_all(plan: Plan, cluster: &Arc<dyn Cluster>) -> (Landing, Diffs, Vec<Failure>) {
-    let Plan { mut landing, live, own_kinds, mut own_namespaces, own_apis, presumed } = plan;
+    let Plan { mut landing, live, mut own_namespaces, own_apis, presumed } = plan;
     own_namespaces.retain(|name| !is_home(&live, name));
-    let (live, own_kinds, own_namespaces, presumed) = (&live, &own_kinds, &own_namespaces, &presumed);
+    let definitions = &Definitions::of(&landing, &live);
+    let (live, own_namespaces, presumed) = (&live, &own_namespaces, &presumed);
     let gates = Gates::of_landing(&landing);
     let (cleanup, webhooks) = (&landing.behaviour.cleanup, &gates.changing(&landing));
     let (own_apis, unserved) = (&own_apis, &gates.unserved(&landing));
-    let trial = Trial { cluster, live, own_kinds, own_namespaces, own_apis, presumed, cleanup, webhooks, unserved };
+    let trial = Trial { cluster, live, definitions, own_namespaces, own_apis, presumed, cleanup, webhooks, unserved };
     let trials: Vec<BoxFuture<'_, _>> = landing.steps.iter_mut().filter_map(|step| trial.of(step)).collect();
     let results: Vec<_> = stream::iter(trials).buffered(PARALLEL).collect().await;
     let mut failures = Vec::new();
@@ -221,7 +223,7 @@ type Tried = Result<Option<(Reference, Diff)>, Failure>;
 struct Trial<'a> {
     cluster: &'a Arc<dyn Cluster>,
     live: &'a BTreeMap<Reference, Object>,
-    own_kinds: &'a BTreeMap<(String, String), crate::cluster::Scope>,
+    definitions: &'a Definitions,
     own_namespaces: &'a BTreeSet<String>,
     own_apis: &'a BTreeSet<String>,
     presumed: &'a BTreeSet<Reference>,
@@ -300,10 +302,14 @@ impl Trial<'_> {
         error: &ClusterError,
     ) -> Result<(Proof, Option<Object>), Failure> {
         let desired = &change.desired;
-        let gvk = desired.object.gvk();
-        let is_own_kind = self.own_kinds.contains_key(&(gvk.group, gvk.kind));
+        if let Judge::Schema(verdict) = self.definitions.judge(&desired.object, error) {
+            let refused = |why| format!("its definition, which comes with it, refuses it: {why}");
+            return match verdict {
+                Ok(()) => Ok((Proof::Schema, None)),
+                Err(why) => Err(Failure::about(At::Prepare, &desired.object, refused(why))),
+            };
+        }
         match error {
-            ClusterError::NoKind { .. } | ClusterError::Refused { .. } if is_own_kind => Ok((Proof::Schema, None)),
             ClusterError::NoKind { .. } | ClusterError::Unavailable { .. }
                 if self.unserved.contains(&desired.object.id()) =>
             {
@@ -367,7 +373,7 @@ async fn would_be_made(
 }
 
 /// Objects that their annotations take out of our hands, in Git or where they live.
-fn is_left_alone(desired: &Desired, live: Option<&Object>) -> bool {
+pub(crate) fn is_left_alone(desired: &Desired, live: Option<&Object>) -> bool {
     if desired.declarer == Declarer::Unit && live.is_some_and(is_withdrawn) {
         return true;
     }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use apply::fault::{self, FaultyCluster};
 use apply::memory::{MemoryCluster, Settings};
-use apply::plan::{Change, Prior};
+use apply::plan::{Change, Prior, Proof};
 use apply::{Action, Base, Behaviour, Call, Candidate, Cluster, Desired};
 use futures::executor::block_on;
 use manifest::Object;
@@ -44,6 +44,58 @@ fn a_kind_that_somebody_defined_since_the_last_discovery_is_known() {
     block_on(cluster.write(call)).unwrap();
     let prepared = block_on(apply::prepare(plan().ok().unwrap(), &cluster)).ok().unwrap();
     assert_eq!(prepared.landing().changes().next().unwrap().action, Action::Create);
+}
+
+/// A definition whose objects have a size of at most `most`.
+fn definition(most: u32) -> Object {
+    let size = json!({"type": "integer", "maximum": most});
+    let spec = json!({"type": "object", "required": ["size"], "properties": {"size": size}});
+    let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": spec}}});
+    let version = json!({"name": "v1", "served": true, "storage": true, "schema": schema});
+    object(json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com"}, "spec": {"group": "example.com", "scope": "Namespaced",
+        "names": {"plural": "widgets", "kind": "Widget"}, "versions": [version]}}))
+}
+
+fn widget(version: &str, spec: serde_json::Value) -> Object {
+    let metadata = json!({"name": "w", "namespace": "default"});
+    object(
+        json!({"apiVersion": format!("example.com/{version}"), "kind": "Widget", "metadata": metadata, "spec": spec}),
+    )
+}
+
+/// How the widget is known to be acceptable, or why it is not.
+fn proof(cluster: &Arc<dyn Cluster>, definition: Object, widget: Object) -> Result<Proof, String> {
+    let mut candidate = wants(definition);
+    candidate.objects.push(Desired::new(widget, "m"));
+    let base = Base::default();
+    let proposed = block_on(apply::propose(candidate, Behaviour::default(), &base, cluster, &|_| String::new()));
+    let told = |failures: Vec<apply::Failure>| failures.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+    let prepared = proposed.map_err(told)?;
+    let found = prepared.landing().changes().find(|change| change.desired.object.kind() == "Widget").map(|c| c.proof);
+    Ok(found.unwrap())
+}
+
+#[test]
+fn what_comes_with_its_definition_is_held_to_that_schema() {
+    let cluster: Arc<dyn Cluster> = Arc::new(MemoryCluster::new(Settings::default()));
+    let of_new = |widget| proof(&cluster, definition(3), widget);
+    assert_eq!(of_new(widget("v1", json!({"size": 3}))), Ok(Proof::Schema));
+    let error = of_new(widget("v1", json!({"size": 4}))).unwrap_err();
+    assert!(error.contains("its definition, which comes with it, refuses it: spec.size: Invalid value: 4"), "{error}");
+    let error = of_new(widget("v1", json!({}))).unwrap_err();
+    assert!(error.contains("spec.size: Required value"), "{error}");
+    let error = of_new(widget("v2", json!({"size": 3}))).unwrap_err();
+    assert!(error.contains("no matches for kind \"Widget\""), "{error}");
+
+    let object = definition(3);
+    let call = Call::Apply { object, manager: "m".into(), force: true, dry_run: false, subresource: None };
+    block_on(cluster.write(call)).unwrap();
+    assert_eq!(proof(&cluster, definition(3), widget("v1", json!({"size": 3}))), Ok(Proof::Server));
+    let error = proof(&cluster, definition(3), widget("v1", json!({"size": 4}))).unwrap_err();
+    assert!(error.contains("is refused") && !error.contains("comes with it"), "the server knows the schema: {error}");
+    assert_eq!(proof(&cluster, definition(4), widget("v1", json!({"size": 4}))), Ok(Proof::Schema), "it is widened");
+    assert!(proof(&cluster, definition(4), widget("v1", json!({"size": 5}))).is_err());
 }
 
 fn config(data: &str) -> Object {

@@ -13,13 +13,13 @@ use super::words::Fault;
 const DEPTH: usize = 64;
 
 /// An `openAPIV3Schema` with its patterns compiled as they are met.
-pub(super) struct Schema {
+pub(crate) struct Schema {
     root: Value,
     patterns: Mutex<BTreeMap<String, Option<Regex>>>,
 }
 
 impl Schema {
-    pub(super) fn new(root: Value) -> Self {
+    pub(crate) fn new(root: Value) -> Self {
         Self { root, patterns: Mutex::new(BTreeMap::new()) }
     }
 
@@ -29,7 +29,7 @@ impl Schema {
     }
 
     /// Drops fields that the schema does not know, and fills in defaults. `apiVersion`, `kind` and `metadata` stay.
-    pub(super) fn normalize(&self, object: &mut Value) {
+    pub(crate) fn normalize(&self, object: &mut Value) {
         const KEPT: [&str; 3] = ["apiVersion", "kind", "metadata"];
         let Some(map) = object.as_object_mut() else { return };
         let kept: Vec<(String, Value)> = KEPT.iter().filter_map(|field| map.remove_entry(*field)).collect();
@@ -45,7 +45,7 @@ impl Schema {
     }
 
     /// Everything that the schema refuses, in the server's words.
-    pub(super) fn validate(&self, object: &Value) -> Vec<Fault> {
+    pub(crate) fn validate(&self, object: &Value) -> Vec<Fault> {
         let mut faults = Vec::new();
         let Some(map) = object.as_object() else { return faults };
         let rest: Map<String, Value> = map

@@ -8,11 +8,11 @@ use crate::ClusterError;
 
 /// One field that is refused.
 #[derive(Clone, Debug)]
-pub(super) struct Fault {
+pub(crate) struct Fault {
     /// Dotted path.
-    pub(super) field: String,
+    pub(crate) field: String,
     /// Such as `Required value`.
-    pub(super) message: String,
+    pub(crate) message: String,
 }
 
 impl Fault {
