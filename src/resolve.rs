@@ -152,6 +152,8 @@ pub struct Missing {
     pub store: StoreId,
     /// Which item; nothing for a list without matches.
     pub item: Option<store::Item>,
+    /// What was read to know that.
+    pub thing: Thing,
 }
 
 /// Where in an ExternalSecret something is asked for.

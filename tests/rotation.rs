@@ -12,7 +12,7 @@ use std::time::Duration;
 use apply::stamp::ANNOTATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fleet::{Fleet, deployment, object};
+use fleet::{Fleet, condition, deployment, object};
 use manifest::Object;
 use serde_json::{Value, json};
 
@@ -82,6 +82,46 @@ async fn requirement_3_rotation_of_three_secrets_within_a_second_is_one_rollout(
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     assert_eq!(generation(&fleet).await, rolled, "a restart rolls nothing");
+    fleet.end().await;
+}
+
+/// What landed stays at the first sight, also of what stands alone. (External Secrets drops the key at once.)
+#[tokio::test]
+async fn a_key_that_the_store_has_no_more_goes_when_that_is_seen_twice() {
+    let fleet = Fleet::new().await;
+    store(&fleet, &[("value", "1"), ("other", "1")]).await;
+    let two = |name: &str| {
+        let data = ["value", "other"].map(|key| json!({"secretKey": key, "remoteRef": {"key": key}}));
+        let target = json!({"deletionPolicy": "Delete"});
+        let spec =
+            json!({"refreshInterval": "3s", "secretStoreRef": {"name": "store"}, "data": data, "target": target});
+        object(STORE, "ExternalSecret", name, json!({ "spec": spec }))
+    };
+    fleet.write("web", &[two("landed"), deployment("web", 1, &["landed"])]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.apply(two("alone")).await;
+    let has = |is_there: bool| {
+        move |found: Option<&Object>| found.is_some_and(|found| found.text("/data/other").is_some() == is_there)
+    };
+    fleet.until(("v1", "Secret", "alone"), "made", has(true)).await;
+    store(&fleet, &[("value", "1")]).await;
+    for name in ["landed", "alone"] {
+        let doubts = |found: Option<&Object>| {
+            let message = found.map(|found| condition(found, "Ready")["message"].to_string());
+            message.is_some_and(|message| message.contains("what is missing goes when that is seen again"))
+        };
+        fleet.until((STORE, "ExternalSecret", name), "in doubt", doubts).await;
+        assert!(has(true)(fleet.get("v1", "Secret", name).await.as_ref()), "{name} is as it was");
+    }
+    for name in ["landed", "alone"] {
+        fleet.until(("v1", "Secret", name), "without what is gone", has(false)).await;
+        assert_eq!(secret(&fleet, name).await, "1", "the other one stays");
+        let is_ready =
+            |found: Option<&Object>| found.is_some_and(|found| condition(found, "Ready")["status"] == "True");
+        fleet.until((STORE, "ExternalSecret", name), "synced", is_ready).await;
+    }
     fleet.end().await;
 }
 
@@ -174,7 +214,7 @@ async fn standing(fleet: &Fleet) -> (Value, Value) {
 
 async fn ready_message(fleet: &Fleet, unit: &str, has: &str) -> String {
     let at = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", unit);
-    let text = |found: &Object| fleet::condition(found, "Ready")["message"].as_str().unwrap_or_default().to_owned();
+    let text = |found: &Object| condition(found, "Ready")["message"].as_str().unwrap_or_default().to_owned();
     let found = fleet.until(at, has, |found| found.is_some_and(|found| text(found).contains(has))).await;
     text(&found.expect("it is there"))
 }
@@ -206,8 +246,8 @@ async fn requirement_8_what_a_store_has_none_of_goes_when_that_is_seen_twice_an_
         };
         ask("1").await;
         let is_told = |found: Option<&Object>| {
-            let told = found.map(|found| fleet::condition(found, "Ready")["message"].to_string()).unwrap_or_default();
-            told.contains("the secret goes when that is seen again")
+            let told = found.map(|found| condition(found, "Ready")["message"].to_string()).unwrap_or_default();
+            told.contains("what is missing goes when that is seen again")
         };
         fleet.until(AT, "told", is_told).await;
         assert_eq!(secret(&fleet, "one").await, "1", "seen once");

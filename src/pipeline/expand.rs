@@ -32,8 +32,10 @@ mod merge;
 
 pub use chart::{Attempt, Look, Rendered, config_digest, is_asked, look, no_release, placed, records};
 
-/// What an ExternalSecret says whose store had none of it when it was looked at once.
-pub const SEEN_ONCE: &str = "the store has none of it; the secret goes when that is seen again";
+/// What an ExternalSecret says whose store had not all of it when it was looked at once.
+pub const MISSED_ONCE: &str = "the store has not all of it any more; what is missing goes when that is seen again";
+/// Version of what a store was found not to have, while nobody acts on it: none that a store gives.
+pub const MISSED: &str = "missed";
 
 /// What is expanded.
 pub struct Input<'a> {
@@ -216,10 +218,18 @@ impl Work<'_> {
         for (thing, version) in resolved.read {
             self.read_set.note(thing, version);
         }
-        if !matches!(resolved.outcome, Outcome::Gone) {
+        let is_less = match &resolved.outcome {
+            Outcome::Gone => true,
+            Outcome::Secret(secret) => !resolved.missing.is_empty() && self.takes_away(external, secret),
+            _ => false,
+        };
+        if !is_less {
             self.world.sightings.forget(&id);
         }
         let told = match resolved.outcome {
+            _ if is_less && !self.is_confirmed(pass, external, &resolved.missing).await => {
+                self.doubt(external, &resolved.missing, expanded)
+            }
             Outcome::Secret(secret) if merges(external) => {
                 expanded.additions.push(Addition::resolved(wanted(external, *secret)));
                 ExternalTold::Synced
@@ -231,7 +241,11 @@ impl Work<'_> {
                 expanded.objects.push(secret);
                 ExternalTold::Synced
             }
-            Outcome::Gone => self.gone(pass, external, &resolved.missing, expanded).await,
+            Outcome::Gone => {
+                let declarer = Declarer::ExternalSecret(id.clone());
+                expanded.removals.push(Removal { reference: target::reference(external), declarer });
+                ExternalTold::Deleted
+            }
             Outcome::Retained => self.retain(external, expanded),
             Outcome::NoTarget => ExternalTold::NoTarget,
             Outcome::NotWanted => ExternalTold::Synced,
@@ -271,25 +285,30 @@ impl Work<'_> {
         ExternalTold::Retained
     }
 
+    /// Whether a Secret would lose what landed of it last, because the store has not all of it any more.
+    fn takes_away(&self, external: &Object, secret: &resolve::Desired) -> bool {
+        let declarer = Declarer::ExternalSecret(external.id());
+        let before =
+            self.landed.into_iter().flat_map(Landing::changes).find(|change| change.desired.declarer == declarer);
+        before.is_some_and(|before| values_differ(&before.desired.object, &secret.object))
+    }
+
     /// A deletion acts when the store has a record of it, or when it was seen twice, an interval apart.
-    async fn gone(
-        &mut self,
-        pass: &Pass,
-        external: &Object,
-        missing: &[Missing],
-        expanded: &mut Expanded,
-    ) -> ExternalTold {
+    async fn is_confirmed(&self, pass: &Pass, external: &Object, missing: &[Missing]) -> bool {
         let reads: Vec<_> = missing.iter().map(|missing| pass.deletion(missing).boxed()).collect();
         let records = join_all(reads).await;
         let is_recorded = !records.is_empty() && records.iter().all(|deletion| *deletion == Deletion::Recorded);
         let patience = refresh::patience(&ExternalSecret::spec(external).unwrap_or_default());
-        if !is_recorded && !self.world.sightings.is_second(&external.id(), patience) {
-            self.stay(external, expanded);
-            return ExternalTold::Failed(SEEN_ONCE.into());
+        is_recorded || self.world.sightings.is_second(&external.id(), patience)
+    }
+
+    /// What landed stays until a deletion in the store is confirmed. (External Secrets acts at first sight.)
+    fn doubt(&mut self, external: &Object, missing: &[Missing], expanded: &mut Expanded) -> ExternalTold {
+        for missing in missing {
+            self.read_set.note(missing.thing.clone(), MISSED);
         }
-        let declarer = Declarer::ExternalSecret(external.id());
-        expanded.removals.push(Removal { reference: target::reference(external), declarer });
-        ExternalTold::Deleted
+        self.stay(external, expanded);
+        ExternalTold::Failed(MISSED_ONCE.into())
     }
 
     /// What landed under other names of an ExternalSecret that owns its Secret: that goes, as External Secrets deletes it. Those
@@ -311,6 +330,10 @@ impl Work<'_> {
         self.known.insert(landed.object.id(), landed.object.clone());
         Some(landed)
     }
+}
+
+fn values_differ(before: &Object, now: &Object) -> bool {
+    before.value().get("data") != now.value().get("data")
 }
 
 /// Whether an ExternalSecret landed last as it is now. What a landing has read of one that it held says nothing.

@@ -1,6 +1,6 @@
 //! ExternalSecret: look at the store when it is due; what is new there is the unit's to land.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,11 +14,11 @@ use super::{Error, Key, Shared, Told, triggers};
 use crate::api::Kind as _;
 use crate::api::condition::{Conditions, READY, reason};
 use crate::api::secret::{ExternalSecret, ExternalSecretSpec, ExternalSecretStatus};
-use crate::pipeline::expand::{Expanded, External, ExternalTold, SEEN_ONCE};
-use crate::resolve::{Outcome, refresh, target};
+use crate::pipeline::expand::{Expanded, External, ExternalTold, MISSED, MISSED_ONCE};
+use crate::resolve::{refresh, target};
 use crate::status::external::{self as tell, Done};
 use crate::status::{Event, Next, unsupported_message};
-use crate::unit::Unit;
+use crate::unit::{Thing, Unit};
 
 mod in_place;
 
@@ -204,11 +204,7 @@ fn status_unless_new(
 ) -> Result<Told, Error> {
     match note {
         Some(note @ Note { told: ExternalTold::Failed(_), .. }) => {
-            let pause = match next {
-                Next::After(interval) => interval.min(RETRY),
-                Next::OnEvent | Next::Retry => RETRY,
-            };
-            let again = Next::After(pause.max(note.pause.unwrap_or_default()));
+            let again = Next::After(soon(next).max(note.pause.unwrap_or_default()));
             Ok(finish(key, object, status, &note, again, shared))
         }
         // What was found here or by another may be on its way: it counts as synced once it has landed.
@@ -260,12 +256,13 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Not
             return (Some(Note { pause: error.retry_after(), ..Note::new(told) }), as_of);
         }
     };
-    let is_gone = live.is_some() && matches!(resolved.outcome, Outcome::Gone);
     let (mut has_news, mut is_rotated) = (false, false);
     let unit_read = shared.units.last(unit).map(|(read_set, _)| read_set).unwrap_or_default();
+    let missing = resolved.missing.into_iter().map(|missing| missing.thing);
+    let doubted: BTreeSet<Thing> = missing.filter(|thing| unit_read.version(thing) == Some(MISSED)).collect();
     for (thing, version) in resolved.read {
-        // Another may have seen it before, and have had its own unit look.
-        let is_unread = unit_read.version(&thing).is_some_and(|read| *read != *version);
+        // Another may have seen it before, and have had its own unit look. What it missed is judged below.
+        let is_unread = !doubted.contains(&thing) && unit_read.version(&thing).is_some_and(|read| *read != *version);
         let known = shared.units.seen(&thing);
         is_rotated |= is_unread || known.as_ref().is_some_and(|known| *known != version);
         has_news |= is_unread || known.as_ref() != Some(&version);
@@ -281,15 +278,13 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Not
         shared.queue.add_after(key, wait);
         return (None, as_of);
     }
-    if !is_gone {
+    if doubted.is_empty() {
         return (Some(Note::new(ExternalTold::Synced)), as_of);
     }
     let patience = refresh::patience(&ExternalSecret::spec(object).unwrap_or_default());
     if !shared.world.sightings.is_second(&object.id(), patience) {
-        return (Some(Note::new(ExternalTold::Failed(SEEN_ONCE.into()))), as_of);
+        return (Some(Note::new(ExternalTold::Failed(MISSED_ONCE.into()))), as_of);
     }
-    // No version tells it: the unit deletes what it has made.
-    shared.units.wake(unit);
     triggers::key_of(unit).into_iter().for_each(|key| shared.queue.add(key));
     (None, as_of)
 }
@@ -329,8 +324,16 @@ async fn stand_alone(
         }
     };
     let next = next_look(object, spec, as_of, shared);
-    let next = if matches!(told, ExternalTold::Failed(_)) { Next::After(RETRY) } else { next };
+    let next = if matches!(told, ExternalTold::Failed(_)) { Next::After(soon(next)) } else { next };
     Ok(finish(key, object, status, &Note { done, ..Note::new(told) }, next, shared))
+}
+
+/// When to look again after a failure: with the next look, if that is not far.
+fn soon(next: Next) -> Duration {
+    match next {
+        Next::After(interval) => interval.min(RETRY),
+        Next::OnEvent | Next::Retry => RETRY,
+    }
 }
 
 /// The status and events of what became of it.

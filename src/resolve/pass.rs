@@ -402,7 +402,7 @@ impl Source<'_> {
         let item = opened.dialect.item(reference).map_err(|cause| named(&subject, cause))?;
         let remote = match self.pass.read(&opened, item.clone()).await {
             Ok(remote) => remote,
-            Err(cause) if self.tolerates(&cause) => return Ok(self.absent(store, Some(item))),
+            Err(cause) if self.tolerates(&cause) => return Ok(self.absent(store, item)),
             Err(cause) => return Err(named(&subject, cause)),
         };
         let data = take(opened.dialect, &remote, &item).map_err(|cause| named(&subject, cause))?;
@@ -416,10 +416,10 @@ impl Source<'_> {
         cause.is_gone() && self.spec.target.deletion_policy != TargetDeletion::Retain
     }
 
-    fn absent(&self, store: StoreId, item: Option<Item>) -> Piece {
-        let version = crate::unit::MISSING.to_owned();
-        let read = item.iter().map(|item| (thing(&store, &Request::Item(item.clone())), version.clone())).collect();
-        Piece { data: Data::new(), read, missing: vec![Missing { place: self.place, store, item }] }
+    fn absent(&self, store: StoreId, item: Item) -> Piece {
+        let thing = thing(&store, &Request::Item(item.clone()));
+        let read = vec![(thing.clone(), crate::unit::MISSING.to_owned())];
+        Piece { data: Data::new(), read, missing: vec![Missing { place: self.place, store, item: Some(item), thing }] }
     }
 
     /// Lists, selects and reads.
@@ -437,7 +437,8 @@ impl Source<'_> {
             Ok((listed.name.clone(), item, remote))
         });
         let mut piece = Piece::default();
-        piece.read.push((thing(&store, &Request::Find(selection)), mark(&listed)));
+        let list = thing(&store, &Request::Find(selection));
+        piece.read.push((list.clone(), mark(&listed)));
         let mut data = Data::new();
         for found in join_all(reads).await {
             let (name, item, remote) = found?;
@@ -445,7 +446,7 @@ impl Source<'_> {
             piece.read.push((thing(&store, &Request::Item(item)), remote.mark()));
         }
         if data.is_empty() {
-            piece.missing.push(Missing { place: self.place, store, item: None });
+            piece.missing.push(Missing { place: self.place, store, item: None, thing: list });
         }
         piece.data = finish(data, from, find, opened.dialect).map_err(failed)?;
         piece.data.values().for_each(|value| (self.pass.resolver.witness)(value));
