@@ -22,6 +22,7 @@ use crate::reconcile::drift::watches::follow_all;
 use crate::reconcile::{Key, Kind, Shared, triggers};
 use crate::unit::Unit;
 
+mod configs;
 pub mod lease;
 pub mod server;
 
@@ -61,6 +62,14 @@ impl Agent {
             if Kind::SERVED.contains(&kind) {
                 listed.push(told);
             }
+        }
+        for (kind, labels) in
+            configs::KINDS.into_iter().zip(std::iter::repeat(&self.shared.world.settings.watched_configs))
+        {
+            let Some(labels) = labels.clone() else { continue };
+            let (tell, told) = oneshot::channel();
+            watches.spawn(configs::follow(self.shared.clone(), kind, labels, tell));
+            listed.push(told);
         }
         watches.spawn(follow_all(self.shared.clone()));
         // Before that nobody knows which unit an object belongs to, or whether the source of a unit exists.

@@ -39,6 +39,9 @@ pub struct Config {
     /// How long an object whose dependency is not ready waits.
     #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "DURATION")]
     pub requeue_dependency: Duration,
+    /// Labels of the ConfigMaps and Secrets whose readers look as soon as one changes, not with their next interval.
+    #[arg(long, default_value = "reconcile.fluxcd.io/watch=Enabled", value_name = "SELECTOR")]
+    pub watch_configs_label_selector: String,
     /// Refuses references to objects of other namespaces.
     #[arg(long)]
     pub no_cross_namespace_refs: bool,
@@ -59,8 +62,9 @@ pub struct Config {
     #[arg(long, value_name = "NAME")]
     pub sops_vault_configmap: Option<String>,
     /// Gates of Flux's controllers, each `NAME=true` or `NAME=false`: AdditiveCELDependencyCheck asks `readyExpr` besides
-    /// the readiness of a dependency; StrictPostBuildSubstitutions=false leaves variables without a value empty. The others are
-    /// taken where they ask for what Lockstep does anyway.
+    /// the readiness of a dependency; StrictPostBuildSubstitutions=false leaves variables without a value empty;
+    /// DisableConfigWatchers watches no ConfigMaps and Secrets for their label. The others are taken where they ask for what
+    /// Lockstep does anyway.
     #[arg(long, value_name = "NAME=BOOL,...", value_delimiter = ',', value_parser = parse_gate)]
     pub feature_gates: Vec<(String, bool)>,
     /// How much is logged: `trace`, `debug`, `info` or `error`.
@@ -78,6 +82,12 @@ impl Config {
     /// Whether `postBuild` variables without a value and a default are empty, not a failure.
     pub fn has_lenient_substitutions(&self) -> bool {
         has_lenient_substitutions(&self.feature_gates)
+    }
+
+    /// Labels of the ConfigMaps and Secrets that are watched for their readers; `None` where none are.
+    pub fn watched_configs(&self) -> Option<&str> {
+        let is_off = gate(&self.feature_gates, "DisableConfigWatchers").unwrap_or(false);
+        (!is_off).then_some(&self.watch_configs_label_selector)
     }
 
     /// Whether `readyExpr` is asked besides the readiness of a dependency.
@@ -120,10 +130,7 @@ const GATES: [(&str, Gate); 20] = [
     ("DetectDrift", Only(false, "a HelmRelease says it itself, in spec.driftDetection")),
     ("DirectSourceFetch", Either),
     ("DisableChartDigestTracking", Either),
-    (
-        "DisableConfigWatchers",
-        Only(true, "ConfigMaps and Secrets are looked at with each reconciliation, not watched for their label"),
-    ),
+    ("DisableConfigWatchers", Either),
     ("DisableFailFastBehavior", Only(false, "a wait for health ends with the first failure")),
     ("DisableStatusPollerCache", Either),
     ("ExternalArtifact", Only(false, "ExternalArtifacts are no sources here")),
@@ -187,6 +194,9 @@ mod tests {
         assert!(!additive("AdditiveCELDependencyCheck=true, AdditiveCELDependencyCheck=False"), "the last word counts");
         let lenient = |text: &str| gates(text).unwrap().config.has_lenient_substitutions();
         assert!(lenient("StrictPostBuildSubstitutions=false") && !lenient("StrictPostBuildSubstitutions=true"));
+        let watched = |text: &str| gates(text).unwrap().config.watched_configs().map(str::to_owned);
+        assert_eq!(watched("GroupChangeLog=1").as_deref(), Some("reconcile.fluxcd.io/watch=Enabled"));
+        assert_eq!(watched("DisableConfigWatchers=true"), None);
         let error = |text: &str| gates(text).err().unwrap().to_string();
         assert!(error("Other=true").contains("no controller of Flux has this gate"));
         assert!(error("GroupChangeLog=maybe").contains("expected NAME=true or NAME=false"));

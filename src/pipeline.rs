@@ -168,6 +168,8 @@ pub struct Settings {
     pub additive_dependency_check: bool,
     /// Leaves `postBuild` variables empty that have no value and no default.
     pub lenient_substitutions: bool,
+    /// Selector of the labels of ConfigMaps and Secrets whose readers look as soon as they change; `None` for no such watch.
+    pub watched_configs: Option<String>,
     /// Refuses references to objects of other namespaces.
     pub no_cross_namespace_refs: bool,
     /// Refuses what kustomizations name outside of their sources.

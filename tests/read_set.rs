@@ -113,6 +113,58 @@ async fn a_commit_that_takes_back_what_waits_for_its_health_undoes_it() {
     fleet.end().await;
 }
 
+/// A ConfigMap or a Secret of somebody else, which asks to be watched or does not.
+fn theirs(kind: &str, name: &str, is_watched: bool, value: &str) -> Value {
+    let data = if kind == "Secret" { "stringData" } else { "data" };
+    let mut theirs = object("v1", kind, name, json!({data: {name: value}}));
+    if is_watched {
+        theirs["metadata"]["labels"] = json!({"reconcile.fluxcd.io/watch": "Enabled"});
+    }
+    theirs
+}
+
+#[tokio::test]
+async fn what_asks_to_be_watched_calls_its_readers_when_somebody_changes_it() {
+    let fleet = Fleet::new().await;
+    let variables = json!({"a": "${watched} ${unwatched} ${later:=-} ${token}"});
+    fleet.write("app", &[config_map("app", variables)]);
+    let commit = fleet.commit();
+    let wanted = [
+        ("ConfigMap", "watched", false),
+        ("ConfigMap", "unwatched", false),
+        ("ConfigMap", "later", true),
+        ("Secret", "token", false),
+    ];
+    let wanted = wanted.map(|(kind, name, optional)| json!({"kind": kind, "name": name, "optional": optional}));
+    let never = json!({"retryInterval": "10m", "postBuild": {"substituteFrom": wanted}});
+    for (name, is_watched) in [("watched", true), ("unwatched", false)] {
+        fleet.apply(theirs("ConfigMap", name, is_watched, "1")).await;
+    }
+    fleet.kustomization("app", json!({}), never).await;
+    fleet.answered("app", &commit, "False").await;
+    let is = |values: &str| {
+        let values = values.to_owned();
+        move |found: Option<&Object>| found.and_then(|found| found.text("/data/a")) == Some(&values)
+    };
+    let app = ("v1", "ConfigMap", "app");
+    fleet.apply(theirs("Secret", "token", true, "1")).await;
+    fleet.until(app, "made once its variables are there", is("1 1 - 1")).await;
+    fleet.calm().await;
+    fleet.apply(theirs("ConfigMap", "unwatched", false, "2")).await;
+    tokio::time::sleep(std::time::Duration::from_millis(300)).await;
+    let asked = fleet.requests("/apps/app");
+    assert!(asked.is_empty(), "nobody is called for what does not ask for it: {asked:?}");
+    fleet.apply(theirs("ConfigMap", "watched", true, "3")).await;
+    fleet.until(app, "made with what was changed", is("3 2 - 1")).await;
+    fleet.apply(theirs("Secret", "token", true, "4")).await;
+    fleet.until(app, "made with the Secret's new bytes", is("3 2 - 4")).await;
+    fleet.apply(theirs("ConfigMap", "later", true, "5")).await;
+    fleet.until(app, "made with what came later", is("3 2 5 4")).await;
+    fleet.delete("v1", "ConfigMap", "later").await;
+    fleet.until(app, "made without what is gone", is("3 2 - 4")).await;
+    fleet.end().await;
+}
+
 /// A repository as paths and contents.
 type Tree = BTreeMap<String, Vec<u8>>;
 

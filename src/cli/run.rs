@@ -138,6 +138,7 @@ fn settings(config: &Config) -> anyhow::Result<Settings> {
         requeue_dependency: config.requeue_dependency,
         additive_dependency_check: config.has_additive_dependency_check(),
         lenient_substitutions: config.has_lenient_substitutions(),
+        watched_configs: config.watched_configs().map(str::to_owned),
         no_cross_namespace_refs: config.no_cross_namespace_refs,
         no_remote_bases: config.no_remote_bases,
         default_service_account: config.default_service_account.clone(),

@@ -143,6 +143,15 @@ pub fn secret_changed(shared: &Shared, at: &Reference) {
     }
 }
 
+/// A ConfigMap or Secret that is watched for its readers was written or deleted by somebody.
+pub fn config_changed(shared: &Shared, at: &Reference) {
+    if at.gvk.kind == "Secret" {
+        return secret_changed(shared, at);
+    }
+    let readers = shared.units.readers_of(&Thing::object(at));
+    readers.iter().filter_map(key_of).for_each(|key| shared.queue.add(key));
+}
+
 /// A unit has landed: its parts tell how they stand.
 pub fn landed(shared: &Arc<Shared>, outcome: &Outcome, compiled: &Compiled) {
     let done = Done::of(outcome);

@@ -151,6 +151,7 @@ impl Fleet {
             mirrors: rules.iter().map(|rule| rule.parse().expect("a rule")).collect(),
             no_remote_bases: self.no_remote_bases,
             requeue_dependency: Duration::from_secs(1),
+            watched_configs: Some("reconcile.fluxcd.io/watch=Enabled".into()),
             ..Settings::default()
         };
         let keys = Keys::load(&self.cluster, "system").await.expect("keys");
