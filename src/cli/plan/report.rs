@@ -130,7 +130,11 @@ fn objects(planned: &Planned, prepared: &Prepared, redactor: &Redactor) -> impl 
         value
     });
     let left = planned.left.iter().map(|id| json!({"object": id.to_string(), "action": "leave"}));
-    changes.chain(leaving).chain(left)
+    let hooks = prepared.landing().steps.iter().filter_map(|step| match step {
+        Step::Hook(hook) => Some(json!({"object": hook.object.id().to_string(), "action": "run"})),
+        Step::Apply(_) | Step::Put(_) | Step::Await(..) => None,
+    });
+    changes.chain(hooks).chain(leaving).chain(left)
 }
 
 fn names(units: &BTreeSet<Unit>) -> Vec<String> {
