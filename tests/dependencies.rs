@@ -209,6 +209,50 @@ async fn requirement_4_all_of_it_in_one_directory_lands_in_one_pass() {
     stage.end().await;
 }
 
+const OPERATOR: &str = "apiVersion: helm.toolkit.fluxcd.io/v2
+kind: HelmRelease
+metadata: {name: operator, namespace: shop}
+spec:
+  interval: 1h
+  chart: {spec: {chart: ./charts/operator, sourceRef: {kind: GitRepository, name: repo, namespace: flux-system}}}
+";
+const TEMPLATE: &str = "apiVersion: apps/v1
+kind: Deployment
+metadata: {name: operator}
+spec:
+  selector: {matchLabels: {app: operator}}
+  template:
+    metadata: {labels: {app: operator}}
+    spec: {containers: [{name: operator, image: 'operator:1'}]}
+";
+
+/// unmet.md 4 in its own words: the definition comes with the operator's chart.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requirement_4_operator_chart_custom_resource_external_secret_and_app_in_one_directory_land_in_one_pass() {
+    for wait in [false, true] {
+        let stage = Stage::new().await;
+        let all = [&in_shop(DATABASE), DEPLOYMENT, EXTERNAL, STORE, OPERATOR, NAMESPACE].join("---\n");
+        stage
+            .push(&[
+                ("all/all.yaml", &all),
+                ("charts/operator/Chart.yaml", "apiVersion: v2\nname: operator\nversion: 1.0.0\n"),
+                ("charts/operator/crds/databases.yaml", DEFINITION),
+                ("charts/operator/templates/operator.yaml", TEMPLATE),
+            ])
+            .await;
+        stage.kustomization("all", json!({ "wait": wait })).await;
+        stage.landed("all").await;
+        assert_eq!(reasons(&stage, &["all"]).await, ["ReconciliationSucceeded"], "wait: {wait}");
+        for (version, kind, name) in
+            [("example.com/v1", "Database", "db"), ("apps/v1", "Deployment", "operator"), ("v1", "Secret", "db")]
+        {
+            let at = Reference::new(version, kind, "shop", name);
+            assert!(stage.get(&at).await.is_some(), "{kind} {name}, wait: {wait}");
+        }
+        stage.end().await;
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_nobody_makes_fails_as_before_and_goes_on_once_somebody_does() {
     let stage = Stage::new().await;

@@ -172,3 +172,54 @@ async fn requirement_13_of_fifty_units_neither_those_with_errors_nor_those_whose
     }
     fleet.end().await;
 }
+
+/// unmet.md 13: one status lists all seven errors of a unit, each with file, line and object: of two stores, a chart, a kind
+/// that nobody serves, and three objects that the server refuses.
+#[tokio::test]
+async fn requirement_13_one_status_lists_all_seven_errors_of_a_unit() {
+    let fleet = Fleet::new().await;
+    let external = |name: &str, store: &str| {
+        let data = json!([{"secretKey": "value", "remoteRef": {"key": name}}]);
+        let spec = json!({"secretStoreRef": {"name": store}, "data": data});
+        object("external-secrets.io/v1", "ExternalSecret", name, json!({ "spec": spec }))
+    };
+    let provider = json!({"fake": {"data": [{"key": "other", "value": "v"}]}});
+    fleet
+        .apply(object("external-secrets.io/v1", "SecretStore", "store", json!({"spec": {"provider": provider}})))
+        .await;
+    let chart = json!({"chart": "./charts/nowhere", "sourceRef": {"kind": "GitRepository", "name": "repo"}});
+    let release = json!({"spec": {"interval": "10m", "chart": {"spec": chart}}});
+    let mut elsewhere = config_map("elsewhere", json!({}));
+    elsewhere["metadata"]["namespace"] = "nowhere".into();
+    let wrong = [
+        ("no-key", external("no-key", "store")),
+        ("no-store", external("no-store", "absent")),
+        ("no-chart", object("helm.toolkit.fluxcd.io/v2", "HelmRelease", "no-chart", release)),
+        ("no-kind", object("example.com/v1", "Gadget", "no-kind", json!({}))),
+        ("no-ports", object("v1", "Service", "no-ports", json!({"spec": {"ports": "none"}}))),
+        ("no-map", config_map("no-map", json!("none"))),
+        ("elsewhere", elsewhere),
+    ];
+    for wait in [true, false] {
+        let unit = if wait { "whole" } else { "parts" };
+        for (name, value) in &wrong {
+            fleet.put(&format!("{unit}/{name}.yaml"), &yaml::emit::to_yaml(value));
+        }
+        fleet.put(&format!("{unit}/fine.yaml"), &yaml::emit::to_yaml(&config_map(&format!("fine-{unit}"), json!({}))));
+    }
+    let commit = fleet.commit();
+    for (unit, wait) in [("whole", true), ("parts", false)] {
+        fleet.kustomization(unit, json!({}), json!({"wait": wait})).await;
+        let told = fleet.answered(unit, &commit, "False").await;
+        let message = fleet::condition(&told, "Ready")["message"].as_str().unwrap_or_default().to_owned();
+        for (name, value) in &wrong {
+            let (kind, namespace) =
+                (value["kind"].as_str().unwrap_or_default(), value["metadata"]["namespace"].as_str());
+            let id = format!("{kind}/{}/{name}", namespace.unwrap_or_default());
+            let line = message.lines().find(|line| line.contains(&format!("{unit}/{name}.yaml:1")));
+            assert!(line.is_some_and(|line| line.contains(&id)), "{id} is not told:\n{message}");
+        }
+        assert_eq!(fleet.get("v1", "ConfigMap", &format!("fine-{unit}")).await.is_some(), !wait, "{message}");
+    }
+    fleet.end().await;
+}

@@ -32,6 +32,14 @@ use scene::{Scene, deployment, external, generation};
 use serde_json::json;
 use testbed::azure::{Cut, Fault};
 
+/// An ExternalSecret that lets its Secret go with what it reads, which is `from`; it is looked at when somebody asks.
+fn deleting(name: &str, from: &str) -> String {
+    format!(
+        "apiVersion: external-secrets.io/v1\nkind: ExternalSecret\nmetadata: {{name: {name}}}\n\
+         spec: {{refreshInterval: 1h, secretStoreRef: {{name: vault}}, target: {{deletionPolicy: Delete}}, {from}}}\n"
+    )
+}
+
 /// Rounds and units of each: a hundred landings whose key comes late.
 const ROUNDS: usize = 5;
 const UNITS: usize = 20;
@@ -78,16 +86,16 @@ fn requirement_1_a_missing_key_holds_secret_and_deployment_and_both_land_when_it
 
 #[test]
 #[ignore = "needs the testbed: make test"]
-fn a_rotation_is_one_rollout_and_a_bad_one_is_taken_back_with_the_secrets_old_bytes() {
+fn requirement_2_a_rotation_is_one_rollout_and_a_bad_one_is_taken_back_to_a_commit_and_a_version() {
     let scene = Scene::new("rotation");
     scene.vault.put("db", &scene.canary("first"));
     scene.git.write("db/app.yaml", &[external("db", "2s"), deployment("db", "db", "")].join("---\n"));
-    scene.push("an application");
+    let commit = scene.push("an application");
     scene.kustomization("db");
     scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
     let adopted = scene.agent.get("deployment/db").expect("it landed");
 
-    scene.vault.put("db", &scene.canary("second"));
+    let version = scene.vault.put("db", &scene.canary("second"));
     let rolled = scene.agent.until("deployment/db", |found| generation(found) > generation(&adopted));
     scene
         .agent
@@ -103,7 +111,8 @@ fn a_rotation_is_one_rollout_and_a_bad_one_is_taken_back_with_the_secrets_old_by
     scene.vault.put("db", &scene.canary("third"));
     let held = scene.agent.ready("kustomization/db", "False", "HealthCheckFailed");
     let message = condition(&held, "Ready")["message"].as_str().expect("a message").to_owned();
-    assert!(message.contains("held at") && message.contains("CrashLoopBackOff"), "{message}");
+    let held = format!("held at main@sha1:{commit}, kv version {version}: ");
+    assert!(message.starts_with(&held) && message.contains("CrashLoopBackOff"), "{held} {message}");
     assert_eq!(scene.secret("db"), scene.canary("second"), "the old bytes are back");
     let back = scene.agent.get("deployment/db").expect("it stands");
     assert_eq!(back["spec"]["template"], good["spec"]["template"], "the old pod template is back");
@@ -118,17 +127,38 @@ fn a_rotation_is_one_rollout_and_a_bad_one_is_taken_back_with_the_secrets_old_by
     scene.finish();
 }
 
+/// A list without it is doubt; a record of the deletion is none.
+fn only_what_is_recorded_goes(scene: &Scene, found: &serde_json::Value) {
+    scene.agent.ready("externalsecret/found", "False", "SecretSyncedError");
+    let began = std::time::Instant::now();
+    while scene.agent.get("secret/kept").is_some() {
+        assert!(began.elapsed() < Duration::from_secs(60), "what the vault says that it has deleted stays");
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(scene.agent.get("secret/found").as_ref(), Some(found), "an empty list was seen once");
+}
+
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn requirement_8_a_vault_that_fails_changes_nothing_and_says_why() {
     let scene = Scene::new("faults");
-    scene.vault.put("db", &scene.canary("value"));
-    scene.git.write("db/app.yaml", &[external("db", "1s"), deployment("db", "db", "")].join("---\n"));
+    const ALL: [&str; 3] = ["db", "kept", "found"];
+    ALL.iter().for_each(|name| drop(scene.vault.put(name, &scene.canary("value"))));
+    let kept = deleting("kept", "data: [{secretKey: password, remoteRef: {key: kept}}]");
+    let found = deleting("found", "dataFrom: [{find: {name: {regexp: '^found$'}}}]");
+    scene.git.write("db/app.yaml", &[external("db", "1s"), deployment("db", "db", ""), kept, found].join("---\n"));
     scene.push("an application");
     scene.kustomization("db");
     scene.agent.ready("kustomization/db", "True", "ReconciliationSucceeded");
-    scene.agent.ready("externalsecret/db", "True", "SecretSynced");
-    let before = scene.agent.get("secret/db").expect("it landed");
+    let look = |when: &str| {
+        for name in ["kept", "found"] {
+            let (external, when) = (format!("externalsecret/{name}"), format!("force-sync={when}"));
+            scene.testbed.kubectl(&["annotate", "--overwrite", "-n", &scene.agent.namespace, &external, &when]);
+        }
+    };
+    ALL.iter().for_each(|name| drop(scene.agent.ready(&format!("externalsecret/{name}"), "True", "SecretSynced")));
+    let secrets = || ALL.map(|name| scene.agent.get(&format!("secret/{name}")).expect("it stays"));
+    let before = secrets();
     let status = |status| Fault { status: Some(status), ..Fault::default() };
     let faults = [
         ("401", status(401)),
@@ -144,22 +174,30 @@ fn requirement_8_a_vault_that_fails_changes_nothing_and_says_why() {
     for (name, fault) in faults {
         scene.vault.set_faults(&[fault]);
         scene.vault.forget_requests();
+        look(name);
         let told = scene.agent.ready("externalsecret/db", "False", "SecretSyncedError");
         let message = condition(&told, "Ready")["message"].as_str().expect("a message").to_owned();
         assert!(message.contains(&scene.vault.host), "{name}: {message}");
-        assert_eq!(scene.agent.get("secret/db").expect("it stays"), before, "{name}");
+        for external in ["externalsecret/kept", "externalsecret/found"] {
+            scene.agent.ready(external, "False", "SecretSyncedError");
+        }
+        assert_eq!(secrets(), before, "{name}");
         if name == "429" {
-            let asked: Vec<u64> =
-                scene.vault.requests().iter().filter(|r| r.status == json!(429)).map(|r| r.at).collect();
+            let requests = scene.vault.requests();
+            let refused = requests.iter().filter(|r| r.status == json!(429) && r.path.contains("/db"));
+            let asked: Vec<u64> = refused.map(|request| request.at).collect();
             let pauses: Vec<u64> = asked.windows(2).map(|pair| pair[1] - pair[0]).collect();
             assert!(pauses.iter().all(|pause| *pause >= 3000), "Retry-After is honoured: {pauses:?}");
         }
         scene.vault.set_faults(&[]);
         scene.agent.request("kustomization/db");
-        scene.agent.ready("externalsecret/db", "True", "SecretSynced");
+        look(&format!("after-{name}"));
+        ALL.iter().for_each(|name| drop(scene.agent.ready(&format!("externalsecret/{name}"), "True", "SecretSynced")));
     }
-    let after = scene.agent.get("secret/db").expect("it stays");
-    assert_eq!(after["metadata"]["resourceVersion"], before["metadata"]["resourceVersion"], "it was never written");
+    assert_eq!(secrets(), before, "they were never written");
+    ["kept", "found"].iter().for_each(|name| scene.vault.delete(name));
+    look("deleted");
+    only_what_is_recorded_goes(&scene, &before[2]);
     scene.finish();
 }
 

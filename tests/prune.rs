@@ -146,6 +146,54 @@ async fn requirement_8_kustomizations_that_go_with_their_definition_delete_nothi
     fleet.end().await;
 }
 
+/// unmet.md 8, as far as it can be met: all of Flux's and External Secrets' definitions go. What is applied, decrypted, merged into
+/// or orphaned stays; a Secret that belongs to its ExternalSecret goes with it, as by External Secrets: Kubernetes deletes
+/// what has no owner any more, and a Secret without its owner would not be theirs.
+#[tokio::test]
+async fn requirement_8_of_the_secrets_only_those_go_with_the_definitions_whose_owner_goes() {
+    const VERSION: &str = "external-secrets.io/v1";
+    let fleet = Fleet::new().await;
+    let provider = json!({"fake": {"data": [{"key": "a", "value": "v"}]}});
+    let external = |name: &str, policy: &str| {
+        let spec = json!({"secretStoreRef": {"name": "store"}, "data": [{"secretKey": "a", "remoteRef": {"key": "a"}}],
+            "target": {"creationPolicy": policy}});
+        fleet::object(VERSION, "ExternalSecret", name, json!({"spec": spec}))
+    };
+    fleet.apply(fleet::object("v1", "Secret", "merged", json!({"data": {"b": "Yg=="}}))).await;
+    fleet.write(
+        "team",
+        &[
+            fleet::object(VERSION, "SecretStore", "store", json!({"spec": {"provider": provider}})),
+            external("owned", "Owner"),
+            external("orphaned", "Orphan"),
+            external("merged", "Merge"),
+            fleet::object("v1", "Secret", "plain", json!({"data": {"a": "YQ=="}})),
+        ],
+    );
+    let commit = fleet.commit();
+    fleet.kustomization("team", json!({}), json!({})).await;
+    fleet.answered("team", &commit, "True").await;
+    let all = ["owned", "orphaned", "merged", "plain"];
+    for name in all {
+        fleet.until(("v1", "Secret", name), "made", |found| found.is_some()).await;
+    }
+    for schema in lockstep::api::schema::ALL {
+        let definition: Value = yaml::from_str(schema.text).expect("a schema");
+        let name = definition["metadata"]["name"].as_str().expect("a name");
+        let at = apply::Reference::new("apiextensions.k8s.io/v1", "CustomResourceDefinition", "", name);
+        let propagation = apply::cluster::Propagation::Background;
+        let call = apply::Call::Delete { at, uid: None, resource_version: None, propagation, dry_run: false };
+        fleet.cluster.call(call).await.expect("it is deleted");
+    }
+    fleet.until(("v1", "Secret", "owned"), "gone", |found| found.is_none()).await;
+    fleet.calm().await;
+    for name in &all[1..] {
+        let secret = fleet.get("v1", "Secret", name).await;
+        assert!(secret.is_some_and(|secret| !secret.is_terminating()), "{name}");
+    }
+    fleet.end().await;
+}
+
 /// A unit that another one makes carries Flux's finalizer from its first moment, which costs no request of its own; it goes
 /// only after what it has made.
 #[tokio::test]

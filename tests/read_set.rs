@@ -71,6 +71,72 @@ async fn requirement_19_one_changed_file_compiles_the_units_that_have_read_it_an
     fleet.end().await;
 }
 
+/// unmet.md 19: of a hundred units, one file compiles the one unit that has read it, with no more dry runs than it has objects;
+/// a changed base those that build on it; a path that is not there is an error.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requirement_19_of_a_hundred_units_a_file_compiles_one_and_a_base_those_that_build_on_it() {
+    const ALL: usize = 100;
+    const ON_BASE: usize = 5;
+    let fleet = Fleet::new().await;
+    let names: Vec<String> = (0..ALL).map(|unit| format!("unit-{unit:03}")).collect();
+    let objects = |name: &str, replicas| [deployment(name, replicas, &[]), config_map(name, json!({"a": "1"}))];
+    let base = |value: &str| yaml::emit::to_yaml(&config_map("base", json!({ "a": value })));
+    fleet.put("base/kustomization.yaml", "resources: [map.yaml]\n");
+    fleet.put("base/map.yaml", &base("1"));
+    for (number, name) in names.iter().enumerate() {
+        fleet.write(name, &objects(name, 1));
+        if number < ON_BASE {
+            let text = format!("namePrefix: {name}-\nresources: [all.yaml, ../base]\n");
+            fleet.put(&format!("{name}/kustomization.yaml"), &text);
+        }
+    }
+    let commit = fleet.commit();
+    for name in &names {
+        fleet.kustomization(name, json!({}), json!({})).await;
+    }
+    for name in &names {
+        fleet.answered(name, &commit, "True").await;
+    }
+    let compiled = async |commit: &str, most: usize| {
+        for name in &names {
+            fleet.answered(name, commit, "True").await;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(500)).await;
+        let asked = fleet.requests("/apps/");
+        let mut compiled = Vec::new();
+        for name in &names {
+            let own = format!("Kustomization/apps/{name}");
+            let about: Vec<_> = asked.iter().filter(|(.., id)| id.contains(name.as_str())).collect();
+            let others = about.iter().any(|(verb, _, id)| *verb != "patch" || *id != own);
+            if others {
+                compiled.push(name.clone());
+            } else {
+                assert_eq!(about.len(), 1, "one status: {about:?}");
+            }
+            let dry_runs = about.iter().filter(|(_, is_dry_run, _)| *is_dry_run).count();
+            assert!(dry_runs <= most, "{dry_runs} dry runs of {name}: {about:?}");
+        }
+        compiled
+    };
+    fleet.calm().await;
+    fleet.write(&names[50], &objects(&names[50], 2));
+    let commit = fleet.commit();
+    assert_eq!(compiled(&commit, 2).await, [names[50].clone()]);
+    fleet.calm().await;
+    fleet.put("base/map.yaml", &base("2"));
+    let commit = fleet.commit();
+    assert_eq!(compiled(&commit, 3).await, names[..ON_BASE]);
+    fleet.kustomization("nowhere", json!({}), json!({})).await;
+    let at = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "nowhere");
+    let is_told = |found: &Object| condition(found, "Ready")["message"].to_string().contains("nowhere");
+    fleet
+        .until(at, "told", |found| {
+            found.is_some_and(|found| condition(found, "Ready")["status"] == "False" && is_told(found))
+        })
+        .await;
+    fleet.end().await;
+}
+
 #[tokio::test]
 async fn a_file_that_appears_where_one_was_looked_for_compiles_the_unit() {
     let (fleet, _) = landed().await;
