@@ -13,6 +13,7 @@ use manifest::{Object, ObjectId, Origin};
 use serde_json::Value;
 use tokio::time::Instant;
 
+use crate::api::kustomization::SWITCH;
 use crate::cluster::journal::{ClusterStore, Keys};
 use crate::decrypt::{Credentials, Variables};
 use crate::redact::{Live, Redactor};
@@ -38,8 +39,6 @@ use sources::Sources;
 
 /// Field manager of what Kustomizations apply.
 pub const MANAGER: &str = "kustomize-controller";
-/// Prefix of the switches that Flux's objects carry for Lockstep.
-pub const SWITCH: &str = "lockstep.dev/";
 /// Prefix of the switches that managed objects carry for Flux.
 const FLUX_SWITCH: &str = "kustomize.toolkit.fluxcd.io/";
 

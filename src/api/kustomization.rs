@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::Kind;
 use super::condition::Conditions;
 use super::duration::{Duration, Time};
@@ -10,7 +12,7 @@ use super::reference::{
     CommonMetadata, Dependency, HealthExpression, IgnoreRule, ImageOverride, Inventory, KubeConfig, LocalReference,
     Patch, SourceReference,
 };
-use super::support::{Supported, any, only};
+use super::support::{self, Supported, any, only};
 
 choices! {
     /// What becomes of the applied objects when the Kustomization is deleted.
@@ -251,6 +253,41 @@ impl Kind for Kustomization {
         any("postBuild.substituteFrom[].optional"),
         any("postBuild.substituteStrategy"),
     ];
+
+    fn unsupported(raw: &Value) -> Vec<String> {
+        support::unsupported(Self::SUPPORTED, raw).into_iter().chain(unknown_switches(raw)).collect()
+    }
+}
+
+/// Prefix of the annotations by which a Kustomization asks for what Flux has no field for.
+pub const SWITCH: &str = "lockstep.dev/";
+
+/// Those annotations, with what they can say; nothing where that is free.
+const SWITCHES: [(&str, &[&str]); 10] = [
+    ("drift", &["correct", "warn"]),
+    ("on-failure", &["revert", "hold", "continue"]),
+    ("order", &["landing", "flux"]),
+    ("parcel", &[]),
+    ("prune-acknowledged", &[]),
+    ("prune-guard", &["on", "off"]),
+    ("rollout", &["enabled", "disabled"]),
+    ("scope", &["parcel", "unit"]),
+    ("sops-mac", &["warn", "enforce"]),
+    ("versions", &["inplace", "immutable"]),
+];
+
+/// Switches that nobody knows, and those that say what nobody knows: the default would be a guess.
+fn unknown_switches(raw: &Value) -> impl Iterator<Item = String> {
+    let annotations = raw.pointer("/metadata/annotations").and_then(Value::as_object);
+    annotations.into_iter().flatten().filter_map(|(key, value)| {
+        let name = key.strip_prefix(SWITCH)?;
+        let value = value.as_str().unwrap_or_default();
+        match SWITCHES.iter().find(|(known, _)| *known == name) {
+            None => Some(format!("metadata.annotations[{key}]")),
+            Some((_, values)) if values.is_empty() || values.contains(&value) => None,
+            Some((_, values)) => Some(format!("metadata.annotations[{key}] (only {})", values.join(", "))),
+        }
+    })
 }
 
 impl KustomizationSpec {
@@ -262,5 +299,30 @@ impl KustomizationSpec {
             DeletionPolicy::MirrorPrune | DeletionPolicy::Other(_) => *self.prune,
         };
         is_meant && !self.suspend
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_switch_that_nobody_knows_is_named_with_what_it_can_say() {
+        let unsupported =
+            |annotations: Value| Kustomization::unsupported(&json!({"metadata": {"annotations": annotations}}));
+        for (name, values) in SWITCHES {
+            for value in values {
+                assert!(unsupported(json!({format!("{SWITCH}{name}"): value})).is_empty(), "{name}: {value}");
+            }
+        }
+        assert_eq!(
+            unsupported(json!({"lockstep.dev/order": "Flux", "lockstep.dev/on-faliure": "hold", "other.dev/a": "b"})),
+            [
+                "metadata.annotations[lockstep.dev/on-faliure]",
+                "metadata.annotations[lockstep.dev/order] (only landing, flux)"
+            ]
+        );
     }
 }

@@ -7,8 +7,8 @@ use apply::{Declarer, Landing, Prepared};
 
 use manifest::Object;
 
-use super::{SWITCH, switch};
-use crate::api::kustomization::KustomizationStatus;
+use super::switch;
+use crate::api::kustomization::{KustomizationStatus, SWITCH};
 use crate::unit::digest;
 
 /// Inventories below this size may go as a whole.
