@@ -1,9 +1,10 @@
 //! A cluster that is written only while the leader lease is certainly ours: a process that was frozen, or cut off from the
 //! API server, wakes up with writes under way and does not know yet that another one leads.
 //!
-//! **Guarantees.** A write begins only while enough of the lease is left for it, and is given up when the lease ends. The
-//! successor waits for a whole lease in which it has seen no renewal, and begins later than that. What waits to be sent
-//! when the process wakes up is not sent: connections are driven only while the lease lasts ([`Connections`]).
+//! **Guarantees.** A write begins only while enough of the lease is left for it, and is given up when the lease ends; the
+//! server is told to give it up a little before. The successor waits for a whole lease in which it has seen no renewal, and
+//! begins later than that. What waits to be sent when the process wakes up is not sent: connections are driven only while
+//! the lease lasts ([`Connections`]).
 //!
 //! **Assumption.** Clocks of two machines run equally fast; they need not agree.
 
@@ -40,7 +41,8 @@ impl Term {
         *self.end.lock().unwrap_or_else(PoisonError::into_inner) = end;
     }
 
-    fn left(&self) -> Duration {
+    /// How much of it is left.
+    pub fn left(&self) -> Duration {
         self.end.lock().unwrap_or_else(PoisonError::into_inner).saturating_duration_since(Instant::now())
     }
 }

@@ -77,7 +77,11 @@ pub struct KubeCluster {
     client: Client,
     catalogue: Arc<Catalogue>,
     timeout: Duration,
+    term: Option<Term>,
 }
+
+/// How long before the end of the term the server has given up the last write.
+const MARGIN: Duration = Duration::from_secs(2);
 
 impl KubeCluster {
     /// Prepares to talk to a cluster; the first request connects.
@@ -105,10 +109,17 @@ impl KubeCluster {
             None if is_this_machine(config.cluster_url.host()) => config.proxy_url = None,
             None => {}
         }
-        let builder = ClientBuilder::try_from((config, Connections(settings.term)));
+        let builder = ClientBuilder::try_from((config, Connections(settings.term.clone())));
         let client = builder.map_err(|error| ConnectError::config(&error))?.build();
         let catalogue = Arc::new(Catalogue::new(client.clone(), settings.timeout));
-        Ok(Self { client, catalogue, timeout: settings.timeout })
+        Ok(Self { client, catalogue, timeout: settings.timeout, term: settings.term })
+    }
+
+    /// Deadline of a request, on both sides. A write that has reached the server ends there, done or given up, while the term
+    /// lasts: whoever follows begins with what then is.
+    fn deadline(&self, is_write: bool) -> Duration {
+        let left = self.term.as_ref().filter(|_| is_write).map(|term| term.left().saturating_sub(MARGIN));
+        left.unwrap_or(self.timeout).min(self.timeout)
     }
 
     async fn send(&self, call: Call) -> Result<Answer, ClusterError> {
@@ -137,8 +148,9 @@ impl KubeCluster {
     async fn single(&self, call: &Call) -> Result<Answer, ClusterError> {
         let Some(at) = call.reference() else { return Ok(Answer::Done) };
         let resource = self.catalogue.resolve(&at.gvk).await?;
-        let request = request::build(call, &at, &resource, self.timeout).map_err(|why| unsendable(&at, &why))?;
-        let (status, body) = match self.exchange(request).await {
+        let timeout = self.deadline(call.is_write());
+        let request = request::build(call, &at, &resource, timeout).map_err(|why| unsendable(&at, &why))?;
+        let (status, body) = match exchange(&self.client, request, timeout).await {
             Ok(answered) => answered,
             Err(error) => return Err(failure::unanswered(call, &error)),
         };
@@ -366,6 +378,10 @@ mod tests {
         cluster.call(Call::Capabilities).await.expect("the term lasts");
         let before = seen.load(Ordering::Relaxed);
         assert_ne!(before, 0);
+        assert_eq!((cluster.deadline(true), cluster.deadline(false)), (timeout, timeout));
+        term.extend(Instant::now() + Duration::from_secs(10));
+        assert!(cluster.deadline(true) <= Duration::from_secs(8), "the server gives it up before the term ends");
+        assert_eq!(cluster.deadline(false), timeout);
         // The connection is there and free; whoever was frozen here wakes up when the term is over.
         term.extend(Instant::now());
         cluster.call(Call::Discover).await.expect_err("no connection is left");
