@@ -231,6 +231,27 @@ async fn what_asks_to_be_watched_calls_its_readers_when_somebody_changes_it() {
     fleet.end().await;
 }
 
+#[tokio::test]
+async fn variables_that_the_unit_itself_would_make_are_said_to_come_too_late() {
+    let fleet = Fleet::new().await;
+    let mut made = external("token");
+    made["spec"]["target"] = json!({"name": "made"});
+    fleet.write("app", &[config_map("app", json!({"a": "${watched}"})), made]);
+    let commit = fleet.commit();
+    let wanted = [("ConfigMap", "app"), ("Secret", "made"), ("Secret", "nowhere")];
+    let wanted = wanted.map(|(kind, name)| json!({"kind": kind, "name": name}));
+    fleet.kustomization("app", json!({}), json!({"postBuild": {"substituteFrom": wanted}})).await;
+    let told = fleet.answered("app", &commit, "False").await;
+    let message = condition(&told, "Ready")["message"].to_string();
+    let hint = "This Kustomization makes it itself, and cannot be built before it is there";
+    for (id, is_own) in [("ConfigMap/apps/app", true), ("Secret/apps/made", true), ("Secret/apps/nowhere", false)] {
+        let expected = format!("substitute from '{id}' error: not found{}", if is_own { ". " } else { "" });
+        let (_, after) = message.split_once(&expected).expect(&message);
+        assert_eq!(after.starts_with(hint), is_own, "{message}");
+    }
+    fleet.end().await;
+}
+
 /// A repository as paths and contents.
 type Tree = BTreeMap<String, Vec<u8>>;
 

@@ -12,12 +12,13 @@ use std::time::Duration;
 
 use apply::desired::{Candidate, Desired, Policy};
 use apply::{Reference, Scope};
-use manifest::{Files, Gvk, Object};
+use manifest::{Files, Gvk, Object, ObjectId};
 use serde_json::Value;
 use tokio::runtime::Handle;
 use tokio::time::Instant;
 
 use super::bases::Visit;
+use super::expand::is_external_secret;
 use super::sources::Fetched;
 use super::{
     FLUX_SWITCH, MANAGER, Problem, Report, Stage, World, carries_finalizer, expand, foreign, object_version,
@@ -26,6 +27,7 @@ use super::{
 use crate::api::FINALIZER;
 use crate::api::kustomization::{KustomizationSpec, SubstituteStrategy, ValuesKind};
 use crate::redact::{Live, Redactor};
+use crate::resolve::target;
 use crate::substitute::{self, Unset, Variables, value_of};
 use crate::unit::looks::Looked;
 use crate::unit::{ReadSet, Thing, digest};
@@ -66,6 +68,10 @@ pub struct Compiled {
     pub secrets: Vec<Live>,
 }
 
+/// What is said of a source of variables that the unit makes itself.
+const MADE_TOO_LATE: &str =
+    ". This Kustomization makes it itself, and cannot be built before it is there: declare it in another one";
+
 /// Compiles a Kustomization: everything that can fail without asking the cluster to accept anything.
 ///
 /// # Errors
@@ -99,7 +105,7 @@ impl Compile<'_> {
         self.read_set.note(Thing::Spec, spec_version(self.job.object));
         self.read_set.note(self.job.source.thing(), self.job.source.digest.clone());
         let identities = self.identities().await?.map(Arc::new);
-        let variables = self.variables().await?;
+        let variables = self.variables(&identities).await?;
         let built = self.build(identities.clone(), variables).await?;
         let digest = format!("sha256:{}", digest(kustomize::print(&built).as_bytes()));
         self.read_set.note(Thing::Built, digest);
@@ -151,10 +157,13 @@ impl Compile<'_> {
     }
 
     /// Variables of `postBuild`, later ones winning; `None` when nothing is to be substituted.
-    async fn variables(&mut self) -> Result<Option<Variables>, Vec<Problem>> {
+    async fn variables(
+        &mut self,
+        identities: &Option<Arc<decrypt::Identities>>,
+    ) -> Result<Option<Variables>, Vec<Problem>> {
         let mut variables = Variables::new();
         let Some(post_build) = &self.job.spec.post_build else { return Ok(None) };
-        let mut problems = Vec::new();
+        let mut missing = Vec::new();
         for source in &post_build.substitute_from {
             let kind = if source.kind == ValuesKind::Secret { "Secret" } else { "ConfigMap" };
             let at = Reference::new("v1", kind, self.job.object.namespace(), &source.name);
@@ -170,15 +179,27 @@ impl Compile<'_> {
                     variables.extend(texts);
                 }
                 None if source.optional => {}
-                None => problems.push(format!("substitute from '{}' error: not found", at.id())),
+                None => missing.push(at.id()),
             }
         }
         variables.extend(post_build.substitute.iter().map(|(key, value)| (key.clone(), value_of(value))));
-        if problems.is_empty() {
+        if missing.is_empty() {
             let is_meant = !variables.is_empty() || post_build.substitute_strategy == SubstituteStrategy::Always;
             return Ok(is_meant.then_some(variables));
         }
-        Err(problems.into_iter().map(|message| Problem::general(Stage::Build, message)).collect())
+        let own = self.own_ids(identities.clone()).await;
+        let hint = |id: &ObjectId| if own.contains(id) { MADE_TOO_LATE } else { "" };
+        let told = missing.iter().map(|id| format!("substitute from '{id}' error: not found{}", hint(id)));
+        Err(told.map(|message| Problem::general(Stage::Build, message)).collect())
+    }
+
+    /// What the unit would make, as far as that is known without its variables.
+    async fn own_ids(&mut self, identities: Option<Arc<decrypt::Identities>>) -> BTreeSet<ObjectId> {
+        let built = self.build(identities, None).await.unwrap_or_default();
+        let objects = self.scoped(built).await;
+        let targets = objects.iter().filter(|object| is_external_secret(object));
+        let targets: BTreeSet<ObjectId> = targets.map(|external| target::reference(external).id()).collect();
+        objects.iter().map(Object::id).chain(targets).collect()
     }
 
     /// Opens, builds and substitutes, on a thread that may block.
