@@ -131,7 +131,7 @@ fn objects(planned: &Planned, prepared: &Prepared, redactor: &Redactor) -> impl 
     });
     let left = planned.left.iter().map(|id| json!({"object": id.to_string(), "action": "leave"}));
     let hooks = prepared.landing().steps.iter().filter_map(|step| match step {
-        Step::Hook(hook) => Some(json!({"object": hook.object.id().to_string(), "action": "run"})),
+        Step::Hook(hook) => Some(json!({"object": hook.object.id().to_string(), "action": "run", "undoable": false})),
         Step::Apply(_) | Step::Put(_) | Step::Await(..) => None,
     });
     changes.chain(hooks).chain(leaving).chain(left)
@@ -161,6 +161,9 @@ fn change_value(change: &Change, prepared: &Prepared, redactor: &Redactor) -> Va
         Proof::None | Proof::Pending => "none",
     };
     let mut value = json!({"object": object.id().to_string(), "action": verb(change.action), "proof": proof});
+    if change.is_written() {
+        value["undoable"] = (change.action != Action::Replace && !runs(change)).into();
+    }
     if let Some(origin) = object.origin() {
         (value["file"], value["line"]) = (origin.file.as_str().into(), origin.line.into());
     }
@@ -297,7 +300,10 @@ fn landing(text: &mut String, planned: &Planned, prepared: &Prepared, redactor: 
                 }
             }
             Step::Hook(hook) => {
-                let what = format!("{} runs, as a hook of its chart: what it does is not undone", hook.object.id());
+                let what = format!(
+                    "{} runs, as a hook of its chart (not fully undoable: what it does stays)",
+                    hook.object.id()
+                );
                 line(text, &painted(AnsiColor::Yellow, "!", &what));
             }
             Step::Put(_) | Step::Await(..) => {}
@@ -367,6 +373,8 @@ fn written(text: &mut String, change: &Change, prepared: &Prepared, redactor: &R
     let is_api = |other: &Change| other.desired.object.kind() == "APIService";
     let mut apis = prepared.landing().changes().filter(|other| is_api(other)).map(|api| api.desired.object.name());
     let note = match change.proof {
+        _ if change.action == Action::Replace => " (not fully undoable: it is deleted and made anew)",
+        _ if runs(change) => " (not fully undoable: what a Job does stays)",
         Proof::None if apis.any(|api| api == api_of(&object.gvk())) => {
             " (not tried: what serves its kind comes with it)"
         }
@@ -382,6 +390,12 @@ fn written(text: &mut String, change: &Change, prepared: &Prepared, redactor: &R
         // Writing to a string cannot fail.
         let _ = writeln!(text, "      {}: {}", field.path, field.to_text());
     }
+}
+
+/// Whether it begins a Job.
+fn runs(change: &Change) -> bool {
+    let gvk = change.desired.object.gvk();
+    change.action == Action::Create && (gvk.group.as_str(), gvk.kind.as_str()) == ("batch", "Job")
 }
 
 fn short(value: &str) -> String {
