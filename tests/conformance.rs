@@ -11,6 +11,8 @@ mod compare;
 mod custom;
 #[path = "conformance/limits.rs"]
 mod limits;
+#[path = "conformance/lives.rs"]
+mod lives;
 #[path = "conformance/random.rs"]
 mod random;
 #[path = "conformance/scripts.rs"]
@@ -27,6 +29,8 @@ use apply::{Answer, Call, Cluster, ClusterError, Reference};
 use lockstep::cluster::kube::{Access, KubeCluster, Settings};
 use manifest::Object;
 use serde_json::{Value, json};
+
+use futures::{StreamExt as _, future, stream};
 
 use compare::{Outcome, differences};
 use testbed::Testbed;
@@ -136,6 +140,25 @@ async fn memory_merges_random_writes_as_the_real_server_does() {
     }
     println!("conformance/random: {seeds} sequences, {steps} writes, {} sequences differ", failed.len());
     assert!(failed.is_empty(), "{} sequences differ, the first step of each:\n{}", failed.len(), failed.join("\n"));
+}
+
+#[tokio::test]
+#[ignore = "needs the testbed: make test"]
+async fn memory_lets_objects_go_as_the_real_control_plane_does() {
+    let cluster = real(Testbed::shared()).await;
+    let seeds = std::env::var("SEQUENCES").ok().and_then(|text| text.parse().ok()).unwrap_or(40);
+    let play = |seed: u64| {
+        let cluster = &cluster;
+        async move {
+            let (namespace, deeds) = (testbed::unique("life"), lives::life(seed));
+            let told = lives::told(&memory("other").await, &namespace, &deeds).await;
+            let differs = lives::lived(cluster, &namespace, &deeds, &told).await;
+            differs.map(|line| format!("seed {seed}:\n  {line}"))
+        }
+    };
+    let failed: Vec<String> = stream::iter(0..seeds).map(play).buffered(8).filter_map(future::ready).collect().await;
+    println!("conformance/lives: {seeds} lives, {} differ", failed.len());
+    assert!(failed.is_empty(), "{} lives differ, the first deed of each:\n{}", failed.len(), failed.join("\n"));
 }
 
 #[tokio::test]

@@ -211,6 +211,7 @@ fn collect(set: &Value, path: &str, fields: &mut Map<String, Value>) {
         let path = match key.split_once(':') {
             Some(("f", name)) if path.is_empty() => name.to_owned(),
             Some(("f", name)) => format!("{path}.{name}"),
+            Some((_, item)) if item.starts_with("{\"uid\":") => format!("{path}[uid]"),
             Some((_, item)) => format!("{path}[{item}]"),
             None => format!("{path} itself"),
         };

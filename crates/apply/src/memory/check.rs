@@ -39,9 +39,6 @@ pub(super) fn decode(kind: &Kind, id: ObjectId, value: &mut Value) -> Result<(),
                 value["metadata"]["labels"] = json!({});
             }
             value["metadata"]["labels"]["kubernetes.io/metadata.name"] = name;
-            if find(value, "/spec/finalizers").is_none() {
-                value["spec"] = json!({ "finalizers": ["kubernetes"] });
-            }
             Ok(())
         }
         _ => Ok(()),
@@ -178,6 +175,9 @@ pub(super) fn at_birth(kind: &Kind, value: &mut Value, number: u64) {
     } else if kind.has_status {
         // What was given is dropped, and the default comes when it is read from the store.
         set_or_remove(value, "status", kind.schema.as_ref().and_then(Schema::default_status));
+    }
+    if kind.is("", "Namespace") && find(value, "/spec/finalizers").is_none() {
+        value["spec"] = json!({ "finalizers": ["kubernetes"] });
     }
     let external = text(value, "/spec/type") == "ExternalName";
     if kind.is("", "Service") && !external && text(value, "/spec/clusterIP").is_empty() {

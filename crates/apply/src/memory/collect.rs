@@ -5,11 +5,14 @@
 use serde_json::{Value, json};
 
 use super::kinds::GroupKind;
+use super::managed::{Part, Writer};
 use super::store::{Change, Place, State, finalizers, is_terminating, owners, text, uid};
 use super::write::set_or_remove;
 use crate::cluster::Propagation;
 
 const DEFINITION: (&str, &str) = ("apiextensions.k8s.io", "CustomResourceDefinition");
+/// Finalizer of what waits for its dependents to go.
+const FOREGROUND: &str = "foregroundDeletion";
 const CLEANUP: &str = "customresourcecleanup.apiextensions.k8s.io";
 
 impl State {
@@ -28,7 +31,12 @@ impl State {
                 self.release_owners(before);
                 self.conclude(&change.place, before);
             }
-            (_, Some(_)) => self.keep_in_order(&change.place),
+            (before, Some(after)) => {
+                self.keep_in_order(&change.place);
+                if let Some(before) = before.as_ref().filter(|before| owners(before).ne(owners(after))) {
+                    self.release_owners(before);
+                }
+            }
             (None, None) => {}
         }
     }
@@ -44,32 +52,54 @@ impl State {
         }
         if is_terminating(&value) {
             self.let_go(place, &value);
-        } else if owners(&value).next().is_some() && owners(&value).all(|owner| self.by_uid(owner).is_none()) {
-            self.erase_place(place);
+        } else {
+            self.collect(place, &value);
         }
     }
 
-    fn erase_place(&mut self, place: &Place) {
+    /// Deletes what nobody owns any more. What has an owner that stays loses its references to those that are gone, or that
+    /// wait for what they own to go.
+    fn collect(&mut self, place: &Place, value: &Value) {
+        let stays = |owner: &str| {
+            let live = self.by_uid(owner).and_then(|place| self.get(place));
+            live.is_some_and(|live| !(is_terminating(live) && finalizers(live).any(|name| name == FOREGROUND)))
+        };
+        let (staying, going): (Vec<&str>, Vec<&str>) = owners(value).partition(|owner| stays(owner));
+        if is_terminating(value) || going.is_empty() {
+            return;
+        }
+        if staying.is_empty() {
+            let is_awaited = going.iter().any(|owner| self.by_uid(owner).is_some());
+            let is_owner = !self.owned_by(uid(value)).is_empty();
+            self.erase_place(
+                place,
+                if is_awaited && is_owner { Propagation::Foreground } else { Propagation::Background },
+            );
+        } else {
+            going.into_iter().for_each(|owner| self.drop_reference(place, owner));
+        }
+    }
+
+    fn erase_place(&mut self, place: &Place, propagation: Propagation) {
         let key: GroupKind = (place.group.clone(), place.kind.clone());
         if let Some(kind) = self.kinds.any(&key) {
-            self.erase(&kind, place, Propagation::Background);
+            self.erase(&kind, place, propagation);
         }
     }
 
-    /// Deletes what nobody owns any more; what somebody else owns too loses the reference.
     fn collect_dependents(&mut self, gone: &str) {
         for place in self.owned_by(gone) {
-            let Some(value) = self.get(&place).cloned() else { continue };
-            if owners(&value).any(|owner| self.by_uid(owner).is_some()) {
-                self.drop_reference(&place, &value, gone);
-            } else {
-                self.erase_place(&place);
+            if let Some(value) = self.get(&place).cloned() {
+                self.collect(&place, &value);
             }
         }
     }
 
-    fn drop_reference(&mut self, place: &Place, value: &Value, owner: &str) {
-        let mut new = value.clone();
+    /// As the garbage collector's own write: whoever had set the reference owns it no more.
+    fn drop_reference(&mut self, place: &Place, owner: &str) {
+        let key: GroupKind = (place.group.clone(), place.kind.clone());
+        let (Some(live), Some(kind)) = (self.get(place).cloned(), self.kinds.any(&key)) else { return };
+        let mut new = Value::clone(&live);
         let list = new.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut);
         if let Some(list) = list {
             list.retain(|reference| text(reference, "/uid") != owner);
@@ -77,7 +107,11 @@ impl State {
                 set_or_remove(&mut new["metadata"], "ownerReferences", None);
             }
         }
-        self.put(place, new);
+        let mut managers = live.managers().clone();
+        let (name, api_version, time) = ("kube-controller-manager".into(), kind.gvk.api_version(), self.time());
+        let writer = Writer { name, applies: false, api_version, subresource: "", time };
+        managers.update(&live, &new, kind.shape(), &writer, Part::Main);
+        self.put_managed(place, new, managers);
     }
 
     /// Owners that wait for their dependents may go when the last is gone.
@@ -93,12 +127,10 @@ impl State {
         let held: Vec<&str> = finalizers(value).collect();
         if held.contains(&"orphan") {
             for dependent in self.owned_by(uid(value)) {
-                if let Some(owned) = self.get(&dependent).cloned() {
-                    self.drop_reference(&dependent, &owned, uid(value));
-                }
+                self.drop_reference(&dependent, uid(value));
             }
             self.release(place, "orphan");
-        } else if held.contains(&"foregroundDeletion") {
+        } else if held.contains(&FOREGROUND) {
             self.delete_dependents_first(place, value);
         } else if held.contains(&CLEANUP) {
             self.delete_instances_first(place, value);
@@ -107,15 +139,16 @@ impl State {
         }
     }
 
+    /// Those that say so keep their owner.
     fn delete_dependents_first(&mut self, place: &Place, value: &Value) {
-        let dependents = self.owned_by(uid(value));
-        for dependent in &dependents {
-            if self.get(dependent).is_some_and(|owned| !is_terminating(owned)) {
-                self.erase_place(dependent);
-            }
-        }
-        if self.owned_by(uid(value)).is_empty() {
-            self.release(place, "foregroundDeletion");
+        self.collect_dependents(uid(value));
+        let blocks = |dependent: &Value| {
+            let mut list =
+                dependent.pointer("/metadata/ownerReferences").and_then(Value::as_array).into_iter().flatten();
+            list.any(|owner| text(owner, "/uid") == uid(value) && owner["blockOwnerDeletion"] == true)
+        };
+        if !self.owned_by(uid(value)).iter().any(|dependent| self.get(dependent).is_some_and(|live| blocks(live))) {
+            self.release(place, FOREGROUND);
         }
     }
 
@@ -124,7 +157,7 @@ impl State {
         let instances =
             |state: &Self| -> Vec<Place> { state.of_kind(group, kind, None).map(|(place, _)| place.clone()).collect() };
         for instance in instances(self) {
-            self.erase_place(&instance);
+            self.erase_place(&instance, Propagation::Background);
         }
         if instances(self).is_empty() {
             self.release(place, CLEANUP);
@@ -147,7 +180,7 @@ impl State {
     fn empty_namespace(&mut self, place: &Place) {
         for content in self.within(&place.name) {
             if self.get(&content).is_some_and(|value| !is_terminating(value)) {
-                self.erase_place(&content);
+                self.erase_place(&content, Propagation::Background);
             }
         }
         let held = self.get(place).is_some_and(|value| finalizers(value).next().is_some());

@@ -175,6 +175,8 @@ impl State {
         }
         self.admit(write)?;
         if self.get(&write.place).is_some() {
+            // Admission comes before the store.
+            self.check_quota(&write.kind, &write.id())?;
             return Err(ClusterError::AlreadyExists { id: write.id() });
         }
         check::decode(&write.kind, write.id(), &mut value)?;
