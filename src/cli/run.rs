@@ -25,12 +25,27 @@ use crate::telemetry;
 /// Longest time for one request to the API server.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
+const EXAMPLE: &str = "Example: by hand, against the cluster of a kubeconfig\n  \
+    lockstep run --namespace lockstep-system --kubeconfig ~/.kube/config";
+
+const LANDING: &str = "How it lands:
+  A Kustomization with its ExternalSecrets and HelmReleases is a unit; what must come together in it is a parcel: a workload with
+  all Secrets and ConfigMaps that it reads (`lockstep plan --parcels` draws them). Nothing is written before the API server has
+  accepted every object in a dry run. What is written is journaled first: after a crash it is finished or undone.
+  A parcel that fails is held, with those that depend on it, at what landed last, Secret bytes included; the others land. The
+  Kustomization is not Ready then and says `held at REVISION`, with file, line and object. It waits for another input (a commit, a
+  value, `flux reconcile`); what may pass is tried again after `retryInterval`. `lockstep explain UNIT` says why, and what to do.
+  A secret that is rotated in its store lands the same way: its bytes, one rollout of the workloads that read them, and both back
+  if these do not become healthy.
+Limits:
+  Between the first and the last write of a parcel a client can see a mix. Hooks, Jobs and deletions are not undone.
+  What of Flux and External Secrets is not there yet is refused by name, never ignored: the readme lists it.";
+
 /// Runs the agent: reconciles the Flux and External Secrets objects of a cluster until it is told to stop.
 ///
 /// It takes the place of Flux's source-, kustomize- and helm-controller and of External Secrets: scale those down first.
 #[derive(clap::Args)]
-#[command(after_help = "Example: by hand, against the cluster of a kubeconfig\n  \
-                        lockstep run --namespace lockstep-system --kubeconfig ~/.kube/config")]
+#[command(after_help = EXAMPLE, after_long_help = format!("{LANDING}\n\n{EXAMPLE}"))]
 pub(super) struct Arguments {
     #[command(flatten)]
     config: Config,
