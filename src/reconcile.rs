@@ -10,14 +10,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use apply::cluster::{PatchKind, Subresource};
-use apply::{Call, ClusterError, Reference};
+use apply::{Call, ClusterError, Reference, StoreError};
 use futures::future::{BoxFuture, FutureExt as _};
+use jiff::Timestamp;
 use manifest::Object;
 use serde_json::{Value, json};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
+use crate::api::condition::{Condition, Conditions, READY, Truth, reason};
+use crate::cluster::journal;
 use crate::cluster::noted::Noted;
 use crate::landing::place::{Place, Places};
 use crate::pipeline::World;
@@ -329,11 +332,38 @@ impl Shared {
             return Ok(Next::OnEvent);
         };
         let began = Instant::now();
-        let told = reconcile(key, &object, self).await?;
+        let told = match reconcile(key, &object, self).await {
+            Err(Error::Journal(error @ StoreError::Unreadable { .. })) => {
+                self.tell(key, &object, self.without_journal(key, &object, &error)).await?;
+                return Err(error.into());
+            }
+            told => told?,
+        };
         self.metrics.reconciled(key.kind.name(), &key.namespace, &key.name, began.elapsed());
         let next = told.next;
         self.tell(key, &object, told).await?;
         Ok(next)
+    }
+
+    /// Nobody works on an object whose journal cannot be read: that stands where people look.
+    fn without_journal(&self, key: &Key, object: &Object, error: &StoreError) -> Told {
+        let mut status = object.value().get("status").cloned().unwrap_or(json!({}));
+        let conditions = status.get("conditions").cloned().unwrap_or_default();
+        let mut conditions: Conditions = serde_json::from_value(conditions).unwrap_or_default();
+        let (namespace, keys, label) = (&self.world.settings.namespace, journal::KEYS, journal::LABEL);
+        let message = format!(
+            "{error}: nothing is written before it can be. Bring Secret {namespace}/{keys} back if it was lost; or delete the Secrets \
+             of that namespace that are labelled {label} and restart the agent: then what runs is taken over as it is"
+        );
+        let why = match key.kind {
+            Kind::ExternalSecret => reason::SECRET_SYNCED_ERROR,
+            _ => reason::RECONCILIATION_FAILED,
+        };
+        let is_news = conditions.get(READY).is_none_or(|ready| ready.message != message);
+        conditions.set(Condition::new(READY, Truth::False, why, &message), object.generation(), Timestamp::now());
+        status["conditions"] = serde_json::to_value(conditions).unwrap_or_default();
+        let events = is_news.then(|| Event::warning(why, message)).into_iter().collect();
+        Told { status: Some(status), events, next: Next::Retry }
     }
 
     fn settle(&self, key: &Key, result: Result<Next, Error>) {

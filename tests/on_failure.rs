@@ -8,6 +8,7 @@ mod fleet;
 #[path = "support/repository.rs"]
 mod repository;
 
+use apply::{Call, Reference, Selection};
 use fleet::{Fleet, condition, config_map, deployment};
 use serde_json::{Value, json};
 
@@ -199,4 +200,57 @@ async fn continue_goes_on_as_flux_does_and_says_that_it_is_not_healthy_until_it_
     }
     assert_eq!(stands(&fleet).await.1, "2");
     is_mended(fleet).await;
+}
+
+/// Deletes Secrets of the agent's namespace.
+async fn lose(fleet: &Fleet, is_lost: impl Fn(&manifest::Object) -> bool) {
+    let all = fleet.cluster.list(&Selection::all("v1", "Secret").within("system")).await.expect("a list");
+    for secret in all.iter().filter(|secret| is_lost(secret)) {
+        let at = Reference::of(secret);
+        let propagation = apply::cluster::Propagation::Background;
+        let call = Call::Delete { at, uid: None, resource_version: None, propagation, dry_run: false };
+        fleet.cluster.call(call).await.expect("it is deleted");
+    }
+}
+
+#[tokio::test]
+async fn without_its_keys_the_agent_says_so_and_takes_over_what_runs_once_it_may() {
+    let mut fleet = landed(json!({}), json!({})).await;
+    let store = json!({"spec": {"provider": {"fake": {"data": [{"key": "a", "value": "v"}]}}}});
+    fleet.apply(fleet::object("external-secrets.io/v1", "SecretStore", "store", store)).await;
+    let spec = json!({"secretStoreRef": {"name": "store"}, "data": [{"secretKey": "a", "remoteRef": {"key": "a"}}]});
+    let external = fleet::object("external-secrets.io/v1", "ExternalSecret", "alone", json!({ "spec": spec }));
+    fleet.apply(external).await;
+    let units = [
+        ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web"),
+        ("external-secrets.io/v1", "ExternalSecret", "alone"),
+    ];
+    let is = |status: &'static str, words: &'static str| {
+        move |found: Option<&manifest::Object>| {
+            let ready = found.map(|found| condition(found, "Ready")).unwrap_or_default();
+            ready["status"] == status && ready["message"].to_string().contains(words)
+        }
+    };
+    for unit in units {
+        fleet.until(unit, "landed", is("True", "")).await;
+    }
+    let before = fleet.get("apps/v1", "Deployment", "web").await.expect("it landed");
+    fleet.stop().await;
+    lose(&fleet, |secret| secret.name() == "lockstep-keys").await;
+    fleet.start().await;
+    for unit in units {
+        // Whoever has nothing to do reads no journal.
+        let asked = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": "1", "force-sync": "1"}}});
+        fleet.edit(unit.0, unit.1, unit.2, asked).await;
+        fleet.until(unit, "locked out", is("False", "Bring Secret system/lockstep-keys back")).await;
+    }
+    fleet.stop().await;
+    lose(&fleet, |secret| secret.label("lockstep.dev/journal") == Some("true")).await;
+    fleet.start().await;
+    for unit in units {
+        fleet.until(unit, "taken over", is("True", "")).await;
+    }
+    let after = fleet.get("apps/v1", "Deployment", "web").await.expect("it stays");
+    assert_eq!((after.uid(), after.generation()), (before.uid(), before.generation()), "nothing is rolled out");
+    fleet.end().await;
 }

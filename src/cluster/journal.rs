@@ -27,7 +27,9 @@ use zeroize::Zeroizing;
 /// Type of every Secret that the journal is made of.
 const TYPE: &str = "lockstep.dev/landing";
 /// Name of the Secret that holds the agent's keys.
-const KEYS: &str = "lockstep-keys";
+pub const KEYS: &str = "lockstep-keys";
+/// Label of the journals, with its value.
+pub const LABEL: &str = "lockstep.dev/journal=true";
 /// Field manager of everything that is Lockstep's own.
 pub const MANAGER: &str = "lockstep";
 
@@ -160,7 +162,7 @@ impl ClusterStore {
     }
 
     async fn list_all(&self) -> Result<HashMap<String, Known>, StoreError> {
-        let selection = Selection::all("v1", "Secret").within(&self.namespace).labelled("lockstep.dev/journal=true");
+        let selection = Selection::all("v1", "Secret").within(&self.namespace).labelled(LABEL);
         let found = self.cluster.list(&selection).await.map_err(|e| failed("list", &e))?;
         let entry = |secret: &Object| {
             let known = match entry_of(secret) {
