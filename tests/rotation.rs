@@ -85,46 +85,6 @@ async fn requirement_3_rotation_of_three_secrets_within_a_second_is_one_rollout(
     fleet.end().await;
 }
 
-/// What landed stays at the first sight, also of what stands alone. (External Secrets drops the key at once.)
-#[tokio::test]
-async fn a_key_that_the_store_has_no_more_goes_when_that_is_seen_twice() {
-    let fleet = Fleet::new().await;
-    store(&fleet, &[("value", "1"), ("other", "1")]).await;
-    let two = |name: &str| {
-        let data = ["value", "other"].map(|key| json!({"secretKey": key, "remoteRef": {"key": key}}));
-        let target = json!({"deletionPolicy": "Delete"});
-        let spec =
-            json!({"refreshInterval": "3s", "secretStoreRef": {"name": "store"}, "data": data, "target": target});
-        object(STORE, "ExternalSecret", name, json!({ "spec": spec }))
-    };
-    fleet.write("web", &[two("landed"), deployment("web", 1, &["landed"])]);
-    let commit = fleet.commit();
-    fleet.kustomization("web", json!({}), json!({})).await;
-    fleet.answered("web", &commit, "True").await;
-    fleet.apply(two("alone")).await;
-    let has = |is_there: bool| {
-        move |found: Option<&Object>| found.is_some_and(|found| found.text("/data/other").is_some() == is_there)
-    };
-    fleet.until(("v1", "Secret", "alone"), "made", has(true)).await;
-    store(&fleet, &[("value", "1")]).await;
-    for name in ["landed", "alone"] {
-        let doubts = |found: Option<&Object>| {
-            let message = found.map(|found| condition(found, "Ready")["message"].to_string());
-            message.is_some_and(|message| message.contains("what is missing goes when that is seen again"))
-        };
-        fleet.until((STORE, "ExternalSecret", name), "in doubt", doubts).await;
-        assert!(has(true)(fleet.get("v1", "Secret", name).await.as_ref()), "{name} is as it was");
-    }
-    for name in ["landed", "alone"] {
-        fleet.until(("v1", "Secret", name), "without what is gone", has(false)).await;
-        assert_eq!(secret(&fleet, name).await, "1", "the other one stays");
-        let is_ready =
-            |found: Option<&Object>| found.is_some_and(|found| condition(found, "Ready")["status"] == "True");
-        fleet.until((STORE, "ExternalSecret", name), "synced", is_ready).await;
-    }
-    fleet.end().await;
-}
-
 #[tokio::test]
 async fn a_rotation_that_is_taken_back_beside_other_parcels_is_called_one_and_told_of_its_external_secret() {
     let fleet = Fleet::new().await;
@@ -222,53 +182,6 @@ async fn ready_message(fleet: &Fleet, unit: &str, has: &str) -> String {
 fn writes(requests: &[fleet::Request]) -> Vec<&fleet::Request> {
     let is_write = |verb: &str| matches!(verb, "apply" | "update" | "patch" | "create" | "delete");
     requests.iter().filter(|(verb, is_dry_run, _)| is_write(verb) && !is_dry_run).collect()
-}
-
-/// unmet.md 8: what a store has none of goes when that was seen twice, an interval apart. Where only somebody's request asks for a
-/// look, two may follow at once: that is no interval.
-#[tokio::test]
-async fn requirement_8_what_a_store_has_none_of_goes_when_that_is_seen_twice_an_interval_apart() {
-    const AT: (&str, &str, &str) = ("external-secrets.io/v1", "ExternalSecret", "one");
-    for (policy, goes) in [("Periodic", true), ("OnChange", false)] {
-        let fleet = Fleet::new().await;
-        store(&fleet, &[("one", "1")]).await;
-        let mut external = external("one");
-        external["spec"]["refreshPolicy"] = policy.into();
-        external["spec"]["target"] = json!({"deletionPolicy": "Delete"});
-        fleet.write("web", &[external]);
-        let commit = fleet.commit();
-        fleet.kustomization("web", json!({}), json!({})).await;
-        fleet.answered("web", &commit, "True").await;
-        store(&fleet, &[]).await;
-        let ask = async |when: &str| {
-            let annotations = json!({"metadata": {"annotations": {"force-sync": when}}});
-            fleet.edit(AT.0, AT.1, AT.2, annotations).await;
-        };
-        ask("1").await;
-        let is_told = |found: Option<&Object>| {
-            let told = found.map(|found| condition(found, "Ready")["message"].to_string()).unwrap_or_default();
-            told.contains("what is missing goes when that is seen again")
-        };
-        fleet.until(AT, "told", is_told).await;
-        assert_eq!(secret(&fleet, "one").await, "1", "seen once");
-        if goes {
-            fleet.until(("v1", "Secret", "one"), "gone", |found| found.is_none()).await;
-        } else {
-            for when in ["2", "3"] {
-                ask(when).await;
-                fleet.calm().await;
-                assert_eq!(secret(&fleet, "one").await, "1", "asked {when} times");
-            }
-        }
-        store(&fleet, &[("one", "2")]).await;
-        ask("4").await;
-        fleet
-            .until(("v1", "Secret", "one"), "back", |found| {
-                found.is_some_and(|found| found.text("/data/value") == Some("Mg=="))
-            })
-            .await;
-        fleet.end().await;
-    }
 }
 
 /// unmet.md 2: a rotation to a bad password is taken back, bytes and template, status says where the unit is held, and

@@ -227,6 +227,11 @@ impl Work<'_> {
             self.world.sightings.forget(&id);
         }
         let told = match resolved.outcome {
+            Outcome::Gone | Outcome::Retained if self.is_new(external) => {
+                let message = "the store has none of it, and nothing of it has landed";
+                self.problems.push(Problem { transient: true, ..Problem::about(Stage::Resolve, external, message) });
+                return;
+            }
             _ if is_less && !self.is_confirmed(pass, external, &resolved.missing).await => {
                 self.doubt(external, &resolved.missing, expanded)
             }
@@ -283,6 +288,12 @@ impl Work<'_> {
     fn retain(&mut self, external: &Object, expanded: &mut Expanded) -> ExternalTold {
         self.stay(external, expanded);
         ExternalTold::Retained
+    }
+
+    /// Whether a unit's ExternalSecret has not landed as it is now: those who read its Secret would start without it. What stands
+    /// alone is made, as External Secrets does it, when the store has something.
+    fn is_new(&self, external: &Object) -> bool {
+        self.own.is_some() && !self.landed.is_some_and(|landed| landed_with(landed, external))
     }
 
     /// Whether a Secret would lose what landed of it last, because the store has not all of it any more.
