@@ -153,6 +153,14 @@ fn services_budgets_scalers_and_routes_belong_with_what_they_lead_to() {
 }
 
 #[test]
+fn a_gateway_belongs_with_the_certificates_of_its_own_listeners() {
+    let listeners = json!([{"tls": {"certificateRefs": [{"name": "cert"}, {"name": "far", "namespace": "other"}]}}]);
+    let gateway = object("gateway.networking.k8s.io/v1", "Gateway", "g", json!({"spec": {"listeners": listeners}}));
+    let all = [gateway, object("v1", "Secret", "cert", json!({})), object("v1", "Secret", "far", json!({}))];
+    check(&all, &["Secret/cert Gateway/g", "Secret/far"]);
+}
+
+#[test]
 fn a_policy_for_every_pod_joins_nothing() {
     let policy = object("networking.k8s.io/v1", "NetworkPolicy", "deny", json!({"spec": {"podSelector": {}}}));
     let all = [workload("a", json!({}), json!({})), workload("b", json!({}), json!({})), policy];

@@ -83,6 +83,12 @@ pub const EDGES: &[Edge] = &[
         "/spec/postBuild/substituteFrom[]",
         To::Reference("", "ConfigMap"),
     ),
+    (
+        BelongsWith,
+        From::Kind(GATEWAY, "Gateway"),
+        "/spec/listeners[]/tls/certificateRefs[]",
+        To::Reference("", "Secret"),
+    ),
     // Selection.
     (BelongsWith, From::Kind("", "Service"), "/spec/selector", To::Pods),
     (BelongsWith, From::Kind("policy", "PodDisruptionBudget"), "/spec/selector", To::Pods),
