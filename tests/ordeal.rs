@@ -73,16 +73,16 @@ fn on_bad_days_a_landing_is_finished_or_undone() {
     let mut world = world("ordeal", seed, &["--enable-leader-election=false"]);
     let mut rows: Vec<Row> = vec![trials::kills(&mut world, count("KILLS", 3), seed)];
     rows.extend(trials::components(&mut world, count("COMPONENTS", 1), seed));
-    rows.push(trials::weather(&mut world, count("CUT", 0), seed));
-    rows.push(trials::full_database(&mut world, count("FULL", 0), seed));
-    rows.push(trials::full_disk(&mut world, count("FULL", 0), seed));
+    rows.push(trials::weather(&mut world, count("CUT", 1), seed));
+    rows.push(trials::full_database(&mut world, count("FULL", 1), seed));
+    rows.push(trials::full_disk(&mut world, count("FULL", 1), seed));
     judge(world, &rows, seed);
 }
 
 #[test]
 #[ignore = "needs the testbed: make test"]
 fn of_two_replicas_one_goes_on_where_the_other_was_killed_or_frozen() {
-    let (seed, replicas) = (seed(), count("REPLICAS", 1));
+    let (seed, replicas) = (seed(), count("REPLICAS", 2));
     println!("SEED={seed}");
     let mut world = world("replicas", seed, &[]);
     let row = trials::replicas(&mut world, replicas, seed);

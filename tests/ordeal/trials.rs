@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::dice::Dice;
 use crate::gate::{Gate, Weather};
-use crate::testbed::Part;
+use crate::testbed::{Part, attempt};
 use crate::unit::Flavour;
 use crate::world::{Change, World};
 
@@ -226,6 +226,10 @@ const DISK: &str = "8m";
 pub fn full_disk(world: &mut World, count: usize, seed: u64) -> Row {
     trial(world, "disk full", 3, |world, row| {
         if count == 0 {
+            return;
+        }
+        if let Err(said) = attempt(world.scene.testbed.tool("unshare").args(["--mount", "true"])) {
+            println!("no disk is filled, since none may be mounted here: {said}");
             return;
         }
         let cache = world.scene.agent.cache();
