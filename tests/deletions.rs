@@ -8,32 +8,11 @@ mod fleet;
 #[path = "support/repository.rs"]
 mod repository;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use fleet::{Fleet, condition, deployment, object};
+use fleet::{Fleet, condition, deployment, external, object};
 use manifest::Object;
-use serde_json::{Value, json};
+use serde_json::json;
 
 const STORE: &str = "external-secrets.io/v1";
-
-/// A store that holds these values.
-async fn store(fleet: &Fleet, values: &[(&str, &str)]) {
-    let data: Vec<Value> = values.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
-    fleet.apply(object(STORE, "SecretStore", "store", json!({"spec": {"provider": {"fake": {"data": data}}}}))).await;
-}
-
-/// An ExternalSecret of the same name as its key.
-fn external(name: &str) -> Value {
-    let data = json!([{"secretKey": "value", "remoteRef": {"key": name}}]);
-    let spec = json!({"refreshInterval": "1s", "secretStoreRef": {"name": "store"}, "data": data});
-    object(STORE, "ExternalSecret", name, json!({ "spec": spec }))
-}
-
-async fn secret(fleet: &Fleet, name: &str) -> String {
-    let secret = fleet.get("v1", "Secret", name).await.expect("it landed");
-    let bytes = STANDARD.decode(secret.text("/data/value").expect("a key")).expect("base64");
-    String::from_utf8(bytes).expect("text")
-}
 
 /// unmet.md 8: what a store has none of goes when that was seen twice, an interval apart. Where only somebody's request asks for a
 /// look, two may follow at once: that is no interval.
@@ -42,7 +21,7 @@ async fn requirement_8_what_a_store_has_none_of_goes_when_that_is_seen_twice_an_
     const AT: (&str, &str, &str) = ("external-secrets.io/v1", "ExternalSecret", "one");
     for (policy, goes) in [("Periodic", true), ("OnChange", false)] {
         let fleet = Fleet::new().await;
-        store(&fleet, &[("one", "1")]).await;
+        fleet.store(&[("one", "1")]).await;
         let mut external = external("one");
         external["spec"]["refreshPolicy"] = policy.into();
         external["spec"]["target"] = json!({"deletionPolicy": "Delete"});
@@ -50,7 +29,7 @@ async fn requirement_8_what_a_store_has_none_of_goes_when_that_is_seen_twice_an_
         let commit = fleet.commit();
         fleet.kustomization("web", json!({}), json!({})).await;
         fleet.answered("web", &commit, "True").await;
-        store(&fleet, &[]).await;
+        fleet.store(&[]).await;
         let ask = async |when: &str| {
             let annotations = json!({"metadata": {"annotations": {"force-sync": when}}});
             fleet.edit(AT.0, AT.1, AT.2, annotations).await;
@@ -61,17 +40,17 @@ async fn requirement_8_what_a_store_has_none_of_goes_when_that_is_seen_twice_an_
             told.contains("what is missing goes when that is seen again")
         };
         fleet.until(AT, "told", is_told).await;
-        assert_eq!(secret(&fleet, "one").await, "1", "seen once");
+        assert_eq!(fleet.secret("one").await, "1", "seen once");
         if goes {
             fleet.until(("v1", "Secret", "one"), "gone", |found| found.is_none()).await;
         } else {
             for when in ["2", "3"] {
                 ask(when).await;
                 fleet.calm().await;
-                assert_eq!(secret(&fleet, "one").await, "1", "asked {when} times");
+                assert_eq!(fleet.secret("one").await, "1", "asked {when} times");
             }
         }
-        store(&fleet, &[("one", "2")]).await;
+        fleet.store(&[("one", "2")]).await;
         ask("4").await;
         fleet
             .until(("v1", "Secret", "one"), "back", |found| {
@@ -86,7 +65,7 @@ async fn requirement_8_what_a_store_has_none_of_goes_when_that_is_seen_twice_an_
 #[tokio::test]
 async fn a_key_that_the_store_has_no_more_goes_when_that_is_seen_twice() {
     let fleet = Fleet::new().await;
-    store(&fleet, &[("value", "1"), ("other", "1")]).await;
+    fleet.store(&[("value", "1"), ("other", "1")]).await;
     let two = |name: &str| {
         let data = ["value", "other"].map(|key| json!({"secretKey": key, "remoteRef": {"key": key}}));
         let target = json!({"deletionPolicy": "Delete"});
@@ -103,7 +82,7 @@ async fn a_key_that_the_store_has_no_more_goes_when_that_is_seen_twice() {
         move |found: Option<&Object>| found.is_some_and(|found| found.text("/data/other").is_some() == is_there)
     };
     fleet.until(("v1", "Secret", "alone"), "made", has(true)).await;
-    store(&fleet, &[("value", "1")]).await;
+    fleet.store(&[("value", "1")]).await;
     for name in ["landed", "alone"] {
         let doubts = |found: Option<&Object>| {
             let message = found.map(|found| condition(found, "Ready")["message"].to_string());
@@ -114,7 +93,7 @@ async fn a_key_that_the_store_has_no_more_goes_when_that_is_seen_twice() {
     }
     for name in ["landed", "alone"] {
         fleet.until(("v1", "Secret", name), "without what is gone", has(false)).await;
-        assert_eq!(secret(&fleet, name).await, "1", "the other one stays");
+        assert_eq!(fleet.secret(name).await, "1", "the other one stays");
         let is_ready =
             |found: Option<&Object>| found.is_some_and(|found| condition(found, "Ready")["status"] == "True");
         fleet.until((STORE, "ExternalSecret", name), "synced", is_ready).await;
@@ -126,7 +105,7 @@ async fn a_key_that_the_store_has_no_more_goes_when_that_is_seen_twice() {
 #[tokio::test]
 async fn what_a_store_never_had_holds_those_who_would_read_it() {
     let fleet = Fleet::new().await;
-    store(&fleet, &[("one", "1")]).await;
+    fleet.store(&[("one", "1")]).await;
     let mut absent = external("absent");
     absent["spec"]["target"] = json!({"deletionPolicy": "Delete"});
     let mut found = external("found");
@@ -146,9 +125,9 @@ async fn what_a_store_never_had_holds_those_who_would_read_it() {
     for name in ["absent", "found"] {
         assert!(fleet.get("apps/v1", "Deployment", &format!("reads-{name}")).await.is_none(), "{name} is not there");
     }
-    store(&fleet, &[("one", "1"), ("absent", "2"), ("nothing", "3")]).await;
+    fleet.store(&[("one", "1"), ("absent", "2"), ("nothing", "3")]).await;
     fleet.answered("web", &commit, "True").await;
-    assert_eq!(secret(&fleet, "absent").await, "2");
+    assert_eq!(fleet.secret("absent").await, "2");
 
     // A commit that asks for another key, which is not there, takes nothing away either.
     absent["spec"]["data"][0]["remoteRef"]["key"] = "typo".into();
@@ -156,6 +135,6 @@ async fn what_a_store_never_had_holds_those_who_would_read_it() {
     let commit = fleet.commit();
     fleet.answered("web", &commit, "False").await;
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
-    assert_eq!(secret(&fleet, "absent").await, "2", "held at what landed");
+    assert_eq!(fleet.secret("absent").await, "2", "held at what landed");
     fleet.end().await;
 }

@@ -12,35 +12,16 @@ use std::time::Duration;
 use apply::stamp::ANNOTATION;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use fleet::{Fleet, condition, deployment, object};
+use fleet::{Fleet, condition, deployment, external, object};
 use manifest::Object;
 use serde_json::{Value, json};
 
 const STORE: &str = "external-secrets.io/v1";
 const DEPLOYMENT: (&str, &str, &str) = ("apps/v1", "Deployment", "web");
 
-/// A store that holds these values.
-async fn store(fleet: &Fleet, values: &[(&str, &str)]) {
-    let data: Vec<Value> = values.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
-    fleet.apply(object(STORE, "SecretStore", "store", json!({"spec": {"provider": {"fake": {"data": data}}}}))).await;
-}
-
-/// An ExternalSecret of the same name as its key.
-fn external(name: &str) -> Value {
-    let data = json!([{"secretKey": "value", "remoteRef": {"key": name}}]);
-    let spec = json!({"refreshInterval": "1s", "secretStoreRef": {"name": "store"}, "data": data});
-    object(STORE, "ExternalSecret", name, json!({ "spec": spec }))
-}
-
 fn stamp(found: &Object) -> Option<String> {
     let annotations = found.value().pointer("/spec/template/metadata/annotations")?;
     Some(annotations.get(ANNOTATION)?.as_str()?.to_owned())
-}
-
-async fn secret(fleet: &Fleet, name: &str) -> String {
-    let secret = fleet.get("v1", "Secret", name).await.expect("it landed");
-    let bytes = STANDARD.decode(secret.text("/data/value").expect("a key")).expect("base64");
-    String::from_utf8(bytes).expect("text")
 }
 
 async fn generation(fleet: &Fleet) -> i64 {
@@ -52,7 +33,7 @@ async fn generation(fleet: &Fleet) -> i64 {
 #[tokio::test]
 async fn requirement_3_rotation_of_three_secrets_within_a_second_is_one_rollout() {
     let mut fleet = Fleet::new().await;
-    store(&fleet, &[("one", "1"), ("two", "1"), ("three", "1")]).await;
+    fleet.store(&[("one", "1"), ("two", "1"), ("three", "1")]).await;
     let names = ["one", "two", "three"];
     let objects: Vec<Value> = names.iter().map(|name| external(name)).chain([deployment("web", 1, &names)]).collect();
     fleet.write("web", &objects);
@@ -64,14 +45,14 @@ async fn requirement_3_rotation_of_three_secrets_within_a_second_is_one_rollout(
 
     for values in [["2", "1", "1"], ["2", "2", "1"], ["2", "2", "2"]] {
         let values: Vec<_> = names.into_iter().zip(values).collect();
-        store(&fleet, &values).await;
+        fleet.store(&values).await;
         tokio::time::sleep(Duration::from_millis(400)).await;
     }
     fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
     let rolled = generation(&fleet).await;
     assert_eq!(rolled, before.generation() + 1);
     for name in names {
-        assert_eq!(secret(&fleet, name).await, "2", "the template came with all of its secrets");
+        assert_eq!(fleet.secret(name).await, "2", "the template came with all of its secrets");
     }
     // The last of them may be looked at after the landing.
     tokio::time::sleep(Duration::from_secs(3)).await;
@@ -88,18 +69,18 @@ async fn requirement_3_rotation_of_three_secrets_within_a_second_is_one_rollout(
 #[tokio::test]
 async fn a_rotation_that_is_taken_back_beside_other_parcels_is_called_one_and_told_of_its_external_secret() {
     let fleet = Fleet::new().await;
-    store(&fleet, &[("db", GOOD), ("other", "1")]).await;
+    fleet.store(&[("db", GOOD), ("other", "1")]).await;
     fleet.write("web", &[document("db"), consumer("web"), external("other")]);
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({"wait": false})).await;
     fleet.answered("web", &commit, "True").await;
     let good = standing(&fleet).await;
-    store(&fleet, &[("db", BAD), ("other", "2")]).await;
+    fleet.store(&[("db", BAD), ("other", "2")]).await;
     let message = ready_message(&fleet, "web", "held at").await;
     let expected =
         format!("held at main@sha1:{commit}: what has changed beside it landed without parcel Deployment/apps/web: ");
     assert!(message.starts_with(&expected), "{message}");
-    assert_eq!((standing(&fleet).await, secret(&fleet, "other").await), (good, "2".into()));
+    assert_eq!((standing(&fleet).await, fleet.secret("other").await), (good, "2".into()));
     let told = fleet.events("db").await;
     let failed: Vec<_> = told.iter().filter(|(reason, _)| reason == "UpdateFailed").collect();
     let [(_, message)] = failed.as_slice() else { panic!("{told:?}") };
@@ -112,7 +93,7 @@ async fn a_rotation_that_is_taken_back_beside_other_parcels_is_called_one_and_to
 /// Two units: `keys` makes the Secret, `web` reads it.
 async fn two_units() -> (Fleet, String) {
     let fleet = Fleet::new().await;
-    store(&fleet, &[("one", "1")]).await;
+    fleet.store(&[("one", "1")]).await;
     fleet.write("keys", &[external("one")]);
     fleet.write("web", &[deployment("web", 1, &["one"])]);
     let commit = fleet.commit();
@@ -127,9 +108,9 @@ async fn two_units() -> (Fleet, String) {
 async fn a_workload_of_another_unit_rolls_once_with_the_secret_that_it_reads() {
     let (mut fleet, _) = two_units().await;
     let before = generation(&fleet).await;
-    store(&fleet, &[("one", "2")]).await;
+    fleet.store(&[("one", "2")]).await;
     fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
-    assert_eq!(secret(&fleet, "one").await, "2");
+    assert_eq!(fleet.secret("one").await, "2");
     fleet.calm().await;
     assert_eq!(generation(&fleet).await, before + 1);
     // Also when nobody has compiled since the start.
@@ -137,7 +118,7 @@ async fn a_workload_of_another_unit_rolls_once_with_the_secret_that_it_reads() {
     fleet.start().await;
     fleet.calm().await;
     let first = fleet.get("apps/v1", "Deployment", "web").await.and_then(|found| stamp(&found));
-    store(&fleet, &[("one", "3")]).await;
+    fleet.store(&[("one", "3")]).await;
     fleet.until(DEPLOYMENT, "stamped anew", |found| found.is_some_and(|found| stamp(found) != first)).await;
     fleet.calm().await;
     assert_eq!(generation(&fleet).await, before + 2);
@@ -189,14 +170,14 @@ fn writes(requests: &[fleet::Request]) -> Vec<&fleet::Request> {
 #[tokio::test]
 async fn requirement_2_rotation_to_a_bad_password_returns_the_last_good_bytes_and_template_and_waits_for_news() {
     let mut fleet = Fleet::new().await;
-    store(&fleet, &[("db", GOOD)]).await;
+    fleet.store(&[("db", GOOD)]).await;
     fleet.write("web", &[document("db"), consumer("web")]);
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({"wait": false})).await;
     fleet.answered("web", &commit, "True").await;
     let good = standing(&fleet).await;
 
-    store(&fleet, &[("db", BAD)]).await;
+    fleet.store(&[("db", BAD)]).await;
     let message = ready_message(&fleet, "web", "held at").await;
     assert_eq!(standing(&fleet).await, good, "byte for byte");
     let held = format!("{commit}, kv versions db as it was: ");
@@ -215,7 +196,7 @@ async fn requirement_2_rotation_to_a_bad_password_returns_the_last_good_bytes_an
     fleet.calm().await;
     assert_eq!((standing(&fleet).await, generation(&fleet).await), (good, rolled));
 
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
     let secret = fleet.get("v1", "Secret", "db").await.expect("it landed");
     assert_eq!(secret.text("/data/password"), Some(STANDARD.encode("better").as_str()));
@@ -226,7 +207,7 @@ async fn requirement_2_rotation_to_a_bad_password_returns_the_last_good_bytes_an
 /// Two units: `keys` makes the Secret, `web` needs its password.
 async fn producer_and_consumer(annotations: Value) -> (Fleet, String) {
     let fleet = Fleet::new().await;
-    store(&fleet, &[("db", GOOD)]).await;
+    fleet.store(&[("db", GOOD)]).await;
     fleet.write("keys", &[document("db")]);
     fleet.write("web", &[consumer("web")]);
     let commit = fleet.commit();
@@ -242,7 +223,7 @@ async fn producer_and_consumer(annotations: Value) -> (Fleet, String) {
 async fn rotation_that_breaks_a_workload_of_another_unit_takes_the_secret_back() {
     let (fleet, commit) = producer_and_consumer(json!({})).await;
     let good = standing(&fleet).await;
-    store(&fleet, &[("db", BAD)]).await;
+    fleet.store(&[("db", BAD)]).await;
     let message = ready_message(&fleet, "keys", "held at").await;
     assert!(message.contains("Deployment/apps/web of Kustomization/apps/web reads it"), "{message}");
     assert_eq!(standing(&fleet).await, good, "both are back");
@@ -251,7 +232,7 @@ async fn rotation_that_breaks_a_workload_of_another_unit_takes_the_secret_back()
     let web = fleet.get("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web").await.expect("it is there");
     assert_eq!(fleet::condition(&web, "Ready")["status"], "True", "the other unit is as it was");
 
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
     fleet.answered("keys", &commit, "True").await;
     fleet.end().await;
@@ -261,7 +242,7 @@ async fn rotation_that_breaks_a_workload_of_another_unit_takes_the_secret_back()
 async fn a_workload_of_another_unit_that_landed_as_a_guest_is_unchanged_for_its_own_unit() {
     let (mut fleet, _) = producer_and_consumer(json!({})).await;
     let before = generation(&fleet).await;
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
     tokio::time::sleep(Duration::from_secs(3)).await;
     let requests = fleet.requests("Deployment/apps/web");
@@ -290,7 +271,7 @@ async fn a_workload_of_another_unit_that_landed_as_a_guest_is_unchanged_for_its_
 async fn a_unit_that_switches_rollouts_off_has_no_guests() {
     let (fleet, _) = producer_and_consumer(json!({"lockstep.dev/rollout": "disabled"})).await;
     let before = generation(&fleet).await;
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     let is_new = |found: Option<&Object>| {
         found.is_some_and(|found| found.text("/data/password") == Some(STANDARD.encode("better").as_str()))
     };
@@ -303,7 +284,7 @@ async fn a_unit_that_switches_rollouts_off_has_no_guests() {
 #[tokio::test]
 async fn a_workload_that_nobody_manages_is_rolled_out_when_it_asks_for_it() {
     let fleet = Fleet::new().await;
-    store(&fleet, &[("db", GOOD)]).await;
+    fleet.store(&[("db", GOOD)]).await;
     fleet.write("keys", &[document("db")]);
     let commit = fleet.commit();
     fleet.kustomization("keys", json!({}), json!({})).await;
@@ -314,14 +295,14 @@ async fn a_workload_that_nobody_manages_is_rolled_out_when_it_asks_for_it() {
     fleet.apply(consumer("silent")).await;
     fleet.calm().await;
     let read = async |name: &str| fleet.get("apps/v1", "Deployment", name).await.expect("it is there");
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     let asks = ("apps/v1", "Deployment", "asks");
     fleet.until(asks, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
     fleet.calm().await;
     assert_eq!(stamp(&read("silent").await), None);
     let good = stamp(&read("asks").await);
     // It has a say, too.
-    store(&fleet, &[("db", BAD)]).await;
+    fleet.store(&[("db", BAD)]).await;
     let message = ready_message(&fleet, "keys", "held at").await;
     assert!(message.contains("Deployment/apps/asks of no unit reads it"), "{message}");
     assert_eq!(stamp(&read("asks").await), good);
@@ -331,19 +312,19 @@ async fn a_workload_that_nobody_manages_is_rolled_out_when_it_asks_for_it() {
 #[tokio::test]
 async fn a_rollout_that_is_only_slow_is_held_at_the_timeout_and_another_rotation_supersedes_it() {
     let fleet = Fleet::new().await;
-    store(&fleet, &[("db", GOOD)]).await;
+    fleet.store(&[("db", GOOD)]).await;
     let mut slow = consumer("web");
     slow["spec"]["progressDeadlineSeconds"] = 600.into();
     fleet.write("web", &[document("db"), slow]);
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({"wait": false, "timeout": "2s"})).await;
     fleet.answered("web", &commit, "True").await;
-    store(&fleet, &[("db", BAD)]).await;
+    fleet.store(&[("db", BAD)]).await;
     ready_message(&fleet, "web", "is applied and not healthy yet").await;
     let (data, template) = standing(&fleet).await;
     assert!(data.get("pass").is_some(), "it is not taken back");
     assert!(template.pointer("/metadata/annotations").is_some());
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     fleet.answered("web", &commit, "True").await;
     let (data, _) = standing(&fleet).await;
     assert_eq!(data["password"], STANDARD.encode("better"));
@@ -353,7 +334,7 @@ async fn a_rollout_that_is_only_slow_is_held_at_the_timeout_and_another_rotation
 #[tokio::test]
 async fn a_suspended_unit_keeps_its_secrets_fresh_and_restarts_its_pods_when_it_goes_on() {
     let fleet = Fleet::new().await;
-    store(&fleet, &[("db", GOOD)]).await;
+    fleet.store(&[("db", GOOD)]).await;
     fleet.write("web", &[document("db"), consumer("web"), fleet::config_map("other", json!({"a": "1"}))]);
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({})).await;
@@ -363,7 +344,7 @@ async fn a_suspended_unit_keeps_its_secrets_fresh_and_restarts_its_pods_when_it_
     let before = generation(&fleet).await;
     fleet.write("web", &[document("db"), consumer("web"), fleet::config_map("other", json!({"a": "2"}))]);
     let next = fleet.commit();
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     let is_better = |found: Option<&Object>| {
         found.is_some_and(|found| found.text("/data/password") == Some(STANDARD.encode("better").as_str()))
     };
@@ -381,7 +362,7 @@ async fn a_suspended_unit_keeps_its_secrets_fresh_and_restarts_its_pods_when_it_
 #[tokio::test]
 async fn a_rotation_lands_without_the_source_from_what_landed_last() {
     let mut fleet = Fleet::new().await;
-    store(&fleet, &[("db", GOOD)]).await;
+    fleet.store(&[("db", GOOD)]).await;
     fleet.write("web", &[document("db"), consumer("web"), fleet::config_map("other", json!({"a": "1"}))]);
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({})).await;
@@ -391,18 +372,18 @@ async fn a_rotation_lands_without_the_source_from_what_landed_last() {
     // Nothing is left of the repository, nor of what was fetched from it.
     fleet.git.hide();
     fleet.forget_fetched();
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     fleet.start().await;
     let stamped = fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
     let first = stamp(&stamped.expect("it is there"));
     let (data, _) = standing(&fleet).await;
     assert_eq!(data["password"], STANDARD.encode("better"));
     // Also one that must be taken back.
-    store(&fleet, &[("db", BAD)]).await;
+    fleet.store(&[("db", BAD)]).await;
     ready_message(&fleet, "web", "held at").await;
     assert_eq!(standing(&fleet).await.0, data);
     fleet.calm().await;
-    store(&fleet, &[("db", GOOD)]).await;
+    fleet.store(&[("db", GOOD)]).await;
     fleet.until(DEPLOYMENT, "stamped", |found| found.is_some_and(|found| stamp(found) != first)).await;
     fleet.git.unhide();
     fleet.calm().await;
@@ -414,7 +395,7 @@ async fn a_rotation_lands_without_the_source_from_what_landed_last() {
 #[tokio::test]
 async fn pods_that_only_hands_replace_are_told_of_and_hold_nobody() {
     let fleet = Fleet::new().await;
-    store(&fleet, &[("db", GOOD)]).await;
+    fleet.store(&[("db", GOOD)]).await;
     let mut by_hand = consumer("web");
     by_hand["kind"] = "StatefulSet".into();
     by_hand["spec"]["updateStrategy"] = json!({"type": "OnDelete"});
@@ -423,7 +404,7 @@ async fn pods_that_only_hands_replace_are_told_of_and_hold_nobody() {
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({})).await;
     fleet.answered("web", &commit, "True").await;
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     let at = ("apps/v1", "StatefulSet", "web");
     fleet.until(at, "stamped", |found| found.is_some_and(|found| stamp(found).is_some())).await;
     fleet.calm().await;
@@ -455,7 +436,7 @@ async fn listed(fleet: &Fleet) -> Vec<String> {
 async fn with_immutable_versions_a_rotation_is_one_rollout_to_a_new_name_and_old_ones_go_when_nobody_needs_them() {
     const UNIT: (&str, &str, &str) = ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web");
     let mut fleet = Fleet::new().await;
-    store(&fleet, &[("db", GOOD)]).await;
+    fleet.store(&[("db", GOOD)]).await;
     fleet.write("web", &[document("db"), consumer("web")]);
     let commit = fleet.commit();
     let switch = json!({"lockstep.dev/versions": "immutable"});
@@ -469,7 +450,7 @@ async fn with_immutable_versions_a_rotation_is_one_rollout_to_a_new_name_and_old
     (history["kind"], history["metadata"]["name"]) = ("ReplicaSet".into(), "web-1".into());
     fleet.apply(history).await;
 
-    store(&fleet, &[("db", BETTER)]).await;
+    fleet.store(&[("db", BETTER)]).await;
     let moved = fleet.until(DEPLOYMENT, "moved", |found| found.is_some_and(|found| read(found) != first)).await;
     let moved = moved.expect("it is there");
     let second = read(&moved);
@@ -498,7 +479,7 @@ async fn with_immutable_versions_a_rotation_is_one_rollout_to_a_new_name_and_old
     assert_eq!(generation(&fleet).await, moved.generation());
 
     // One that does not work is taken back, and leaves nothing.
-    store(&fleet, &[("db", BAD)]).await;
+    fleet.store(&[("db", BAD)]).await;
     ready_message(&fleet, "web", "held at").await;
     let back = fleet.get("apps/v1", "Deployment", "web").await.expect("it stays");
     assert_eq!((read(&back), listed(&fleet).await), (second.clone(), vec![second.clone()]));

@@ -6,6 +6,27 @@ use super::*;
 const RELEASE: (&str, &str) = ("helm.toolkit.fluxcd.io/v2", "HelmRelease");
 
 impl Stage {
+    /// A release that stands alone is installed.
+    async fn alone() -> Self {
+        let stage = Self::new().await;
+        stage.publish("1.0.0", &[]);
+        stage.apply(Self::repository()).await;
+        stage.apply(Self::release(json!({}))).await;
+        stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+        stage
+    }
+
+    /// A release of a Kustomization is installed; the commit.
+    async fn in_a_kustomization() -> (Self, String) {
+        let stage = Self::new().await;
+        stage.publish("1.0.0", &[]);
+        let commit = stage.commit(&[Self::repository(), Self::release(json!({}))]);
+        stage.kustomization().await;
+        stage.answered(&commit, "True").await;
+        stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+        (stage, commit)
+    }
+
     /// Annotates the release.
     async fn ask(&self, requests: &[(&str, &str)]) {
         let at = Reference::new(RELEASE.0, RELEASE.1, NAMESPACE, "web");
@@ -48,34 +69,21 @@ async fn force(stage: &Stage) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_stands_alone_is_upgraded_once_when_it_is_forced() {
-    let stage = Stage::new().await;
-    stage.publish("1.0.0", &[]);
-    stage.apply(Stage::repository()).await;
-    stage.apply(Stage::release(json!({}))).await;
-    stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+    let stage = Stage::alone().await;
     force(&stage).await;
     stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_of_a_kustomization_is_upgraded_once_when_it_is_forced() {
-    let stage = Stage::new().await;
-    stage.publish("1.0.0", &[]);
-    let commit = stage.commit(&[Stage::repository(), Stage::release(json!({}))]);
-    stage.kustomization().await;
-    stage.answered(&commit, "True").await;
-    stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+    let (stage, _) = Stage::in_a_kustomization().await;
     force(&stage).await;
     stage.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_that_has_failed_is_tried_again_when_it_is_reset_and_its_failures_count_anew() {
-    let stage = Stage::new().await;
-    stage.publish("1.0.0", &[]);
-    stage.apply(Stage::repository()).await;
-    stage.apply(Stage::release(json!({}))).await;
-    stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+    let stage = Stage::alone().await;
     stage.apply(Stage::release(json!({"values": {"fail": "true"}}))).await;
     let failed = stage.ready("HelmRelease", "web", "False", "RollbackSucceeded").await;
     assert_eq!(failed.value()["status"]["upgradeFailures"], 1);
@@ -95,12 +103,7 @@ async fn a_release_that_has_failed_is_tried_again_when_it_is_reset_and_its_failu
 /// A newer chart fails; its Kustomization stands at the older one, and tries again when somebody asks.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_release_of_a_kustomization_is_tried_again_when_it_is_reset() {
-    let stage = Stage::new().await;
-    stage.publish("1.0.0", &[]);
-    let commit = stage.commit(&[Stage::repository(), Stage::release(json!({}))]);
-    stage.kustomization().await;
-    stage.answered(&commit, "True").await;
-    stage.ready("HelmRelease", "web", "True", "InstallSucceeded").await;
+    let (stage, commit) = Stage::in_a_kustomization().await;
     let values = "tag: one\nfail: 'true'\npassword: plain\n";
     stage.publish("1.1.0", &[("values.yaml", values)]);
     stage.ready("HelmRelease", "web", "False", "RollbackSucceeded").await;

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use apply::memory::Simulation;
 use apply::{Answer, Call, Cluster, ClusterError, Reference, Selection, WatchEvent};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream, StreamExt as _};
 use lockstep::agent::Agent;
@@ -240,6 +242,20 @@ impl Fleet {
         self.git.commit("main", "a revision", &files)
     }
 
+    /// A SecretStore that holds these values.
+    pub async fn store(&self, values: &[(&str, &str)]) {
+        let data: Vec<Value> = values.iter().map(|(key, value)| json!({"key": key, "value": value})).collect();
+        let spec = json!({"spec": {"provider": {"fake": {"data": data}}}});
+        self.apply(object("external-secrets.io/v1", "SecretStore", "store", spec)).await;
+    }
+
+    /// What stands at `value` in a Secret.
+    pub async fn secret(&self, name: &str) -> String {
+        let secret = self.get("v1", "Secret", name).await.expect("it landed");
+        let bytes = STANDARD.decode(secret.text("/data/value").expect("a key")).expect("base64");
+        String::from_utf8(bytes).expect("text")
+    }
+
     /// What a person does with kubectl.
     pub async fn apply(&self, value: Value) -> Object {
         let object = Object::new(value).expect("an object");
@@ -339,6 +355,13 @@ pub fn object(version: &str, kind: &str, name: &str, rest: Value) -> Value {
         value[key] = part.clone();
     }
     value
+}
+
+/// An ExternalSecret of the same name as its key, which stands at `value`.
+pub fn external(name: &str) -> Value {
+    let data = json!([{"secretKey": "value", "remoteRef": {"key": name}}]);
+    let spec = json!({"refreshInterval": "1s", "secretStoreRef": {"name": "store"}, "data": data});
+    object("external-secrets.io/v1", "ExternalSecret", name, json!({ "spec": spec }))
 }
 
 pub fn config_map(name: &str, data: Value) -> Value {
