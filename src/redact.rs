@@ -27,9 +27,49 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use aho_corasick::{AhoCorasick, MatchKind};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD_NO_PAD, URL_SAFE_NO_PAD};
-use serde_json::Value;
+use manifest::Object;
+use serde_json::{Map, Value};
 use sha2::{Digest as _, Sha256};
 use zeroize::Zeroizing;
+
+/// An object whose secret values were taken out, to be shown. Nothing that writes to a cluster takes it:
+///
+/// ```compile_fail
+/// # fn call(masked: lockstep::redact::Masked) -> apply::Call {
+/// apply::Call::Create { object: masked, manager: String::new(), dry_run: false, subresource: None }
+/// # }
+/// ```
+///
+/// It takes what was not masked:
+///
+/// ```
+/// # fn call(object: manifest::Object) -> apply::Call {
+/// apply::Call::Create { object, manager: String::new(), dry_run: false, subresource: None }
+/// # }
+/// ```
+pub struct Masked(Object);
+
+impl Masked {
+    /// Vouches that no secret value is left in `object`.
+    pub fn new(object: Object) -> Self {
+        Self(object)
+    }
+
+    /// The object, where it is of a kind of which nothing is ever masked.
+    pub fn unmasked(&self) -> Option<&Object> {
+        (!self.0.is_secret()).then_some(&self.0)
+    }
+
+    /// Its metadata, to which more may be added.
+    pub fn metadata(&mut self) -> &mut Map<String, Value> {
+        self.0.metadata()
+    }
+
+    /// As a text.
+    pub fn show(&self, print: impl FnOnce(&Object) -> String) -> String {
+        print(&self.0)
+    }
+}
 
 /// Shorter values, in bytes, are not taken out.
 pub const SHORTEST: usize = 6;

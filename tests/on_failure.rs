@@ -215,12 +215,13 @@ async fn lose(fleet: &Fleet, is_lost: impl Fn(&manifest::Object) -> bool) {
 
 #[tokio::test]
 async fn without_its_keys_the_agent_says_so_and_takes_over_what_runs_once_it_may() {
-    let mut fleet = landed(json!({}), json!({})).await;
-    let store = json!({"spec": {"provider": {"fake": {"data": [{"key": "a", "value": "v"}]}}}});
-    fleet.apply(fleet::object("external-secrets.io/v1", "SecretStore", "store", store)).await;
-    let spec = json!({"secretStoreRef": {"name": "store"}, "data": [{"secretKey": "a", "remoteRef": {"key": "a"}}]});
-    let external = fleet::object("external-secrets.io/v1", "ExternalSecret", "alone", json!({ "spec": spec }));
-    fleet.apply(external).await;
+    let mut fleet = Fleet::new().await;
+    fleet.store(&[("alone", "1")]).await;
+    fleet.apply(fleet::external("alone")).await;
+    fleet.write("web", &[deployment("web", 1, &["alone"])]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
     let units = [
         ("kustomize.toolkit.fluxcd.io/v1", "Kustomization", "web"),
         ("external-secrets.io/v1", "ExternalSecret", "alone"),
@@ -231,9 +232,15 @@ async fn without_its_keys_the_agent_says_so_and_takes_over_what_runs_once_it_may
             ready["status"] == status && ready["message"].to_string().contains(words)
         }
     };
+    fleet.store(&[("alone", "2")]).await;
+    let is_stamped = |found: Option<&manifest::Object>| {
+        found.is_some_and(|found| found.value().to_string().contains(apply::stamp::ANNOTATION))
+    };
+    fleet.until(("apps/v1", "Deployment", "web"), "stamped", is_stamped).await;
     for unit in units {
         fleet.until(unit, "landed", is("True", "")).await;
     }
+    fleet.calm().await;
     let before = fleet.get("apps/v1", "Deployment", "web").await.expect("it landed");
     fleet.stop().await;
     lose(&fleet, |secret| secret.name() == "lockstep-keys").await;
@@ -250,6 +257,7 @@ async fn without_its_keys_the_agent_says_so_and_takes_over_what_runs_once_it_may
     for unit in units {
         fleet.until(unit, "taken over", is("True", "")).await;
     }
+    fleet.calm().await;
     let after = fleet.get("apps/v1", "Deployment", "web").await.expect("it stays");
     assert_eq!((after.uid(), after.generation()), (before.uid(), before.generation()), "nothing is rolled out");
     fleet.end().await;

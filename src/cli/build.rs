@@ -104,7 +104,7 @@ impl Kustomization {
         };
         let file = self.kustomization_file.as_deref();
         let objects = build.run(&self.namespace, &self.name, file, &self.path)?;
-        let texts = objects.iter().map(|object| format!("{}---\n", kustomize::to_yaml(object)));
+        let texts = objects.iter().map(|object| object.show(kustomize::to_yaml) + "---\n");
         print(texts.collect::<String>().as_bytes())
     }
 }

@@ -18,6 +18,7 @@ use crate::cli::disk::Disk;
 use crate::cli::network::Network;
 use crate::pipeline::compile::values_of;
 use crate::pipeline::owner_labels;
+use crate::redact::Masked;
 use crate::status::kustomization::GROUP;
 use crate::substitute::{self, Unset, Variables, value_of};
 
@@ -58,7 +59,7 @@ impl Build {
         name: &str,
         file: Option<&Path>,
         folder: &Path,
-    ) -> anyhow::Result<Vec<Object>> {
+    ) -> anyhow::Result<Vec<Masked>> {
         let live = self.live(namespace, name)?;
         if self.live.is_some() && live.is_none() {
             bail!("failed to get kustomization object: {namespace}/{name} not found");
@@ -72,7 +73,8 @@ impl Build {
         while let Some(next) = open.pop() {
             let built = self.one(&next.object, &next.folder)?;
             if self.is_recursive {
-                let declared = built.iter().filter(|object| local::is_kustomization(object));
+                let objects = built.iter().filter_map(Masked::unmasked);
+                let declared = objects.filter(|object| local::is_kustomization(object));
                 let declared = declared.filter_map(|object| self.declared(object, &next).transpose());
                 let mut declared: Vec<Open> = declared.collect::<anyhow::Result<_>>()?;
                 declared.reverse();
@@ -116,7 +118,7 @@ impl Build {
         Ok(local.folder.join(text("/spec/path").trim_start_matches('/')))
     }
 
-    fn one(&self, object: &Object, folder: &Path) -> anyhow::Result<Vec<Object>> {
+    fn one(&self, object: &Object, folder: &Path) -> anyhow::Result<Vec<Masked>> {
         let spec = object.value().get("spec").cloned().unwrap_or_default();
         let spec: KustomizationSpec =
             serde_json::from_value(spec).with_context(|| format!("kustomization {}", object.name()))?;
@@ -168,16 +170,16 @@ fn variables_of(object: &Object) -> Vec<(String, String)> {
 }
 
 /// Labels and masks a built object.
-fn finish(mut built: Object, owner: &Object, spec: &KustomizationSpec) -> anyhow::Result<Object> {
+fn finish(mut built: Object, owner: &Object, spec: &KustomizationSpec) -> anyhow::Result<Masked> {
     for (key, value) in owner_labels(owner.namespace(), owner.name()) {
         built.set_label(&key, &value);
     }
-    mask(&mut built)?;
+    let mut masked = mask(built)?;
     if let Some(metadata) = &spec.common_metadata {
-        add_all(built.metadata(), "labels", metadata.labels.iter());
-        add_all(built.metadata(), "annotations", metadata.annotations.iter());
+        add_all(masked.metadata(), "labels", metadata.labels.iter());
+        add_all(masked.metadata(), "annotations", metadata.annotations.iter());
     }
-    Ok(built)
+    Ok(masked)
 }
 
 /// Adds labels or annotations. Those that are there go where one of them is no text, as in Go's accessors.

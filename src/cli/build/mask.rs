@@ -10,6 +10,8 @@ use manifest::Object;
 use serde_json::Value;
 use yaml::{Node, Resolver, Strictness, Tag};
 
+use crate::redact::Masked;
+
 /// What stands for a sealed value.
 const MASK: &str = "**SOPS**";
 /// What stands for the sealed value of a Secret that a kubelet reads as JSON.
@@ -23,12 +25,12 @@ const BASE64: GeneralPurpose =
 ///
 /// # Errors
 /// When a value of `data` is not base64, as upstream.
-pub(super) fn mask(object: &mut Object) -> anyhow::Result<()> {
+pub(super) fn mask(mut object: Object) -> anyhow::Result<Masked> {
     if object.kind() != "Secret" {
-        return Ok(());
+        return Ok(Masked::new(object));
     }
-    let (mut data, mut texts) = (texts_of(object, "data"), texts_of(object, "stringData"));
-    if is_sealed(object) {
+    let (mut data, mut texts) = (texts_of(&object, "data"), texts_of(&object, "stringData"));
+    if is_sealed(&object) {
         if let Some(map) = object.value_mut().as_object_mut() {
             map.remove("sops");
         }
@@ -51,7 +53,8 @@ pub(super) fn mask(object: &mut Object) -> anyhow::Result<()> {
             .filter(|value| holds_sealed(value.as_bytes()))
             .for_each(|value| *value = BASE64.encode(MASK));
     }
-    write(object, data, texts)
+    write(&mut object, data, texts)?;
+    Ok(Masked::new(object))
 }
 
 /// Whether the whole object was sealed.
