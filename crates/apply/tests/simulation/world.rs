@@ -272,10 +272,13 @@ impl Wire {
                 Some(id) => Err(ClusterError::Conflict { id, message: "somebody else wrote".into() }),
                 None => Err(gone()),
             },
-            Some(Fault::Refused) => {
+            // Policies judge what is written, or would be; of reads only rights are asked.
+            Some(Fault::Refused) if !matches!(call.verb(), "get" | "list" | "scope" | "discover") => {
                 Err(ClusterError::Refused { id, message: "a policy refuses it".into(), fields: Vec::new() })
             }
-            Some(Fault::Forbidden) => Err(ClusterError::Forbidden { id, message: "no role allows it".into() }),
+            Some(Fault::Refused | Fault::Forbidden) => {
+                Err(ClusterError::Forbidden { id, message: "no role allows it".into() })
+            }
             Some(Fault::CrashBefore) => self.crash().await,
             Some(Fault::CrashAfter) => {
                 let _ = self.deliver(call);
