@@ -263,8 +263,17 @@ pub fn full_disk(world: &mut World, count: usize, seed: u64) -> Row {
 /// Fills the agent's disk to the last byte.
 fn fill(world: &World) -> std::path::PathBuf {
     let process = world.scene.agent.process().expect("it runs");
-    let inside = world.scene.agent.cache().strip_prefix("/").expect("it is absolute").join("ballast");
-    let file = std::path::Path::new("/proc").join(process.to_string()).join("root").join(inside);
+    let process = std::path::Path::new("/proc").join(process.to_string());
+    let cache = world.scene.agent.cache();
+    // A process that has just begun may not have mounted it yet.
+    let has_disk =
+        || std::fs::read_to_string(process.join("mountinfo")).is_ok_and(|all| all.contains(&*cache.to_string_lossy()));
+    let began = Instant::now();
+    while !has_disk() {
+        assert!(began.elapsed() < Duration::from_secs(30), "the agent has no disk of its own");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let file = process.join("root").join(cache.strip_prefix("/").expect("it is absolute")).join("ballast");
     let error = std::fs::write(&file, vec![0; 16 << 20]).expect_err("the disk is smaller");
     assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
     file
