@@ -260,7 +260,7 @@ impl Pass {
     async fn read(&self, opened: &Opened, item: Item) -> Result<Arc<Remote>, Cause> {
         let address = address(opened);
         let read = async {
-            let remote = self.ask(address, opened.store.read(item.clone())).await?;
+            let remote = self.ask(opened, opened.store.read(item.clone())).await?;
             (self.resolver.witness)(&remote.value);
             Ok(remote)
         };
@@ -278,17 +278,34 @@ impl Pass {
     async fn select(&self, opened: &Opened, selection: &Selection) -> Result<Vec<Listed>, Cause> {
         let name = selection.name.as_deref().map(pattern).transpose()?;
         let address = address(opened);
-        let list = once(&self.lists, address, self.ask(address, opened.store.list())).await?;
+        let list = once(&self.lists, address, self.ask(opened, opened.store.list())).await?;
         let tagged = |item: &Listed| selection.tags.iter().all(|(key, value)| item.tags.get(key) == Some(value));
         let named = |item: &Listed| name.as_ref().is_none_or(|name| name.is_match(&item.name));
         Ok(list.iter().filter(|item| item.enabled && tagged(item) && named(item)).cloned().collect())
+    }
+
+    /// Asks a store, unless it wants to be left alone: whoever asks then is told so.
+    async fn ask<T>(&self, opened: &Opened, request: impl Future<Output = Result<T, Cause>>) -> Result<T, Cause> {
+        let recent = &self.resolver.recent;
+        if let Some(left) = recent.paused(&opened.store) {
+            return Err(Cause::Throttled { retry_after: Some(left) });
+        }
+        let answer = self.ask_in_turn(address(opened), request).await;
+        if let Err(Cause::Throttled { retry_after: Some(wait) }) = &answer {
+            recent.pause(&opened.store, *wait);
+        }
+        answer
     }
 
     /// Asks a store unless it has already shown that it cannot answer in this pass.
     ///
     /// The first request to a store goes alone: it finds out whether the store can be asked at all, and meets a vault's
     /// question for a token, for all the others.
-    async fn ask<T>(&self, address: Address, request: impl Future<Output = Result<T, Cause>>) -> Result<T, Cause> {
+    async fn ask_in_turn<T>(
+        &self,
+        address: Address,
+        request: impl Future<Output = Result<T, Cause>>,
+    ) -> Result<T, Cause> {
         let gate = Arc::clone(self.gates.lock().unwrap_or_else(PoisonError::into_inner).entry(address).or_default());
         let (mut request, mut answer) = (Some(request), None);
         let first = gate.proved.get_or_try_init(|| async {

@@ -17,6 +17,8 @@ use super::store::{Cause, Item, Remote, Store};
 
 /// How long a value is kept: longer than the first look at some thousand ExternalSecrets takes.
 const KEPT: Duration = Duration::from_secs(600);
+/// Longest time for which a store is left alone without another question.
+const LONGEST_PAUSE: Duration = Duration::from_secs(600);
 /// Least time between the beginnings of two reads: no more than a hundred a second, over all stores.
 const PACE: Duration = Duration::from_micros(10_500);
 
@@ -28,6 +30,14 @@ pub(super) struct Recent {
     reads: Mutex<HashMap<(usize, Item), Read>>,
     /// When the next read may begin.
     next: Mutex<Option<Instant>>,
+    /// Until when stores asked to be left alone, by address.
+    paused: Mutex<HashMap<usize, Pause>>,
+}
+
+struct Pause {
+    until: Instant,
+    /// Keeps the store, and with it the address that stands for it.
+    _store: Arc<dyn Store>,
 }
 
 struct Read {
@@ -37,7 +47,26 @@ struct Read {
     answer: Arc<OnceCell<Answer>>,
 }
 
+fn address(store: &Arc<dyn Store>) -> usize {
+    Arc::as_ptr(store).cast::<()>().addr()
+}
+
 impl Recent {
+    /// A store has answered that it wants to be left alone.
+    pub(super) fn pause(&self, store: &Arc<dyn Store>, wait: Duration) {
+        let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = Instant::now();
+        paused.retain(|_, pause| pause.until > now);
+        paused.insert(address(store), Pause { until: now + wait.min(LONGEST_PAUSE), _store: store.clone() });
+    }
+
+    /// How long a store still wants to be left alone, by whoever asks.
+    pub(super) fn paused(&self, store: &Arc<dyn Store>) -> Option<Duration> {
+        let paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
+        let left = paused.get(&address(store))?.until.saturating_duration_since(Instant::now());
+        (!left.is_zero()).then_some(left)
+    }
+
     /// What a read of `item` answered that began after `since`, and when it began; `read` does it where there was none.
     pub(super) async fn get(
         &self,
@@ -55,7 +84,7 @@ impl Recent {
     }
 
     fn entry(&self, store: &Arc<dyn Store>, item: Item, since: Instant) -> (Arc<OnceCell<Answer>>, Instant) {
-        let key = (Arc::as_ptr(store).cast::<()>().addr(), item);
+        let key = (address(store), item);
         let mut reads = self.reads.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(read) = reads.get(&key).filter(|read| read.began >= since) {
             return (read.answer.clone(), read.began);

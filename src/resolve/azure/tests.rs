@@ -196,6 +196,24 @@ async fn a_vault_that_throttles_is_left_alone_for_the_pass() {
     assert_eq!(asked, 1, "the first answer closes the vault");
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_vault_that_throttles_is_left_alone_by_all_until_its_time_is_over() {
+    let network = Arc::new(Network::new(|_, count| match count {
+        0 => Some((429, vec![("retry-after", "5")], json!({}))),
+        _ => secret("a", "v"),
+    }));
+    let resolver = resolver(&network);
+    let look = async |name: &str| pass(&resolver, vault()).resolve(&external(name, &[name], "Retain"), None).await;
+    let pause = |resolved: Result<Resolved, ResolveError>| resolved.err().and_then(|error| error.retry_after());
+    assert_eq!(pause(look("a").await).map(|wait| wait.as_secs()), Some(5));
+    let asked = network.log().len();
+    tokio::time::advance(Duration::from_secs(3)).await;
+    assert_eq!(pause(look("b").await), Some(Duration::from_secs(2)), "another one has to wait, too");
+    assert_eq!(network.log().len(), asked, "nobody asks");
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert!(look("b").await.is_ok());
+}
+
 #[tokio::test]
 async fn a_refused_identity_asks_for_one_token() {
     let refused = |_| {
