@@ -113,7 +113,10 @@ impl Followed {
     /// Our own write was answered.
     pub(crate) fn noted(&self, call: &Call, answer: &Result<Answer, ClusterError>) {
         if let (true, Ok(Answer::Object(Some(object)))) = (call.is_write(), answer) {
-            self.state().good.insert(Reference::of(object), told(object));
+            let mut state = self.state();
+            state.good.insert(Reference::of(object), told(object));
+            // That it was gone before is over.
+            state.seen.insert(Reference::of(object), told(object));
         }
         if let (Call::Delete { at, .. }, Ok(_)) = (call, answer) {
             self.state().good.remove(at);
