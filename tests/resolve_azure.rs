@@ -183,6 +183,8 @@ async fn every_failure_of_the_vault_is_told_apart() {
     fault(Fault { status: Some(429), retry_after: Some(7), ..Fault::default() });
     let wait = bed.resolve(&resolver, one("db")).await.err().expect("a problem").retry_after();
     assert_eq!(wait.map(|wait| wait.as_secs()), Some(7));
+    // That one leaves the vault alone now.
+    let resolver = bed.resolver();
     for status in [500, 503] {
         fault(Fault { status: Some(status), delay_ms: Some(100), ..Fault::default() });
         assert!(matches!(bed.cause(&resolver, "db").await, Cause::Unavailable { .. }));
