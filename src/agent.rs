@@ -63,13 +63,12 @@ impl Agent {
                 listed.push(told);
             }
         }
-        for (kind, labels) in
-            configs::KINDS.into_iter().zip(std::iter::repeat(&self.shared.world.settings.watched_configs))
-        {
-            let Some(labels) = labels.clone() else { continue };
-            let (tell, told) = oneshot::channel();
-            watches.spawn(configs::follow(self.shared.clone(), kind, labels, tell));
-            listed.push(told);
+        if let Some(labels) = &self.shared.world.settings.watched_configs {
+            for kind in configs::KINDS {
+                let (tell, told) = oneshot::channel();
+                watches.spawn(configs::follow(self.shared.clone(), kind, labels.clone(), tell));
+                listed.push(told);
+            }
         }
         watches.spawn(follow_all(self.shared.clone()));
         // Before that nobody knows which unit an object belongs to, or whether the source of a unit exists.

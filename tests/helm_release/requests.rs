@@ -27,6 +27,12 @@ impl Stage {
         (stage, commit)
     }
 
+    /// There are two revisions more than `before`.
+    async fn was_tried_and_taken_back(&self, before: &[(i64, String)]) {
+        let (before, after) = (before.last().map(|last| last.0), self.statuses().await);
+        assert_eq!(after.last().map(|last| last.0), before.map(|last| last + 2), "{after:?}");
+    }
+
     /// Annotates the release.
     async fn ask(&self, requests: &[(&str, &str)]) {
         let at = Reference::new(RELEASE.0, RELEASE.1, NAMESPACE, "web");
@@ -91,12 +97,7 @@ async fn a_release_that_has_failed_is_tried_again_when_it_is_reset_and_its_failu
     stage.ask(&[("resetAt", "a"), ("requestedAt", "a")]).await;
     let again = stage.handled("lastHandledResetAt", "a").await;
     assert_eq!(again.value()["status"]["upgradeFailures"], 1, "it counts anew: {}", again.value()["status"]);
-    let after = stage.statuses().await;
-    assert_eq!(
-        after.last().map(|last| last.0),
-        before.last().map(|last| last.0 + 2),
-        "tried, and taken back: {after:?}"
-    );
+    stage.was_tried_and_taken_back(&before).await;
     stage.end().await;
 }
 
@@ -111,11 +112,6 @@ async fn a_release_of_a_kustomization_is_tried_again_when_it_is_reset() {
     let before = stage.statuses().await;
     stage.ask(&[("resetAt", "a"), ("requestedAt", "a")]).await;
     stage.handled("lastHandledResetAt", "a").await;
-    let after = stage.statuses().await;
-    assert_eq!(
-        after.last().map(|last| last.0),
-        before.last().map(|last| last.0 + 2),
-        "tried, and taken back: {after:?}"
-    );
+    stage.was_tried_and_taken_back(&before).await;
     stage.end().await;
 }
