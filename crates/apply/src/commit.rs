@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{BoxFuture, Either, FutureExt as _, select};
+use futures::future::{self, BoxFuture, Either, FutureExt as _, select};
 use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
@@ -29,10 +29,11 @@ const PARALLEL_WRITES: usize = 8;
 /// Annotation on a hook's object that tells which landing made it.
 pub const LANDING: &str = "lockstep.dev/landing";
 
-/// Takes steps of one batch, as far as they are not taken back. Returns what failed.
+/// Takes steps of one batch, as far as they are not taken back and need nothing of what has failed. Returns what fails.
 pub(crate) async fn run(
     open: &Open,
     steps: Range<usize>,
+    failed: &[Failure],
     journal: &mut Journal,
     ctx: &Context<'_>,
     deadline: Duration,
@@ -43,7 +44,7 @@ pub(crate) async fn run(
     match &landing.steps[index] {
         Step::Apply(_) => {
             let changes = landing.steps[steps].iter().filter(|step| !is_over(step)).filter_map(Step::change);
-            apply_all(changes, landing, ctx, deadline).await
+            apply_all(changes, failed, landing, ctx, deadline).await
         }
         step if is_over(step) => Vec::new(),
         Step::Put(put) => write_record(put, ctx, deadline).await.err().into_iter().collect(),
@@ -73,16 +74,32 @@ pub(crate) fn batch(steps: &[Step], start: usize) -> usize {
 
 async fn apply_all(
     changes: impl Iterator<Item = &Change>,
+    failed: &[Failure],
     landing: &Landing,
     ctx: &Context<'_>,
     deadline: Duration,
 ) -> Vec<Failure> {
     let cleanup = &landing.behaviour.cleanup;
     let written = changes.filter(|change| change.is_written());
-    let writes: Vec<BoxFuture<'_, _>> =
-        written.map(|change| apply_one(change, cleanup, ctx, deadline).boxed()).collect();
+    let writes: Vec<BoxFuture<'_, _>> = written
+        .map(|change| match lacks(&change.desired, failed) {
+            Some(failure) => future::ready(Err(failure)).boxed(),
+            None => apply_one(change, cleanup, ctx, deadline).boxed(),
+        })
+        .collect();
     let results: Vec<Result<(), Failure>> = stream::iter(writes).buffered(PARALLEL_WRITES).collect().await;
     results.into_iter().filter_map(Result::err).collect()
+}
+
+/// Why an object is not written: one that it needs could not be. A workload would start without its Secret, or with the
+/// bytes that it had before. Only where failures end nothing is there anything left to write then.
+pub(crate) fn lacks(desired: &Desired, failed: &[Failure]) -> Option<Failure> {
+    let mut failed = failed.iter().filter(|failure| failure.step == At::Commit).peekable();
+    failed.peek()?;
+    let needed = edges::needed(&desired.object);
+    let lacked = failed.find(|failure| failure.id.as_ref().is_some_and(|id| needed.contains(id)))?;
+    let message = format!("not written: {} could not be, which it needs", lacked.id.as_ref()?);
+    Some(Failure { transient: lacked.transient, ..Failure::about(At::Commit, &desired.object, message) })
 }
 
 /// Writes one change: what other tools left is undone first, an immutable field may replace the object.

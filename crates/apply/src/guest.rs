@@ -117,9 +117,18 @@ pub(crate) fn inherited(superseded: Option<&Landing>) -> Vec<Guest> {
     guests.map(|guest| Guest { stamp: guest.before.clone(), ..guest }).collect()
 }
 
-/// Stamps all guests but those of parcels that were taken back.
-pub(crate) async fn stamp(landing: &Landing, undone: &BTreeSet<usize>, ctx: &Context<'_>, deadline: Duration) {
-    for guest in landing.guests.iter().filter(|guest| !guest.is_of(landing, undone)) {
+/// Stamps all guests but those of parcels that were taken back, and those that read what could not be written.
+pub(crate) async fn stamp(
+    landing: &Landing,
+    undone: &BTreeSet<usize>,
+    failed: &[Failure],
+    ctx: &Context<'_>,
+    deadline: Duration,
+) {
+    let is_unwritten =
+        |id: ObjectId| failed.iter().any(|failure| failure.step == At::Commit && failure.id.as_ref() == Some(&id));
+    let stays = |guest: &&Guest| guest.is_of(landing, undone) || guest.reads().any(is_unwritten);
+    for guest in landing.guests.iter().filter(|guest| !stays(guest)) {
         // Its own unit stamps one that could not be.
         if settle(guest, guest.stamp.as_deref(), ctx, deadline).await.is_ok_and(|written| written) {
             ctx.tell(Progress::Wrote(guest.workload.id(), Action::Configure));

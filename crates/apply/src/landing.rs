@@ -223,7 +223,11 @@ impl<'a, 'c> Work<'a, 'c> {
         let deadline = self.ctx.clock.now() + landing.behaviour.timeout;
         let mut failed = Vec::new();
         for change in lost {
-            failed.extend(commit::apply_one(change, &landing.behaviour.cleanup, self.ctx, deadline).await.err());
+            let made = match commit::lacks(&change.desired, &failed) {
+                Some(failure) => Err(failure),
+                None => commit::apply_one(change, &landing.behaviour.cleanup, self.ctx, deadline).await,
+            };
+            failed.extend(made.err());
         }
         if failed.is_empty() { Ok(None) } else { self.fail(failed).await }
     }
@@ -278,7 +282,8 @@ impl<'a, 'c> Work<'a, 'c> {
             }
             let batch = commit::batch(&self.landing.steps, index);
             let began = self.ctx.clock.now();
-            let failed = commit::run(&self.open, index..index + batch, self.journal, self.ctx, deadline).await;
+            let steps = index..index + batch;
+            let failed = commit::run(&self.open, steps, &self.failures, self.journal, self.ctx, deadline).await;
             // A wait has its own limit; the writes keep theirs.
             if matches!(self.landing.steps[index], Step::Hook(_) | Step::Await(..)) {
                 deadline += self.ctx.clock.now().saturating_sub(began);
@@ -292,7 +297,7 @@ impl<'a, 'c> Work<'a, 'c> {
             let is_cut_short = has_failed && !goes_on && matches!(self.landing.steps[index], Step::Await(..));
             index += if is_cut_short { 0 } else { batch };
         }
-        guest::stamp(&self.landing, &self.open.undone, self.ctx, deadline).await;
+        guest::stamp(&self.landing, &self.open.undone, &self.failures, self.ctx, deadline).await;
         // Where failures end nothing, what may pass is written again. And a release is finished, or it has not landed.
         let is_unwritten = |failure: &Failure| failure.transient && failure.step == At::Commit;
         if goes_on && (is_torn || self.failures.iter().any(is_unwritten)) {

@@ -192,6 +192,8 @@ const FOUND: &[(u64, &str)] = &[
         "a version of a Secret was deleted although the workload that names it could not be taken back: an earlier landing had \
          given it that name",
     ),
+    (scenario::MODES + 9574, "who goes on after failures wrote a workload whose Secret was refused at its write"),
+    (scenario::MODES + 9615, "no fault: a release that was cut off was not unlocked by the one that came in its place"),
     (682_831, "after a crash nobody knew that something stale could not be deleted"),
 ];
 

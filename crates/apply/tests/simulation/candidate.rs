@@ -132,8 +132,13 @@ fn put(version: u32, status: &str, undo: Option<&str>) -> Put {
 
 /// The last version that is deployed, as Helm's storage has it.
 pub(crate) fn deployed(world: &World) -> Option<u32> {
-    let records = world.list("v1", "Secret").into_iter().filter(|record| record.label("status") == Some("deployed"));
-    records.filter_map(|record| record.name().rsplit_once(".v")?.1.parse().ok()).max()
+    recorded(world, "deployed").into_iter().max()
+}
+
+/// Versions whose records have this status.
+fn recorded(world: &World, status: &str) -> Vec<u32> {
+    let records = world.list("v1", "Secret").into_iter().filter(|record| record.label("status") == Some(status));
+    records.filter_map(|record| record.name().rsplit_once(".v")?.1.parse().ok()).collect()
 }
 
 fn release(world: &World, thing: &Thing, objects: Vec<Desired>, candidate: &mut Candidate) {
@@ -157,9 +162,12 @@ fn release(world: &World, thing: &Thing, objects: Vec<Desired>, candidate: &mut 
         return;
     }
     let superseded = before.map(|version| put(version, "superseded", Some("deployed")));
+    // As `src/render/storage.rs` has it: what was cut off is ended by whoever comes next.
+    let stale = recorded(world, "pending").into_iter().filter(|version| *version != thing.version);
+    let unlocked = stale.map(|version| Put { undo_deletes: false, ..put(version, "failed", None) });
     candidate.releases.push(Release {
         id: id.clone(),
-        begin: vec![put(thing.version, "pending", None)],
+        begin: unlocked.chain([put(thing.version, "pending", None)]).collect(),
         before: vec![hook("before", thing)],
         objects: own(Policy::Override),
         wait: Some((Reading::Release, Duration::from_secs(60))),

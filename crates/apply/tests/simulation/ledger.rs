@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use apply::{Action, Answer, Call, ClusterError, Landing, OnFailure, Parcels, Reference};
+use apply::{Action, Answer, Call, ClusterError, Landing, Parcels, Reference};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
@@ -440,9 +440,6 @@ fn judge_readers(world: &World, epoch: u64, verb: &str, at: &Reference) {
     // What reads a Secret that is gone waits for it.
     let is_gone = |secret: &String| state.ledger.gone.contains(secret) && !state.ledger.is_to_be(secret);
     let news = now.difference(broken).find(|(_, secret)| !tampered.contains(secret) && !is_gone(secret)).cloned();
-    // Who goes on like Flux goes on without the Secret.
-    let goes_on = state.terms.on_failure == OnFailure::Continue && state.may_hold;
-    let news = news.filter(|_| !goes_on);
     state.ledger.broken = now;
     if let Some((workload, secret)) = news {
         let rule = format!("agent {epoch}, {verb} {}: {workload} is newer than secret {secret}", at.id());
