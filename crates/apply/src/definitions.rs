@@ -1,15 +1,15 @@
 //! Kinds that come with a landing. Nobody can try their objects on the server before they are defined, or defined anew: they
 //! are held to the schema that the definition brings.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use manifest::{Gvk, Object};
 use serde_json::Value;
 
 use crate::change::Landing;
 use crate::cluster::{ClusterError, Reference};
-use crate::memory::schema::Schema;
 use crate::prepare::is_left_alone;
+use crate::schema::Schema;
 
 /// What definitions of a landing say of the kinds of its other objects.
 pub(crate) struct Definitions {
@@ -33,20 +33,23 @@ pub(crate) enum Judge {
 impl Definitions {
     /// Those of a landing, beside what is `live`.
     pub(crate) fn of(landing: &Landing, live: &BTreeMap<Reference, Object>) -> Self {
-        let used: BTreeSet<Gvk> = landing.changes().map(|change| change.desired.object.gvk()).collect();
         let mut versions = BTreeMap::new();
         for change in landing.changes().filter(|change| change.desired.object.kind() == "CustomResourceDefinition") {
             let live = live.get(&change.desired.reference());
             if is_left_alone(&change.desired, live) {
                 continue;
             }
-            for (gvk, schema) in schemas(&change.desired.object).filter(|(gvk, _)| used.contains(gvk)) {
+            for (gvk, schema) in schemas(&change.desired.object) {
                 let is_live = live.and_then(|live| schemas(live).find(|(known, _)| *known == gvk));
                 let is_live = is_live.is_some_and(|(_, known)| known == schema);
-                versions.insert(gvk, Version { schema: Schema::new(schema.clone()), is_live });
+                versions.insert(gvk, (schema, is_live));
             }
         }
-        Self { versions }
+        // Of a chart's hundreds, only those that the landing has objects of are kept.
+        let used = landing.changes().filter_map(|change| versions.remove_entry(&change.desired.object.gvk()));
+        let compiled =
+            used.map(|(gvk, (schema, is_live))| (gvk, Version { schema: Schema::new(schema.clone()), is_live }));
+        Self { versions: compiled.collect() }
     }
 
     /// Who judges an object to which the server has answered with `error`.

@@ -44,6 +44,7 @@ pub mod reads;
 pub mod report;
 mod rival;
 mod rollback;
+mod schema;
 mod set;
 pub mod share;
 pub mod stamp;

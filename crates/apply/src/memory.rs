@@ -23,7 +23,6 @@ mod managed;
 mod merge;
 mod pods;
 mod quota;
-pub(crate) mod schema;
 mod selector;
 mod shape;
 mod simulate;

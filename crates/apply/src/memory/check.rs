@@ -9,11 +9,10 @@ use super::defaults;
 use super::kinds::Kind;
 use super::managed::Part;
 use super::merge;
-use super::schema::Schema;
 use super::store::{finalizers, find, is_terminating, text};
-use super::words::Fault;
 use super::write::{misfit, set_or_remove};
 use crate::ClusterError;
+use crate::schema::{Fault, Schema};
 
 /// Brings a request's object into the stored form: unknown fields of custom resources go, defaults come.
 ///

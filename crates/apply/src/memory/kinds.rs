@@ -6,9 +6,9 @@ use std::sync::{Arc, LazyLock};
 use manifest::Gvk;
 use serde_json::Value;
 
-use super::schema::Schema;
 use super::shape::Shape;
 use crate::Scope;
+use crate::schema::Schema;
 
 /// The version without content: kinds are stored once, whichever version wrote them.
 pub(super) type GroupKind = (String, String);
@@ -44,7 +44,7 @@ impl Kind {
 
     /// How its objects merge.
     pub(super) fn shape(&self) -> Shape<'_> {
-        self.schema.as_ref().map_or_else(|| Shape::built_in(&self.gvk), Schema::shape)
+        self.schema.as_ref().map_or_else(|| Shape::built_in(&self.gvk), |schema| Shape::Custom(schema.root()))
     }
 
     pub(super) fn is_custom(&self) -> bool {

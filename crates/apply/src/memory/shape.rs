@@ -7,6 +7,7 @@ use manifest::{Gvk, kinds};
 use serde_json::Value;
 
 use super::fields::{Element, Scalar};
+use crate::schema::{child, flag};
 
 /// How the items of a list are told apart.
 pub(super) enum Items<'a> {
@@ -147,16 +148,6 @@ fn custom_items(schema: &Value) -> Items<'_> {
         }
         _ => Items::Atomic,
     }
-}
-
-fn flag(schema: &Value, name: &str) -> bool {
-    schema.get(name) == Some(&Value::Bool(true))
-}
-
-/// The schema of a map's entry.
-pub(super) fn child<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
-    let property = schema.get("properties").and_then(|properties| properties.get(name));
-    property.or_else(|| schema.get("additionalProperties").filter(|schema| schema.is_object()))
 }
 
 impl Items<'_> {

@@ -1,38 +1,10 @@
 //! Refusals in the server's words.
 
 use manifest::ObjectId;
-use serde_json::Value;
 
 use super::kinds::Kind;
 use crate::ClusterError;
-
-/// One field that is refused.
-#[derive(Clone, Debug)]
-pub(crate) struct Fault {
-    /// Dotted path.
-    pub(crate) field: String,
-    /// Such as `Required value`.
-    pub(crate) message: String,
-}
-
-impl Fault {
-    pub(super) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
-        Self { field: field.into(), message: message.into() }
-    }
-
-    pub(super) fn required(field: impl Into<String>) -> Self {
-        Self::new(field, "Required value")
-    }
-
-    /// `Invalid value: <value>: <why>`.
-    pub(super) fn invalid(field: impl Into<String>, value: &Value, why: &str) -> Self {
-        Self::new(field, format!("Invalid value: {value}: {why}"))
-    }
-
-    pub(super) fn forbidden(field: impl Into<String>, why: &str) -> Self {
-        Self::new(field, format!("Forbidden: {why}"))
-    }
-}
+use crate::schema::Fault;
 
 /// Where an object of a kind is, for errors.
 pub(super) fn id(kind: &Kind, namespace: &str, name: &str) -> ObjectId {

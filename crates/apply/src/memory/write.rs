@@ -16,8 +16,9 @@ use super::merge;
 use super::shape::Shape;
 use super::store::{Filter, Place, State, finalizers, find, is_terminating, text, uid};
 use super::stored::Stored;
-use super::words::{self, Fault};
+use super::words;
 use crate::cluster::{Capabilities, PatchKind, Propagation, Subresource};
+use crate::schema::Fault;
 use crate::{Answer, Call, ClusterError, Reference, Scope};
 
 /// What is stored as an object in the version that was asked for.

@@ -6,11 +6,36 @@ use std::sync::{Mutex, PoisonError};
 use regex::Regex;
 use serde_json::{Map, Value};
 
-use super::shape::{Shape, child};
-use super::words::Fault;
-
 /// Deeper than any real schema; below it nothing is checked.
 const DEPTH: usize = 64;
+
+/// One field that is refused.
+#[derive(Clone, Debug)]
+pub(crate) struct Fault {
+    /// Dotted path.
+    pub(crate) field: String,
+    /// In the server's words, such as `Required value`.
+    pub(crate) message: String,
+}
+
+impl Fault {
+    pub(crate) fn new(field: impl Into<String>, message: impl Into<String>) -> Self {
+        Self { field: field.into(), message: message.into() }
+    }
+
+    pub(crate) fn required(field: impl Into<String>) -> Self {
+        Self::new(field, "Required value")
+    }
+
+    /// `Invalid value: <value>: <why>`.
+    pub(crate) fn invalid(field: impl Into<String>, value: &Value, why: &str) -> Self {
+        Self::new(field, format!("Invalid value: {value}: {why}"))
+    }
+
+    pub(crate) fn forbidden(field: impl Into<String>, why: &str) -> Self {
+        Self::new(field, format!("Forbidden: {why}"))
+    }
+}
 
 /// An `openAPIV3Schema` with its patterns compiled as they are met.
 pub(crate) struct Schema {
@@ -23,9 +48,9 @@ impl Schema {
         Self { root, patterns: Mutex::new(BTreeMap::new()) }
     }
 
-    /// How objects merge.
-    pub(super) fn shape(&self) -> Shape<'_> {
-        Shape::Custom(&self.root)
+    /// As it was given.
+    pub(crate) fn root(&self) -> &Value {
+        &self.root
     }
 
     /// Drops fields that the schema does not know, and fills in defaults. `apiVersion`, `kind` and `metadata` stay.
@@ -40,7 +65,7 @@ impl Schema {
     }
 
     /// The status of an object to which nobody has written one.
-    pub(super) fn default_status(&self) -> Option<Value> {
+    pub(crate) fn default_status(&self) -> Option<Value> {
         self.root.pointer("/properties/status/default").cloned()
     }
 
@@ -134,7 +159,14 @@ impl Schema {
     }
 }
 
-fn flag(schema: &Value, name: &str) -> bool {
+/// The schema of a map's entry.
+pub(crate) fn child<'a>(schema: &'a Value, name: &str) -> Option<&'a Value> {
+    let property = schema.get("properties").and_then(|properties| properties.get(name));
+    property.or_else(|| schema.get("additionalProperties").filter(|schema| schema.is_object()))
+}
+
+/// Whether something is true of a schema.
+pub(crate) fn flag(schema: &Value, name: &str) -> bool {
     schema.get(name) == Some(&Value::Bool(true))
 }
 
