@@ -1,6 +1,6 @@
 //! `on-failure: continue`: what failed stays out, with all that needs it; the rest is written.
 
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "what fails here fails the test")]
+#![expect(clippy::expect_used, reason = "what fails here fails the test")]
 
 #[path = "support/stage.rs"]
 mod stage;
