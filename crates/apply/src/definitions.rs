@@ -18,6 +18,8 @@ pub(crate) struct Definitions {
 
 struct Version {
     schema: Schema,
+    /// Whether the server takes no status with an object.
+    drops_status: bool,
     /// Whether the server has this very schema already.
     is_live: bool,
 }
@@ -39,16 +41,18 @@ impl Definitions {
             if is_left_alone(&change.desired, live) {
                 continue;
             }
-            for (gvk, schema) in schemas(&change.desired.object) {
-                let is_live = live.and_then(|live| schemas(live).find(|(known, _)| *known == gvk));
-                let is_live = is_live.is_some_and(|(_, known)| known == schema);
-                versions.insert(gvk, (schema, is_live));
+            for (gvk, version) in served(&change.desired.object) {
+                let is_live = live.and_then(|live| served(live).find(|(known, _)| *known == gvk));
+                let is_live = is_live.is_some_and(|(_, known)| schema(known) == schema(version));
+                versions.insert(gvk, (version, is_live));
             }
         }
         // Of a chart's hundreds, only those that the landing has objects of are kept.
         let used = landing.changes().filter_map(|change| versions.remove_entry(&change.desired.object.gvk()));
-        let compiled =
-            used.map(|(gvk, (schema, is_live))| (gvk, Version { schema: Schema::new(schema.clone()), is_live }));
+        let compiled = used.map(|(gvk, (version, is_live))| {
+            let drops_status = version.pointer("/subresources/status").is_some();
+            (gvk, Version { schema: Schema::new(schema(version).clone()), drops_status, is_live })
+        });
         Self { versions: compiled.collect() }
     }
 
@@ -65,6 +69,9 @@ impl Definitions {
 impl Version {
     fn check(&self, object: &Object) -> Result<(), String> {
         let mut value = object.value().clone();
+        if let Some(parts) = value.as_object_mut().filter(|_| self.drops_status) {
+            parts.remove("status");
+        }
         self.schema.normalize(&mut value);
         let faults = self.schema.validate(&value);
         let told: Vec<String> = faults.iter().map(|fault| format!("{}: {}", fault.field, fault.message)).collect();
@@ -72,14 +79,17 @@ impl Version {
     }
 }
 
-/// Kinds that a definition has the server serve, with their schemas.
-fn schemas(definition: &Object) -> impl Iterator<Item = (Gvk, &Value)> {
+/// Kinds that a definition has the server serve, with the version that says how.
+fn served(definition: &Object) -> impl Iterator<Item = (Gvk, &Value)> {
     let text = |at: &str| definition.text(at).unwrap_or_default().to_owned();
     let (group, kind) = (text("/spec/group"), text("/spec/names/kind"));
     let versions = definition.value().pointer("/spec/versions").and_then(Value::as_array);
     versions.into_iter().flatten().filter(|version| version["served"] == true).filter_map(move |version| {
         let name = version["name"].as_str()?.to_owned();
-        let schema = version.pointer("/schema/openAPIV3Schema").unwrap_or(&Value::Null);
-        Some((Gvk { group: group.clone(), version: name, kind: kind.clone() }, schema))
+        Some((Gvk { group: group.clone(), version: name, kind: kind.clone() }, version))
     })
+}
+
+fn schema(version: &Value) -> &Value {
+    version.pointer("/schema/openAPIV3Schema").unwrap_or(&Value::Null)
 }

@@ -306,6 +306,8 @@ impl Trial<'_> {
             let refused = |why| format!("its definition, which comes with it, refuses it: {why}");
             return match verdict {
                 Ok(()) => Ok((Proof::Schema, None)),
+                // What the landing's own webhook fills in first, nobody can judge without it.
+                Err(_) if self.webhooks.contains_key(&desired.object.id()) => Ok((Proof::None, None)),
                 Err(why) => Err(Failure::about(At::Prepare, &desired.object, refused(why))),
             };
         }

@@ -189,6 +189,7 @@ fn normalize(value: &mut Value, schema: &Value, depth: usize) {
             for (name, schema) in schema.get("properties").and_then(Value::as_object).into_iter().flatten() {
                 fill_default(map, name, schema);
             }
+            map.retain(|name, value| !value.is_null() || keeps_null(schema, name));
             for (name, value) in map {
                 if let Some(schema) = child(schema, name) {
                     normalize(value, schema, depth + 1);
@@ -206,15 +207,14 @@ fn normalize(value: &mut Value, schema: &Value, depth: usize) {
 
 fn fill_default(map: &mut Map<String, Value>, name: &str, schema: &Value) {
     let null = map.get(name).is_some_and(Value::is_null) && !flag(schema, "nullable");
-    match schema.get("default") {
-        Some(default) if null || !map.contains_key(name) => {
-            map.insert(name.into(), default.clone());
-        }
-        None if null => {
-            map.remove(name);
-        }
-        _ => {}
+    if let Some(default) = schema.get("default").filter(|_| null || !map.contains_key(name)) {
+        map.insert(name.into(), default.clone());
     }
+}
+
+/// Whether an entry may be null. What may not be, and has no default, is dropped.
+fn keeps_null(schema: &Value, name: &str) -> bool {
+    child(schema, name).is_none_or(|schema| flag(schema, "nullable"))
 }
 
 fn fits_type(value: &Value, schema: &Value) -> bool {

@@ -98,6 +98,29 @@ fn what_comes_with_its_definition_is_held_to_that_schema() {
     assert!(proof(&cluster, definition(4), widget("v1", json!({"size": 5}))).is_err());
 }
 
+/// `customResourceStrategy.PrepareForCreate` drops the status, and nulls that may not be are pruned, before the schema is asked.
+#[test]
+fn what_the_server_drops_before_it_looks_is_not_held_against_an_object() {
+    let cluster: Arc<dyn Cluster> = Arc::new(MemoryCluster::new(Settings::default()));
+    let of = |subresources: serde_json::Value, widget: Object| {
+        let text = json!({"type": "string"});
+        let status = json!({"type": "object", "required": ["parents"], "properties": {"parents": {"type": "array", "items": text}}});
+        let labels = json!({"type": "object", "additionalProperties": text});
+        let spec = json!({"type": "object", "properties": {"labels": labels}});
+        let schema = json!({"openAPIV3Schema": {"type": "object", "properties": {"spec": spec, "status": status}}});
+        let mut definition = definition(3).value().clone();
+        definition["spec"]["versions"][0]["schema"] = schema;
+        definition["spec"]["versions"][0]["subresources"] = subresources;
+        proof(&cluster, object(definition), widget)
+    };
+    let mut with_status = widget("v1", json!({})).value().clone();
+    with_status["status"] = json!({});
+    assert_eq!(of(json!({"status": {}}), object(with_status.clone())), Ok(Proof::Schema));
+    assert!(of(json!({}), object(with_status)).is_err_and(|why| why.contains("status.parents: Required value")));
+    assert_eq!(of(json!({}), widget("v1", json!({"labels": {"disk": null}}))), Ok(Proof::Schema));
+    assert!(of(json!({}), widget("v1", json!({"labels": {"disk": 1}}))).is_err());
+}
+
 fn config(data: &str) -> Object {
     let metadata = json!({"name": "c", "namespace": "default"});
     object(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": metadata, "data": {"a": data}}))

@@ -264,6 +264,42 @@ fn what_a_webhook_judges_is_held_with_it() {
     assert_eq!(differences(&now, &old), "");
 }
 
+/// A definition, and an object of it that says nothing.
+fn widget(conversion: Value, mut schema: Value) -> [Value; 2] {
+    schema["type"] = "object".into();
+    let schema = json!({"openAPIV3Schema": schema});
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+        "metadata": {"name": "widgets.example.com", "labels": {"owner": "unit"}},
+        "spec": {"group": "example.com", "scope": "Namespaced", "conversion": conversion,
+            "names": {"kind": "Widget", "plural": "widgets", "singular": "widget", "listKind": "WidgetList"},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}});
+    let object =
+        json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "app"}});
+    [definition, object]
+}
+
+/// The API server has webhooks change an object before it holds it to the schema.
+#[test]
+fn what_a_webhook_of_the_landing_fills_in_is_not_missed_before() {
+    let needs_more = json!({"required": ["spec"], "properties": {"spec": {"type": "object"}}});
+    let proof = |is_judged: bool| {
+        let mut values = Revision::new(1, 1).values();
+        values.truncate(4);
+        if is_judged {
+            values[3]["kind"] = "MutatingWebhookConfiguration".into();
+            values[3]["webhooks"][0]["rules"][0]["apiGroups"] = json!(["example.com"]);
+            values[3]["webhooks"][0]["rules"][0]["resources"] = json!(["widgets"]);
+        }
+        values.extend(widget(json!({"strategy": "None"}), needs_more.clone()));
+        let prepared = block_on(Stage::new(7).prepare(candidate("1", values), behaviour()))?;
+        let found =
+            prepared.landing().changes().find(|change| change.desired.object.kind() == "Widget").map(|c| c.proof);
+        found.ok_or_else(|| "there is no widget".to_owned())
+    };
+    assert_eq!(proof(true), Ok(Proof::None));
+    assert!(proof(false).is_err_and(|why| why.contains("spec: Required value")));
+}
+
 #[test]
 fn custom_resources_wait_for_the_workload_that_converts_them() {
     let mut values = Revision::new(1, 1).values();
@@ -271,14 +307,7 @@ fn custom_resources_wait_for_the_workload_that_converts_them() {
     let service = json!({"name": "operator", "namespace": "app", "path": "/convert"});
     let conversion = json!({"strategy": "Webhook",
         "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"service": service}}});
-    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
-    values.push(json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-        "metadata": {"name": "widgets.example.com", "labels": {"owner": "unit"}},
-        "spec": {"group": "example.com", "scope": "Namespaced", "conversion": conversion,
-            "names": {"kind": "Widget", "plural": "widgets", "singular": "widget", "listKind": "WidgetList"},
-            "versions": [{"name": "v1", "served": true, "storage": true, "schema": schema}]}}));
-    values
-        .push(json!({"apiVersion": "example.com/v1", "kind": "Widget", "metadata": {"name": "w", "namespace": "app"}}));
+    values.extend(widget(conversion, json!({"x-kubernetes-preserve-unknown-fields": true})));
     assert_eq!(gated(values.clone(), LandingScope::Unit), ["Widget"]);
     assert_eq!(gated(values, LandingScope::Parcel), ["Widget"]);
 }
