@@ -30,7 +30,7 @@ pub use merge::merges;
 mod chart;
 mod merge;
 
-pub use chart::{Attempt, Look, Rendered, config_digest, is_asked, look, no_release, placed, records};
+pub use chart::{Attempt, Look, Rendered, Requests, config_digest, look, no_release, placed, records};
 
 /// What an ExternalSecret says whose store had not all of it when it was looked at once.
 pub const MISSED_ONCE: &str = "the store has not all of it any more; what is missing goes when that is seen again";

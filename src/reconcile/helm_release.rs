@@ -16,8 +16,8 @@ use super::alone::{self, Landed};
 use super::{Error, Key, Shared, Told, triggers};
 use crate::api::condition::{READY, reason};
 use crate::api::helm::{HelmRelease, HelmReleaseSpec, HelmReleaseStatus};
-use crate::api::{FINALIZER, FORCE_AT, Kind as _, REQUESTED_AT, RESET_AT};
-use crate::pipeline::expand::{self, Attempt, Rendered};
+use crate::api::{FINALIZER, Kind as _, REQUESTED_AT};
+use crate::pipeline::expand::{self, Attempt, Rendered, Requests};
 use crate::pipeline::{Problem, switch};
 use crate::render::target::common_digest;
 use crate::status::helm_release::{self as tell, Facts, Fate};
@@ -274,23 +274,23 @@ impl Turn<'_> {
             Ok(history) => history,
             Err(problem) => return Ok(self.retry(&problem)),
         };
-        self.handle_requests();
+        self.handle_requests(&attempt.requests);
         let common_digest = common_digest(self.spec.common_metadata.as_ref());
         let facts = Facts { attempt: &attempt, history: &history, common_digest, moment };
         let events = tell::told(&mut self.status, &fate, &facts);
-        // Its own spec was taken back with it: the next look tells how it stands now.
+        // Its own spec was taken back with it, or more was asked for meanwhile: the next look tells how it stands now.
         let is_taken_back = matches!(fate, Fate::TakenBack(_)) && !self.is_alone();
-        let next = if is_taken_back { Next::After(SETTLE) } else { next };
+        let is_behind = attempt.requests != Requests::of(self.object);
+        let next = if is_taken_back || is_behind { Next::After(SETTLE) } else { next };
         Ok(Told::status(&self.status, events, next))
     }
 
-    /// Notes the requests that this attempt has answered. One to reset makes it the first.
-    fn handle_requests(&mut self) {
-        if expand::is_asked(self.object, RESET_AT, self.status.last_handled_reset_at.as_deref()) {
+    /// Notes the requests that an attempt has answered. One to reset makes it the first.
+    fn handle_requests(&mut self, requests: &Requests) {
+        if requests.asks_for(&requests.reset, self.status.last_handled_reset_at.as_deref()) {
             tell::forget_failures(&mut self.status);
         }
-        let given = |name: &str| self.object.annotation(name).filter(|value| !value.is_empty()).map(str::to_owned);
-        let (force, reset) = (given(FORCE_AT), given(RESET_AT));
+        let Requests { force, reset, .. } = requests.clone();
         self.status.last_handled_force_at = force.or(self.status.last_handled_force_at.take());
         self.status.last_handled_reset_at = reset.or(self.status.last_handled_reset_at.take());
     }

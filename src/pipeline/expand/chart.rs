@@ -28,7 +28,7 @@ mod facts;
 mod inputs;
 mod locate;
 
-pub use facts::{is_asked, placed};
+pub use facts::{Requests, placed};
 use locate::{Located, locate};
 
 /// Flux's default for `spec.timeout`.
@@ -66,6 +66,8 @@ pub struct Attempt {
     pub inventory: Inventory,
     /// The revision that is deployed before: its number, and its chart as `name@version`.
     pub previous: Option<(i64, String)>,
+    /// What was asked for by hand when it was looked at: what came later, it has not answered.
+    pub requests: Requests,
     /// How long it took, once it has ended.
     pub took: Option<Duration>,
 }
@@ -99,7 +101,8 @@ pub async fn look(object: &Object, world: &World, user: Option<String>) -> Resul
         Some(attempt) => work.untouched(&turn, &history, Some(attempt)).await?.rendered.attempt,
         None => None,
     };
-    Ok(Look { chart: located.version_key() + &live.requests, history, current, is_forced: live.is_forced })
+    let current = current.map(|attempt| Attempt { requests: live.requests.clone(), ..attempt });
+    Ok(Look { chart: located.version_key() + &live.requests.to_string(), history, current, is_forced: live.is_forced })
 }
 
 /// The records of a HelmRelease's release.
@@ -233,11 +236,12 @@ impl Work<'_> {
         values: helm::values::Values,
     ) -> Result<Outcome, Problem> {
         let live = self.live_status(turn).await?;
-        let chart = located.version_key() + &live.requests;
+        let chart = located.version_key() + &live.requests.to_string();
         self.read_set.note(Thing::Chart { release: release_key(turn.object) }, chart);
         let config_digest = values::digest(&values);
         let current = deployed_already(turn, history, &located, &config_digest);
         if let Some(attempt) = current.filter(|_| !live.is_forced && !live.has_other_metadata) {
+            let attempt = Attempt { requests: live.requests, ..attempt };
             return self.untouched(turn, history, Some(attempt)).await;
         }
         let action = if history.current().is_some() { Action::Upgrade } else { Action::Install };
@@ -291,7 +295,8 @@ impl Work<'_> {
         let previous = history.deployed().map(|old| (old.version, chart_name(old)));
         let objects = self.placed(objects, namespace).await;
         let attempt = Attempt::of(&turn.target, &record, Some(action), config_digest, previous);
-        let attempt = Attempt { inventory: inventory(&objects, &crds), ..attempt };
+        let requests = live.requests.clone();
+        let attempt = Attempt { inventory: inventory(&objects, &crds), requests, ..attempt };
         let records = storage::records(record, action, history, &turn.target, turn.max_history(), now);
         let records = records.map_err(|error| turn.problem(&error))?;
         let declarer = Declarer::Release(turn.object.id());
@@ -430,6 +435,7 @@ impl Attempt {
             config_digest,
             inventory: Inventory::default(),
             previous,
+            requests: Requests::default(),
             took: None,
         }
     }

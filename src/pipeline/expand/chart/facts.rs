@@ -23,8 +23,8 @@ use crate::unit::Thing;
 pub(super) struct Live {
     /// Somebody asks for an upgrade although nothing has changed.
     pub(super) is_forced: bool,
-    /// What was asked for by hand, for a read-set.
-    pub(super) requests: String,
+    /// What was asked for by hand.
+    pub(super) requests: Requests,
     /// `commonMetadata` is not what the deployed revision was given.
     pub(super) has_other_metadata: bool,
     /// Records and objects of the release that it had under another name or in another namespace.
@@ -125,9 +125,10 @@ impl Work<'_> {
         };
         let status = HelmRelease::status(&live).unwrap_or_default();
         let has_history = !status.history.is_empty();
+        let requests = Requests::of(&live);
         Ok(Live {
-            is_forced: is_asked(&live, FORCE_AT, status.last_handled_force_at.as_deref()),
-            requests: [FORCE_AT, RESET_AT].map(|name| request(&live, name)).concat(),
+            is_forced: requests.asks_for(&requests.force, status.last_handled_force_at.as_deref()),
+            requests,
             has_other_metadata: has_history && common_digest(turn) != status.observed_common_metadata_digest,
             left_behind: self.left_behind(turn, &status).await?,
         })
@@ -197,15 +198,38 @@ fn is_ready(object: &Object) -> bool {
     status.observed_generation == object.generation() && status.conditions.is_true(READY)
 }
 
-/// Whether an annotation asks for what it asks for: once, together with a request to reconcile of the same value.
-pub fn is_asked(live: &Object, name: &str, handled: Option<&str>) -> bool {
-    let value = live.annotation(name).filter(|value| !value.is_empty());
-    value.is_some() && value == live.annotation(REQUESTED_AT) && value != handled
+/// What a HelmRelease's annotations ask for by hand; empty ones ask for nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Requests {
+    /// For an upgrade although nothing has changed.
+    pub force: Option<String>,
+    /// To forget failures.
+    pub reset: Option<String>,
+    /// For a reconciliation.
+    at: Option<String>,
 }
 
-/// What an annotation asks for, handled or not: what has failed is tried again when it changes.
-fn request(live: &Object, name: &str) -> String {
-    live.annotation(name).map(|value| format!(" {name}={value}")).unwrap_or_default()
+impl Requests {
+    /// Those of a HelmRelease as it is.
+    pub fn of(live: &Object) -> Self {
+        let given = |name: &str| live.annotation(name).filter(|value| !value.is_empty()).map(str::to_owned);
+        Self { force: given(FORCE_AT), reset: given(RESET_AT), at: given(REQUESTED_AT) }
+    }
+
+    /// Whether one of them is to be met: once, together with a request to reconcile of the same value.
+    pub fn asks_for(&self, one: &Option<String>, handled: Option<&str>) -> bool {
+        one.is_some() && *one == self.at && one.as_deref() != handled
+    }
+}
+
+/// As a read-set notes them, handled or not: what has failed is tried again when one changes.
+impl std::fmt::Display for Requests {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for (name, value) in [(FORCE_AT, &self.force), (RESET_AT, &self.reset)] {
+            value.iter().try_for_each(|value| write!(f, " {name}={value}"))?;
+        }
+        Ok(())
+    }
 }
 
 /// Digest of `commonMetadata` as Flux writes it into status.
