@@ -355,14 +355,17 @@ impl Shared {
             "{error}: nothing is written before it can be. Bring Secret {namespace}/{keys} back if it was lost; or delete the Secrets \
              of that namespace that are labelled {label} and restart the agent: then what runs is taken over as it is"
         );
-        let why = match key.kind {
-            Kind::ExternalSecret => reason::SECRET_SYNCED_ERROR,
-            _ => reason::RECONCILIATION_FAILED,
+        let now = Timestamp::now();
+        let event = if key.kind == Kind::ExternalSecret {
+            status::external::not_ready(&mut conditions, reason::SECRET_SYNCED_ERROR, &message, now)
+        } else {
+            let is_news = conditions.get(READY).is_none_or(|ready| ready.message != message);
+            let ready = Condition::new(READY, Truth::False, reason::RECONCILIATION_FAILED, &message);
+            conditions.set(ready, object.generation(), now);
+            is_news.then(|| Event::warning(reason::RECONCILIATION_FAILED, message))
         };
-        let is_news = conditions.get(READY).is_none_or(|ready| ready.message != message);
-        conditions.set(Condition::new(READY, Truth::False, why, &message), object.generation(), Timestamp::now());
         status["conditions"] = serde_json::to_value(conditions).unwrap_or_default();
-        let events = is_news.then(|| Event::warning(why, message)).into_iter().collect();
+        let events = event.into_iter().collect();
         Told { status: Some(status), events, next: Next::Retry }
     }
 
