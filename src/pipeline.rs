@@ -4,7 +4,7 @@
 //! ExternalSecret outside any Kustomization needs. A step gathers all its failures; build-level failures hold the unit, because its objects are not known. Everything
 //! that is read is noted in the [`ReadSet`], also by a compile that fails: it tells when to try again.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::resolve::{Resolver, Setup};
 use crate::source::base::{self, Bases};
 use crate::source::http;
 use crate::source::netrc::Netrc;
-use crate::unit::{MISSING, ReadSet, digest};
+use crate::unit::{MISSING, ReadSet, Thing, digest};
 
 pub mod again;
 pub mod bases;
@@ -199,27 +199,23 @@ impl Settings {
     }
 }
 
-/// Secrets that a store had none of when it was asked, and since when. A restart forgets them, which only delays a
+/// What ExternalSecrets have asked for and their stores did not have, and since when. A restart forgets it, which only delays a
 /// deletion.
 #[derive(Default)]
-pub struct Sightings(Mutex<HashMap<ObjectId, Instant>>);
+pub struct Sightings(Mutex<HashMap<ObjectId, BTreeMap<Thing, Instant>>>);
 
 impl Sightings {
-    /// Notes that an ExternalSecret's source was not there; whether that was so at least an `interval` ago, too.
-    pub fn is_second(&self, id: &ObjectId, interval: Duration) -> bool {
+    /// Notes what an ExternalSecret misses now, and forgets what is back; whether it has missed all of that for an `interval`.
+    pub fn are_old<'a>(&self, id: &ObjectId, missing: impl Iterator<Item = &'a Thing>, interval: Duration) -> bool {
         let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match seen.get(id) {
-            Some(first) => first.elapsed() >= interval,
-            None => {
-                seen.insert(id.clone(), Instant::now());
-                false
-            }
+        let (before, now) = (seen.remove(id).unwrap_or_default(), Instant::now());
+        let since = |thing: &Thing| before.get(thing).copied().unwrap_or(now);
+        let missing: BTreeMap<Thing, Instant> = missing.map(|thing| (thing.clone(), since(thing))).collect();
+        let are_old = missing.values().all(|first| first.elapsed() >= interval);
+        if !missing.is_empty() {
+            seen.insert(id.clone(), missing);
         }
-    }
-
-    /// The source is there.
-    pub fn forget(&self, id: &ObjectId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(id);
+        are_old
     }
 }
 
@@ -363,14 +359,20 @@ mod tests {
             group: "external-secrets.io".into(),
             kind: "ExternalSecret".into(),
         });
-        assert!(!sightings.is_second(&id, interval), "the first");
-        assert!(!sightings.is_second(&id, interval), "too soon");
+        let [all, key] = ["all", "key"].map(|name| Thing::Declared { id: name.into() });
+        let are_old = |id: &ObjectId, missing: &[&Thing]| sightings.are_old(id, missing.iter().copied(), interval);
+        assert!(are_old(&id, &[]), "nothing is missing");
+        assert!(!are_old(&id, &[&all]), "the first");
+        assert!(!are_old(&id, &[&all]), "too soon");
         tokio::time::advance(Duration::from_secs(59)).await;
-        assert!(!sightings.is_second(&id, interval), "still too soon");
+        assert!(!are_old(&id, &[&all]), "still too soon");
         tokio::time::advance(Duration::from_secs(1)).await;
-        assert!(!sightings.is_second(&other, interval), "of another");
-        assert!(sightings.is_second(&id, interval));
-        sightings.forget(&id);
-        assert!(!sightings.is_second(&id, interval), "it was there in between");
+        assert!(!are_old(&other, &[&all]), "of another");
+        assert!(are_old(&id, &[&all]));
+        assert!(!are_old(&id, &[&all, &key]), "more is missing now");
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert!(are_old(&id, &[&all, &key]));
+        assert!(are_old(&id, &[]));
+        assert!(!are_old(&id, &[&key]), "it was there in between");
     }
 }

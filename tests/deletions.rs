@@ -8,9 +8,11 @@ mod fleet;
 #[path = "support/repository.rs"]
 mod repository;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fleet::{Fleet, condition, deployment, external, object};
 use manifest::Object;
-use serde_json::json;
+use serde_json::{Value, json};
 
 const STORE: &str = "external-secrets.io/v1";
 
@@ -136,5 +138,154 @@ async fn what_a_store_never_had_holds_those_who_would_read_it() {
     fleet.answered("web", &commit, "False").await;
     tokio::time::sleep(std::time::Duration::from_secs(3)).await;
     assert_eq!(fleet.secret("absent").await, "2", "held at what landed");
+    fleet.end().await;
+}
+
+/// An ExternalSecret of several keys, each at its own name, that may be missing.
+fn several(name: &str, keys: &[&str], target: Value) -> Value {
+    let data: Vec<Value> = keys.iter().map(|key| json!({"secretKey": key, "remoteRef": {"key": key}})).collect();
+    let mut target = target;
+    target["deletionPolicy"] = if target["creationPolicy"] == "Merge" { "Merge".into() } else { "Delete".into() };
+    let spec = json!({"refreshInterval": "1h", "secretStoreRef": {"name": "store"}, "data": data, "target": target});
+    object(STORE, "ExternalSecret", name, json!({ "spec": spec }))
+}
+
+/// The values of a Secret, in clear.
+async fn values(fleet: &Fleet, name: &str) -> Value {
+    let secret = fleet.get("v1", "Secret", name).await.expect("it is there");
+    let data = secret.value()["data"].as_object().expect("data").clone();
+    let clear = |text: &Value| {
+        let bytes = STANDARD.decode(text.as_str().expect("text")).expect("base64");
+        String::from_utf8(bytes).expect("text")
+    };
+    data.iter().map(|(key, value)| (key.clone(), clear(value).into())).collect::<serde_json::Map<_, _>>().into()
+}
+
+async fn ask(fleet: &Fleet, name: &str, when: &str) {
+    fleet.edit(STORE, "ExternalSecret", name, json!({"metadata": {"annotations": {"force-sync": when}}})).await;
+}
+
+async fn until_values(fleet: &Fleet, name: &str, wanted: &Value) {
+    for _ in 0..100 {
+        if values(fleet, name).await == *wanted {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert_eq!(values(fleet, name).await, *wanted);
+}
+
+async fn in_doubt(fleet: &Fleet, name: &str) {
+    let doubts = |found: Option<&Object>| {
+        let message = found.map(|found| condition(found, "Ready")["message"].to_string());
+        message.is_some_and(|message| message.contains("what is missing goes when that is seen again"))
+    };
+    fleet.until((STORE, "ExternalSecret", name), "in doubt", doubts).await;
+}
+
+/// While one key is in doubt, a commit that adds another one lands with it, under a new name, too; and what is rotated is
+/// rotated. Nothing is taken away.
+#[tokio::test]
+async fn a_key_in_doubt_keeps_nothing_else_from_landing() {
+    let fleet = Fleet::new().await;
+    fleet.store(&[("a", "1"), ("b", "1"), ("c", "1")]).await;
+    fleet.write("web", &[several("db", &["a", "b"], json!({})), deployment("web", 1, &["db"])]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.store(&[("a", "2"), ("c", "1")]).await;
+    ask(&fleet, "db", "1").await;
+    in_doubt(&fleet, "db").await;
+    until_values(&fleet, "db", &json!({"a": "2", "b": "1"})).await;
+
+    fleet.write("web", &[several("db", &["a", "b", "c"], json!({"name": "other"})), deployment("web", 1, &["other"])]);
+    let commit = fleet.commit();
+    fleet.answered("web", &commit, "True").await;
+    assert_eq!(values(&fleet, "other").await, json!({"a": "2", "b": "1", "c": "1"}));
+    let hash = |secret: &Object| secret.annotation("reconcile.external-secrets.io/data-hash").map(str::to_owned);
+    let before = fleet.get("v1", "Secret", "other").await.as_ref().and_then(hash);
+    fleet.store(&[("a", "2"), ("b", "1"), ("c", "1")]).await;
+    ask(&fleet, "db", "2").await;
+    let is_ready = |found: Option<&Object>| found.is_some_and(|found| condition(found, "Ready")["status"] == "True");
+    fleet.until((STORE, "ExternalSecret", "db"), "synced", is_ready).await;
+    assert_eq!(
+        fleet.get("v1", "Secret", "other").await.as_ref().and_then(hash),
+        before,
+        "the hash is that of the data"
+    );
+    fleet.end().await;
+}
+
+/// What the store never had of an ExternalSecret delays no rotation of the rest.
+#[tokio::test]
+async fn a_key_that_was_never_there_delays_no_rotation() {
+    let fleet = Fleet::new().await;
+    fleet.store(&[("password", "1")]).await;
+    fleet.write("web", &[several("db", &["password", "optional"], json!({})), deployment("web", 1, &["db"])]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.store(&[("password", "2")]).await;
+    ask(&fleet, "db", "1").await;
+    until_values(&fleet, "db", &json!({"password": "2"})).await;
+    fleet.calm().await;
+    let told = fleet.get(STORE, "ExternalSecret", "db").await.expect("it is there");
+    assert_eq!(condition(&told, "Ready")["status"], "True", "{:?}", condition(&told, "Ready"));
+    fleet.end().await;
+}
+
+/// Where values come of templates, nobody knows what a missing one has made of them: all of it stays.
+#[tokio::test]
+async fn what_a_template_made_with_a_key_stays_while_that_is_in_doubt() {
+    let fleet = Fleet::new().await;
+    fleet.store(&[("a", "1"), ("b", "1")]).await;
+    let text = r#"a={{ .a }} b={{ index . "b" }}"#;
+    fleet.write("web", &[several("db", &["a", "b"], json!({"template": {"data": {"conf": text}}}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.store(&[("a", "2")]).await;
+    ask(&fleet, "db", "1").await;
+    in_doubt(&fleet, "db").await;
+    fleet.calm().await;
+    assert_eq!(values(&fleet, "db").await, json!({"conf": "a=1 b=1"}));
+    fleet.end().await;
+}
+
+/// What an ExternalSecret brings to a Secret that the unit declares is no more lost than what it makes itself.
+#[tokio::test]
+async fn a_key_that_is_merged_into_a_declared_secret_stays_while_it_is_in_doubt() {
+    let fleet = Fleet::new().await;
+    fleet.store(&[("a", "1"), ("b", "1")]).await;
+    let declared = |own: &str| object("v1", "Secret", "db", json!({"data": {"own": STANDARD.encode(own)}}));
+    let merging = || several("db", &["a", "b"], json!({"creationPolicy": "Merge"}));
+    fleet.write("web", &[declared("1"), merging()]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    assert_eq!(values(&fleet, "db").await, json!({"a": "1", "b": "1", "own": "1"}));
+    fleet.store(&[("a", "2")]).await;
+    fleet.write("web", &[declared("2"), merging()]);
+    let commit = fleet.commit();
+    fleet.answered("web", &commit, "True").await;
+    assert_eq!(values(&fleet, "db").await, json!({"a": "2", "b": "1", "own": "2"}));
+    fleet.end().await;
+}
+
+/// A suspended unit deletes nothing: no key of a Secret either.
+#[tokio::test]
+async fn a_key_stays_while_its_unit_is_suspended() {
+    let fleet = Fleet::new().await;
+    fleet.store(&[("a", "1"), ("b", "1")]).await;
+    fleet.write("web", &[several("db", &["a", "b"], json!({}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.kustomization("web", json!({}), json!({"suspend": true})).await;
+    fleet.calm().await;
+    fleet.store(&[("a", "2")]).await;
+    ask(&fleet, "db", "1").await;
+    until_values(&fleet, "db", &json!({"a": "2", "b": "1"})).await;
+    in_doubt(&fleet, "db").await;
     fleet.end().await;
 }

@@ -12,6 +12,7 @@ use apply::desired::{Declarer, Desired, Release, Removal};
 use apply::{Cluster, Landing};
 use futures::future::{FutureExt as _, join_all};
 use manifest::{Object, ObjectId};
+use serde_json::{Map, Value};
 
 use super::sources::SourceName;
 use super::{Problem, Stage, World};
@@ -23,7 +24,7 @@ use crate::resolve::{self, Deletion, Missing, Outcome, Pass, ResolveError, Resol
 use crate::unit::looks::Looked;
 use tokio::time::Instant;
 
-use crate::unit::{ReadSet, Thing, digest};
+use crate::unit::{MISSING, ReadSet, Thing, digest};
 use merge::Addition;
 pub use merge::merges;
 
@@ -204,12 +205,16 @@ impl Work<'_> {
     }
 
     async fn resolve(&self, pass: &Pass, external: &Object) -> Result<Resolved, ResolveError> {
-        let live = match self.declared_live(external) {
+        pass.resolve(external, self.live(external).await.as_ref()).await
+    }
+
+    /// The Secret of an ExternalSecret as it is, or as the unit declares it.
+    async fn live(&self, external: &Object) -> Option<Object> {
+        match self.declared_live(external) {
             Some(declared) => Some(declared),
             None if self.presumes => None,
             None => self.world.cluster.get(&target::reference(external)).await.ok().flatten(),
-        };
-        pass.resolve(external, live.as_ref()).await
+        }
     }
 
     /// Takes what a store answered.
@@ -218,32 +223,29 @@ impl Work<'_> {
         for (thing, version) in resolved.read {
             self.read_set.note(thing, version);
         }
-        let is_less = match &resolved.outcome {
-            Outcome::Gone => true,
-            Outcome::Secret(secret) => !resolved.missing.is_empty() && self.takes_away(external, secret),
-            _ => false,
-        };
-        if !is_less {
-            self.world.sightings.forget(&id);
-        }
+        let missing = resolved.missing;
+        let patience = refresh::patience(&ExternalSecret::spec(external).unwrap_or_default());
+        let is_old = self.world.sightings.are_old(&id, missing.iter().map(|missing| &missing.thing), patience);
         let told = match resolved.outcome {
             Outcome::Gone | Outcome::Retained if self.is_new(external) => {
                 let message = "the store has none of it, and nothing of it has landed";
                 self.problems.push(Problem { transient: true, ..Problem::about(Stage::Resolve, external, message) });
                 return;
             }
-            _ if is_less && !self.is_confirmed(pass, external, &resolved.missing).await => {
-                self.doubt(external, &resolved.missing, expanded)
+            Outcome::Gone if !is_old && !is_recorded(pass, &missing).await => {
+                self.stay(external, expanded);
+                self.doubt(&missing)
             }
-            Outcome::Secret(secret) if merges(external) => {
-                expanded.additions.push(Addition::resolved(wanted(external, *secret)));
-                ExternalTold::Synced
+            Outcome::Secret(secret)
+                if !is_old && self.loses(external, &secret, &missing) && !is_recorded(pass, &missing).await =>
+            {
+                match self.without_loss(pass, external, &secret, expanded).await {
+                    Ok(()) => self.doubt(&missing),
+                    Err(error) => return self.keep(external, &error, expanded),
+                }
             }
             Outcome::Secret(secret) => {
-                let secret = wanted(external, *secret);
-                self.known.insert(secret.object.id(), secret.object.clone());
-                expanded.removals.extend(self.orphans(&secret));
-                expanded.objects.push(secret);
+                self.place(external, *secret, expanded);
                 ExternalTold::Synced
             }
             Outcome::Gone => {
@@ -257,6 +259,18 @@ impl Work<'_> {
             Outcome::Foreign => ExternalTold::Foreign,
         };
         expanded.externals.push(External { id, told, as_of: pass.as_of() });
+    }
+
+    /// Brings a Secret to where it belongs: among the unit's objects, or into the one that the unit declares.
+    fn place(&mut self, external: &Object, secret: resolve::Desired, expanded: &mut Expanded) {
+        let secret = wanted(external, secret);
+        if merges(external) {
+            expanded.additions.push(Addition::resolved(secret));
+            return;
+        }
+        self.known.insert(secret.object.id(), secret.object.clone());
+        expanded.removals.extend(self.orphans(&secret));
+        expanded.objects.push(secret);
     }
 
     /// A store that does not answer, or refuses: what landed stays, if the ExternalSecret is the one that landed.
@@ -296,29 +310,66 @@ impl Work<'_> {
         self.own.is_some() && !self.landed.is_some_and(|landed| landed_with(landed, external))
     }
 
-    /// Whether a Secret would lose what landed of it last, because the store has not all of it any more.
-    fn takes_away(&self, external: &Object, secret: &resolve::Desired) -> bool {
-        let declarer = Declarer::ExternalSecret(external.id());
-        let before =
-            self.landed.into_iter().flat_map(Landing::changes).find(|change| change.desired.declarer == declarer);
-        before.is_some_and(|before| values_differ(&before.desired.object, &secret.object))
+    /// Whether a Secret loses what landed of it last, while the store has not all of it: a key, or, where templates make the
+    /// values, what they made.
+    fn loses(&self, external: &Object, secret: &resolve::Desired, missing: &[Missing]) -> bool {
+        let read = self.landed.map(|landed| ReadSet::from_value(&landed.read_set)).unwrap_or_default();
+        let is_news = |missing: &Missing| read.version(&missing.thing) != Some(MISSING);
+        let is_changed = || {
+            is_templated(external)
+                && missing.iter().any(is_news)
+                && self.landed_secret(external).is_some_and(|before| data(before) != data(&secret.object))
+        };
+        !missing.is_empty() && (!self.lost(external, secret).is_empty() || is_changed())
     }
 
-    /// A deletion acts when the store has a record of it, or when it was seen twice, an interval apart.
-    async fn is_confirmed(&self, pass: &Pass, external: &Object, missing: &[Missing]) -> bool {
-        let reads: Vec<_> = missing.iter().map(|missing| pass.deletion(missing).boxed()).collect();
-        let records = join_all(reads).await;
-        let is_recorded = !records.is_empty() && records.iter().all(|deletion| *deletion == Deletion::Recorded);
-        let patience = refresh::patience(&ExternalSecret::spec(external).unwrap_or_default());
-        is_recorded || self.world.sightings.is_second(&external.id(), patience)
+    /// Keys that landed last and that neither the store gives nor the unit declares, with what they were.
+    fn lost(&self, external: &Object, secret: &resolve::Desired) -> Map<String, Value> {
+        let declared = self.declared_live(external);
+        let stands = |key: &str| {
+            let all = [Some(&secret.object), declared.as_ref()].into_iter().flatten();
+            all.filter_map(data).any(|data| data.contains_key(key))
+        };
+        let before = self.landed_secret(external).and_then(data).cloned().unwrap_or_default();
+        before.into_iter().filter(|(key, _)| !stands(key)).collect()
+    }
+
+    /// What an ExternalSecret wants, with what landed of it in the place of what its store has not. Nobody knows what a template
+    /// would make of that: where the ExternalSecret is as it landed, its Secret is, too.
+    async fn without_loss(
+        &mut self,
+        pass: &Pass,
+        external: &Object,
+        secret: &resolve::Desired,
+        expanded: &mut Expanded,
+    ) -> Result<(), ResolveError> {
+        if is_templated(external) && self.landed.is_some_and(|landed| landed_with(landed, external)) {
+            self.stay(external, expanded);
+            return Ok(());
+        }
+        let (live, lost) = (self.live(external).await, self.lost(external, secret));
+        if let Outcome::Secret(secret) = pass.resolve_keeping(external, live.as_ref(), lost).await?.outcome {
+            self.place(external, *secret, expanded);
+        }
+        Ok(())
+    }
+
+    /// What landed last of an ExternalSecret's Secret, by whatever it was declared.
+    fn landed_secret(&self, external: &Object) -> Option<&Object> {
+        let (declarer, target) = (Declarer::ExternalSecret(external.id()), target::reference(external).id());
+        let mut landed = self.landed?.changes().map(|change| &change.desired);
+        let found = landed.find(|desired| match merges(external) {
+            true => desired.object.id() == target,
+            false => desired.declarer == declarer,
+        });
+        found.map(|desired| &desired.object)
     }
 
     /// What landed stays until a deletion in the store is confirmed. (External Secrets acts at first sight.)
-    fn doubt(&mut self, external: &Object, missing: &[Missing], expanded: &mut Expanded) -> ExternalTold {
+    fn doubt(&mut self, missing: &[Missing]) -> ExternalTold {
         for missing in missing {
             self.read_set.note(missing.thing.clone(), MISSED);
         }
-        self.stay(external, expanded);
         ExternalTold::Failed(MISSED_ONCE.into())
     }
 
@@ -343,8 +394,20 @@ impl Work<'_> {
     }
 }
 
-fn values_differ(before: &Object, now: &Object) -> bool {
-    before.value().get("data") != now.value().get("data")
+/// Whether the store has a record of all that was deleted. Without one a deletion must have been seen for an interval.
+async fn is_recorded(pass: &Pass, missing: &[Missing]) -> bool {
+    let records = join_all(missing.iter().map(|missing| pass.deletion(missing).boxed())).await;
+    records.iter().all(|deletion| *deletion == Deletion::Recorded)
+}
+
+fn data(secret: &Object) -> Option<&Map<String, Value>> {
+    secret.value().get("data")?.as_object()
+}
+
+/// Whether an ExternalSecret's values go through templates.
+fn is_templated(external: &Object) -> bool {
+    let fields = ["data", "templateFrom"].map(|field| format!("/spec/target/template/{field}"));
+    fields.iter().any(|field| external.value().pointer(field).is_some())
 }
 
 /// Whether an ExternalSecret landed last as it is now. What a landing has read of one that it held says nothing.

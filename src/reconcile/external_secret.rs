@@ -258,11 +258,11 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Not
     };
     let (mut has_news, mut is_rotated) = (false, false);
     let unit_read = shared.units.last(unit).map(|(read_set, _)| read_set).unwrap_or_default();
-    let missing = resolved.missing.into_iter().map(|missing| missing.thing);
-    let doubted: BTreeSet<Thing> = missing.filter(|thing| unit_read.version(thing) == Some(MISSED)).collect();
+    let missing: BTreeSet<Thing> = resolved.missing.into_iter().map(|missing| missing.thing).collect();
+    let is_doubted = |thing: &Thing| missing.contains(thing) && unit_read.version(thing) == Some(MISSED);
     for (thing, version) in resolved.read {
         // Another may have seen it before, and have had its own unit look. What it missed is judged below.
-        let is_unread = !doubted.contains(&thing) && unit_read.version(&thing).is_some_and(|read| *read != *version);
+        let is_unread = !is_doubted(&thing) && unit_read.version(&thing).is_some_and(|read| *read != *version);
         let known = shared.units.seen(&thing);
         is_rotated |= is_unread || known.as_ref().is_some_and(|known| *known != version);
         has_news |= is_unread || known.as_ref() != Some(&version);
@@ -278,11 +278,13 @@ async fn look(object: &Object, unit: &Unit, shared: &Arc<Shared>) -> (Option<Not
         shared.queue.add_after(key, wait);
         return (None, as_of);
     }
-    if doubted.is_empty() {
+    // What is news is seen for the first time by the unit.
+    let patience = refresh::patience(&ExternalSecret::spec(object).unwrap_or_default());
+    let is_confirmed = shared.world.sightings.are_old(&object.id(), missing.iter(), patience);
+    if !missing.iter().any(is_doubted) {
         return (Some(Note::new(ExternalTold::Synced)), as_of);
     }
-    let patience = refresh::patience(&ExternalSecret::spec(object).unwrap_or_default());
-    if !shared.world.sightings.is_second(&object.id(), patience) {
+    if !is_confirmed {
         return (Some(Note::new(ExternalTold::Failed(MISSED_ONCE.into()))), as_of);
     }
     triggers::key_of(unit).into_iter().for_each(|key| shared.queue.add(key));

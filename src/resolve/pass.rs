@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use futures::future::join_all;
 use manifest::Object;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 use tokio::sync::OnceCell;
 use tokio::time::Instant;
 
@@ -15,7 +16,7 @@ use super::lookup::Lookup;
 use super::open::{Opened, StoreId, Verdict, judge, open, pattern};
 use super::remote::Dialect;
 use super::store::{Cause, Data, Deletion, Item, Listed, Remote};
-use super::target::Wanted;
+use super::target::{self, Wanted};
 use super::template::Templater;
 use super::{Missing, Outcome, Place, Problem, ResolveError, Resolved, Resolver, demand, hash, keys, rewrite};
 use crate::api::secret::{
@@ -96,6 +97,19 @@ impl Pass {
     /// # Errors
     /// Everything that stands in the way, at once.
     pub async fn resolve(&self, external: &Object, live: Option<&Object>) -> Result<Resolved, ResolveError> {
+        self.resolve_keeping(external, live, Map::new()).await
+    }
+
+    /// The same; the Secret has the `kept` entries, too, encoded as in a Secret's `data`, where nothing else comes for them.
+    ///
+    /// # Errors
+    /// Everything that stands in the way, at once.
+    pub async fn resolve_keeping(
+        &self,
+        external: &Object,
+        live: Option<&Object>,
+        kept: Map<String, Value>,
+    ) -> Result<Resolved, ResolveError> {
         let spec = demand::read(external).map_err(|problems| ResolveError { problems })?;
         if self.is_foreign(&spec, external.namespace()).await {
             return Ok(Resolved {
@@ -111,7 +125,7 @@ impl Pass {
             Resolved { outcome: Outcome::NotWanted, read: piece.read, missing: piece.missing, random: Vec::new() };
         resolved.outcome = match without_secret(&spec, piece.data.is_empty(), live.is_some())? {
             Some(outcome) => outcome,
-            None => self.secret(&wanted, &piece.data, live, &mut resolved).await?,
+            None => self.secret(&wanted, &piece.data, live, kept, &mut resolved).await?,
         };
         Ok(resolved)
     }
@@ -151,15 +165,19 @@ impl Pass {
         wanted: &Wanted<'_>,
         provided: &Data,
         live: Option<&Object>,
+        kept: Map<String, Value>,
         resolved: &mut Resolved,
     ) -> Result<Outcome, ResolveError> {
         let mut templater = Templater::new(provided);
         let content = wanted.content(provided);
         let namespace = wanted.object.namespace();
-        let content = match &wanted.spec.target.template {
+        let mut content = match &wanted.spec.target.template {
             Some(template) => templater.apply(template, content, namespace, &self.lookup).await?,
             None => content,
         };
+        for (key, value) in target::data_of(&Object::unchecked(json!({ "data": kept }))) {
+            content.data.entry(key).or_insert(value);
+        }
         content.data.values().for_each(|value| (self.resolver.witness)(value));
         resolved.read.append(&mut templater.read);
         resolved.random = templater.random;
@@ -290,11 +308,15 @@ impl Pass {
         if let Some(left) = recent.paused(&opened.store) {
             return Err(Cause::Throttled { retry_after: Some(left) });
         }
-        let answer = self.ask_in_turn(address(opened), request).await;
-        if let Err(Cause::Throttled { retry_after: Some(wait) }) = &answer {
-            recent.pause(&opened.store, *wait);
-        }
-        answer
+        // Of what is not asked, because another request was told so, nobody says how long.
+        let asked = async {
+            let answer = request.await;
+            if let Err(Cause::Throttled { retry_after: Some(wait) }) = &answer {
+                recent.pause(&opened.store, *wait);
+            }
+            answer
+        };
+        self.ask_in_turn(address(opened), asked).await
     }
 
     /// Asks a store unless it has already shown that it cannot answer in this pass.

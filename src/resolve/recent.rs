@@ -57,7 +57,9 @@ impl Recent {
         let mut paused = self.paused.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         paused.retain(|_, pause| pause.until > now);
-        paused.insert(address(store), Pause { until: now + wait.min(LONGEST_PAUSE), _store: store.clone() });
+        let until = now + wait.min(LONGEST_PAUSE);
+        let pause = paused.entry(address(store)).or_insert_with(|| Pause { until, _store: store.clone() });
+        pause.until = pause.until.max(until);
     }
 
     /// How long a store still wants to be left alone, by whoever asks.
@@ -140,6 +142,19 @@ mod tests {
         let start = Instant::now();
         let last = (0..100).map(|_| recent.slot()).last().unwrap();
         assert!(last - start >= Duration::from_secs(1));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_later_answer_shortens_no_pause() {
+        let recent = Recent::default();
+        let spec = serde_json::from_str(r#"{"data": []}"#).unwrap();
+        let store: Arc<dyn Store> = Arc::new(FakeStore::new(&spec));
+        recent.pause(&store, Duration::from_secs(30));
+        recent.pause(&store, Duration::from_secs(1));
+        tokio::time::advance(Duration::from_secs(10)).await;
+        assert_eq!(recent.paused(&store), Some(Duration::from_secs(20)));
+        tokio::time::advance(Duration::from_secs(20)).await;
+        assert_eq!(recent.paused(&store), None);
     }
 
     const MINUTE: Duration = Duration::from_secs(60);

@@ -5,15 +5,16 @@ use std::sync::Arc;
 
 use apply::{Action, Behaviour, Journal};
 use manifest::Object;
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::wanted_since;
 use crate::api::Kind as _;
 use crate::api::kustomization::Kustomization;
 use crate::landing::{self, Held, Site};
-use crate::pipeline::expand::{self, ExternalTold};
+use crate::pipeline::expand::{self, ExternalTold, MISSED_ONCE};
 use crate::reconcile::{Error, Shared, triggers};
-use crate::resolve::{Outcome, target};
+use crate::resolve::{self, Outcome, Pass, target};
 use crate::unit::Unit;
 
 /// Whether a unit is suspended.
@@ -44,8 +45,16 @@ pub(super) async fn refresh(object: &Object, unit: &Unit, shared: &Arc<Shared>) 
     let (told, action) = match resolved.outcome {
         // What a unit declares itself is its own to merge.
         Outcome::Secret(secret) if !expand::merges(object) => {
-            let desired = expand::wanted(object, *secret);
-            put(desired, unit, shared).await
+            let lost = lost(live.as_ref(), &secret);
+            let is_whole = resolved.missing.is_empty() || lost.is_empty();
+            let secret = if is_whole { Ok(secret) } else { with(&pass, object, live.as_ref(), lost).await };
+            match secret {
+                Ok(secret) => match put(expand::wanted(object, *secret), unit, shared).await {
+                    (ExternalTold::Synced, action) if !is_whole => (ExternalTold::Failed(MISSED_ONCE.into()), action),
+                    other => other,
+                },
+                Err(told) => (told, None),
+            }
         }
         Outcome::Foreign => (ExternalTold::Foreign, None),
         Outcome::Gone | Outcome::Retained => (ExternalTold::Retained, None),
@@ -57,6 +66,27 @@ pub(super) async fn refresh(object: &Object, unit: &Unit, shared: &Arc<Shared>) 
         }
     }
     Ok(Some((told, action, as_of)))
+}
+
+/// Own keys of the live Secret that it would not have any more.
+fn lost(live: Option<&Object>, secret: &resolve::Desired) -> Map<String, Value> {
+    let data = |object: &Object| object.value().get("data").and_then(Value::as_object).cloned().unwrap_or_default();
+    let (before, now) = (live.map(data).unwrap_or_default(), data(&secret.object));
+    before.into_iter().filter(|(key, _)| !now.contains_key(key) && !secret.foreign_keys.contains(key)).collect()
+}
+
+/// The Secret with what it would lose.
+async fn with(
+    pass: &Pass,
+    external: &Object,
+    live: Option<&Object>,
+    lost: Map<String, Value>,
+) -> Result<Box<resolve::Desired>, ExternalTold> {
+    match pass.resolve_keeping(external, live, lost).await.map(|resolved| resolved.outcome) {
+        Ok(Outcome::Secret(secret)) => Ok(secret),
+        Ok(_) => Err(ExternalTold::Retained),
+        Err(error) => Err(ExternalTold::Failed(error.to_string())),
+    }
 }
 
 async fn put(desired: apply::Desired, unit: &Unit, shared: &Arc<Shared>) -> (ExternalTold, Option<Action>) {
