@@ -145,7 +145,7 @@ async fn what_a_store_never_had_holds_those_who_would_read_it() {
 fn several(name: &str, keys: &[&str], target: Value) -> Value {
     let data: Vec<Value> = keys.iter().map(|key| json!({"secretKey": key, "remoteRef": {"key": key}})).collect();
     let mut target = target;
-    target["deletionPolicy"] = if target["creationPolicy"] == "Merge" { "Merge".into() } else { "Delete".into() };
+    target["deletionPolicy"] = "Delete".into();
     let spec = json!({"refreshInterval": "1h", "secretStoreRef": {"name": "store"}, "data": data, "target": target});
     object(STORE, "ExternalSecret", name, json!({ "spec": spec }))
 }
@@ -193,6 +193,7 @@ async fn a_key_in_doubt_keeps_nothing_else_from_landing() {
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({})).await;
     fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
     fleet.store(&[("a", "2"), ("c", "1")]).await;
     ask(&fleet, "db", "1").await;
     in_doubt(&fleet, "db").await;
@@ -225,6 +226,7 @@ async fn a_key_that_was_never_there_delays_no_rotation() {
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({})).await;
     fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
     fleet.store(&[("password", "2")]).await;
     ask(&fleet, "db", "1").await;
     until_values(&fleet, "db", &json!({"password": "2"})).await;
@@ -244,48 +246,119 @@ async fn what_a_template_made_with_a_key_stays_while_that_is_in_doubt() {
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({})).await;
     fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
     fleet.store(&[("a", "2")]).await;
     ask(&fleet, "db", "1").await;
     in_doubt(&fleet, "db").await;
     fleet.calm().await;
     assert_eq!(values(&fleet, "db").await, json!({"conf": "a=1 b=1"}));
+    let mut changed = several("db", &["a", "b"], json!({"template": {"data": {"conf": text}}}));
+    changed["spec"]["refreshInterval"] = "2h".into();
+    fleet.write("web", &[changed]);
+    let commit = fleet.commit();
+    let told = fleet.answered("web", &commit, "False").await;
+    assert!(condition(&told, "Ready")["message"].to_string().contains("has not all of it any more"), "{told:?}");
+    assert_eq!(values(&fleet, "db").await, json!({"conf": "a=1 b=1"}));
     fleet.end().await;
 }
 
-/// What an ExternalSecret brings to a Secret that the unit declares is no more lost than what it makes itself.
+/// What a store had given does not become what is declared in its place, because the store does not answer.
 #[tokio::test]
-async fn a_key_that_is_merged_into_a_declared_secret_stays_while_it_is_in_doubt() {
+async fn a_placeholder_does_not_come_back_while_the_store_is_in_doubt() {
     let fleet = Fleet::new().await;
-    fleet.store(&[("a", "1"), ("b", "1")]).await;
-    let declared = |own: &str| object("v1", "Secret", "db", json!({"data": {"own": STANDARD.encode(own)}}));
-    let merging = || several("db", &["a", "b"], json!({"creationPolicy": "Merge"}));
-    fleet.write("web", &[declared("1"), merging()]);
+    fleet.store(&[("merged", "1")]).await;
+    let declared = |own: &str| {
+        let data = json!({"value": STANDARD.encode("changeme"), "own": STANDARD.encode(own)});
+        object("v1", "Secret", "merged", json!({ "data": data }))
+    };
+    let mut merging = external("merged");
+    merging["spec"]["target"] = json!({"creationPolicy": "Merge"});
+    fleet.write("web", &[declared("1"), merging.clone()]);
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({})).await;
     fleet.answered("web", &commit, "True").await;
-    assert_eq!(values(&fleet, "db").await, json!({"a": "1", "b": "1", "own": "1"}));
-    fleet.store(&[("a", "2")]).await;
-    fleet.write("web", &[declared("2"), merging()]);
+    assert_eq!(values(&fleet, "merged").await, json!({"value": "1", "own": "1"}));
+    fleet.store(&[]).await;
+    fleet.write("web", &[declared("2"), merging]);
     let commit = fleet.commit();
     fleet.answered("web", &commit, "True").await;
-    assert_eq!(values(&fleet, "db").await, json!({"a": "2", "b": "1", "own": "2"}));
+    assert_eq!(values(&fleet, "merged").await, json!({"value": "1", "own": "2"}));
     fleet.end().await;
 }
 
-/// A suspended unit deletes nothing: no key of a Secret either.
+/// An item that has nothing in it any more is no more a reason to delete at first sight than one that is gone.
 #[tokio::test]
-async fn a_key_stays_while_its_unit_is_suspended() {
+async fn a_secret_stays_when_its_item_is_found_empty_once() {
+    let fleet = Fleet::new().await;
+    fleet.store(&[("all", r#"{"a": "1"}"#)]).await;
+    let mut extracting = several("db", &[], json!({}));
+    extracting["spec"]["dataFrom"] = json!([{"extract": {"key": "all"}}]);
+    fleet.write("web", &[extracting]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
+    fleet.store(&[("all", "{}")]).await;
+    ask(&fleet, "db", "1").await;
+    in_doubt(&fleet, "db").await;
+    assert_eq!(values(&fleet, "db").await, json!({"a": "1"}));
+    fleet.end().await;
+}
+
+/// Two that read the same item each count their own time.
+#[tokio::test]
+async fn what_one_has_missed_for_long_another_has_seen_only_once() {
     let fleet = Fleet::new().await;
     fleet.store(&[("a", "1"), ("b", "1")]).await;
-    fleet.write("web", &[several("db", &["a", "b"], json!({}))]);
+    let mut quick = several("quick", &["a", "b"], json!({}));
+    quick["spec"]["refreshInterval"] = "3s".into();
+    fleet.write("web", &[quick, several("slow", &["a", "b"], json!({}))]);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
+    fleet.store(&[("a", "1")]).await;
+    let is_less = |found: Option<&Object>| found.is_some_and(|found| found.text("/data/b").is_none());
+    fleet.until(("v1", "Secret", "quick"), "less", is_less).await;
+    in_doubt(&fleet, "slow").await;
+    ask(&fleet, "slow", "1").await;
+    fleet.calm().await;
+    in_doubt(&fleet, "slow").await;
+    assert_eq!(values(&fleet, "slow").await, json!({"a": "1", "b": "1"}));
+    fleet.end().await;
+}
+
+/// A suspended unit deletes nothing: no key of a Secret either, nor what a template has made with it. When it goes on, what it
+/// had come to stays.
+#[tokio::test]
+async fn a_key_stays_while_its_unit_is_suspended_and_afterwards() {
+    let fleet = Fleet::new().await;
+    fleet.store(&[("a", "1"), ("b", "1")]).await;
+    let text = r#"a={{ .a }} b={{ index . "b" }}"#;
+    let made = several("made", &["a", "b"], json!({"template": {"data": {"conf": text}}}));
+    fleet.write("web", &[several("db", &["a", "b"], json!({})), made]);
     let commit = fleet.commit();
     fleet.kustomization("web", json!({}), json!({})).await;
     fleet.answered("web", &commit, "True").await;
     fleet.kustomization("web", json!({}), json!({"suspend": true})).await;
     fleet.calm().await;
+    fleet.store(&[("a", "1"), ("b", "2")]).await;
+    for name in ["db", "made"] {
+        ask(&fleet, name, "1").await;
+    }
+    until_values(&fleet, "db", &json!({"a": "1", "b": "2"})).await;
+    until_values(&fleet, "made", &json!({"conf": "a=1 b=2"})).await;
     fleet.store(&[("a", "2")]).await;
-    ask(&fleet, "db", "1").await;
-    until_values(&fleet, "db", &json!({"a": "2", "b": "1"})).await;
-    in_doubt(&fleet, "db").await;
+    for name in ["db", "made"] {
+        ask(&fleet, name, "2").await;
+        in_doubt(&fleet, name).await;
+    }
+    assert_eq!(values(&fleet, "db").await, json!({"a": "2", "b": "2"}));
+    assert_eq!(values(&fleet, "made").await, json!({"conf": "a=1 b=2"}));
+    fleet.kustomization("web", json!({}), json!({"suspend": false})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
+    assert_eq!(values(&fleet, "db").await, json!({"a": "2", "b": "2"}));
+    assert_eq!(values(&fleet, "made").await, json!({"conf": "a=1 b=2"}));
     fleet.end().await;
 }

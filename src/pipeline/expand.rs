@@ -12,7 +12,6 @@ use apply::desired::{Declarer, Desired, Release, Removal};
 use apply::{Cluster, Landing};
 use futures::future::{FutureExt as _, join_all};
 use manifest::{Object, ObjectId};
-use serde_json::{Map, Value};
 
 use super::sources::SourceName;
 use super::{Problem, Stage, World};
@@ -20,23 +19,21 @@ use crate::api::Kind as _;
 use crate::api::secret::ExternalSecret;
 use crate::decrypt::Identities;
 use crate::redact::Live;
-use crate::resolve::{self, Deletion, Missing, Outcome, Pass, ResolveError, Resolved, refresh, target};
+use crate::resolve::{self, Outcome, Pass, ResolveError, Resolved, refresh, target};
 use crate::unit::looks::Looked;
 use tokio::time::Instant;
 
-use crate::unit::{MISSING, ReadSet, Thing, digest};
+use crate::unit::{ReadSet, Thing, digest};
+use doubt::{CHANGED_IN_DOUBT, Standing, is_recorded};
+pub use doubt::{MISSED, MISSED_ONCE, has_news, is_templated};
 use merge::Addition;
 pub use merge::merges;
 
 mod chart;
+mod doubt;
 mod merge;
 
 pub use chart::{Attempt, Look, Rendered, Requests, config_digest, look, no_release, placed, records};
-
-/// What an ExternalSecret says whose store had not all of it when it was looked at once.
-pub const MISSED_ONCE: &str = "the store has not all of it any more; what is missing goes when that is seen again";
-/// Version of what a store was found not to have, while nobody acts on it: none that a store gives.
-pub const MISSED: &str = "missed";
 
 /// What is expanded.
 pub struct Input<'a> {
@@ -154,6 +151,8 @@ struct Work<'a> {
     capabilities: Option<Capabilities>,
     secrets: Vec<Live>,
     problems: Vec<Problem>,
+    /// What stores were found not to have, and nobody acts on.
+    missed: Vec<Thing>,
 }
 
 impl<'a> Work<'a> {
@@ -165,7 +164,7 @@ impl<'a> Work<'a> {
         read_set: &'a mut ReadSet,
     ) -> Self {
         let cluster = user.as_deref().map_or_else(|| world.cluster.clone(), |user| world.cluster.impersonate(user));
-        let (secrets, problems) = Default::default();
+        let (secrets, problems, missed) = Default::default();
         Self {
             world,
             landed,
@@ -180,6 +179,7 @@ impl<'a> Work<'a> {
             capabilities: None,
             secrets,
             problems,
+            missed,
         }
     }
 }
@@ -195,17 +195,22 @@ impl Work<'_> {
         let pass = self.world.resolver.pass_since(Some(candidate), self.since);
         let reads: Vec<_> = externals.iter().map(|external| self.resolve(&pass, external).boxed()).collect();
         let results = join_all(reads).await;
-        for (external, result) in externals.into_iter().zip(results) {
+        for (external, (live, result)) in externals.into_iter().zip(results) {
             self.read_set.note(spec_of(external), spec_digest(external));
+            let at = Standing { external, live };
             match result {
-                Ok(resolved) => self.take(&pass, external, resolved, expanded).await,
-                Err(error) => self.keep(external, &error, expanded),
+                Ok(resolved) => self.take(&pass, &at, resolved, expanded).await,
+                Err(error) => self.keep(&at, &error, expanded),
             }
         }
+        // Another one may have seen for long what one of these misses for the first time.
+        self.missed.iter().for_each(|thing| self.read_set.note(thing.clone(), MISSED));
     }
 
-    async fn resolve(&self, pass: &Pass, external: &Object) -> Result<Resolved, ResolveError> {
-        pass.resolve(external, self.live(external).await.as_ref()).await
+    async fn resolve(&self, pass: &Pass, external: &Object) -> (Option<Object>, Result<Resolved, ResolveError>) {
+        let live = self.live(external).await;
+        let resolved = pass.resolve(external, live.as_ref()).await;
+        (live, resolved)
     }
 
     /// The Secret of an ExternalSecret as it is, or as the unit declares it.
@@ -218,8 +223,8 @@ impl Work<'_> {
     }
 
     /// Takes what a store answered.
-    async fn take(&mut self, pass: &Pass, external: &Object, resolved: Resolved, expanded: &mut Expanded) {
-        let id = external.id();
+    async fn take(&mut self, pass: &Pass, at: &Standing<'_>, resolved: Resolved, expanded: &mut Expanded) {
+        let (external, id) = (at.external, at.external.id());
         for (thing, version) in resolved.read {
             self.read_set.note(thing, version);
         }
@@ -228,20 +233,19 @@ impl Work<'_> {
         let is_old = self.world.sightings.are_old(&id, missing.iter().map(|missing| &missing.thing), patience);
         let told = match resolved.outcome {
             Outcome::Gone | Outcome::Retained if self.is_new(external) => {
-                let message = "the store has none of it, and nothing of it has landed";
-                self.problems.push(Problem { transient: true, ..Problem::about(Stage::Resolve, external, message) });
-                return;
+                return self.is_held(external, "the store has none of it, and nothing of it has landed");
             }
-            Outcome::Gone if !is_old && !is_recorded(pass, &missing).await => {
-                self.stay(external, expanded);
+            Outcome::Gone if missing.is_empty() || !is_old && !is_recorded(pass, &missing).await => {
+                self.stay(at, expanded);
                 self.doubt(&missing)
             }
             Outcome::Secret(secret)
-                if !is_old && self.loses(external, &secret, &missing) && !is_recorded(pass, &missing).await =>
+                if !is_old && self.loses(at, &secret, &missing) && !is_recorded(pass, &missing).await =>
             {
-                match self.without_loss(pass, external, &secret, expanded).await {
-                    Ok(()) => self.doubt(&missing),
-                    Err(error) => return self.keep(external, &error, expanded),
+                match self.without_loss(pass, at, &secret, expanded).await {
+                    Ok(true) => self.doubt(&missing),
+                    Ok(false) => return self.is_held(external, CHANGED_IN_DOUBT),
+                    Err(error) => return self.keep(at, &error, expanded),
                 }
             }
             Outcome::Secret(secret) => {
@@ -253,12 +257,20 @@ impl Work<'_> {
                 expanded.removals.push(Removal { reference: target::reference(external), declarer });
                 ExternalTold::Deleted
             }
-            Outcome::Retained => self.retain(external, expanded),
+            Outcome::Retained => {
+                self.stay(at, expanded);
+                ExternalTold::Retained
+            }
             Outcome::NoTarget => ExternalTold::NoTarget,
             Outcome::NotWanted => ExternalTold::Synced,
             Outcome::Foreign => ExternalTold::Foreign,
         };
         expanded.externals.push(External { id, told, as_of: pass.as_of() });
+    }
+
+    /// An ExternalSecret that must resolve does not, until its store has something else.
+    fn is_held(&mut self, external: &Object, why: &str) {
+        self.problems.push(Problem { transient: true, ..Problem::about(Stage::Resolve, external, why) });
     }
 
     /// Brings a Secret to where it belongs: among the unit's objects, or into the one that the unit declares.
@@ -274,7 +286,8 @@ impl Work<'_> {
     }
 
     /// A store that does not answer, or refuses: what landed stays, if the ExternalSecret is the one that landed.
-    fn keep(&mut self, external: &Object, error: &ResolveError, expanded: &mut Expanded) {
+    fn keep(&mut self, at: &Standing<'_>, error: &ResolveError, expanded: &mut Expanded) {
+        let external = at.external;
         let landed_as_it_is = self.landed.filter(|landed| landed_with(landed, external));
         let Some(landed) = landed_as_it_is else {
             // Nobody tells when a store has something new: it must be asked again.
@@ -294,83 +307,15 @@ impl Work<'_> {
                 self.read_set.note(thing.clone(), version);
             }
         }
-        self.stay(external, expanded);
+        self.stay(at, expanded);
         let told = ExternalTold::Failed(error.to_string());
         expanded.externals.push(External { id: external.id(), told, as_of: Instant::now() });
-    }
-
-    fn retain(&mut self, external: &Object, expanded: &mut Expanded) -> ExternalTold {
-        self.stay(external, expanded);
-        ExternalTold::Retained
     }
 
     /// Whether a unit's ExternalSecret has not landed as it is now: those who read its Secret would start without it. What stands
     /// alone is made, as External Secrets does it, when the store has something.
     fn is_new(&self, external: &Object) -> bool {
         self.own.is_some() && !self.landed.is_some_and(|landed| landed_with(landed, external))
-    }
-
-    /// Whether a Secret loses what landed of it last, while the store has not all of it: a key, or, where templates make the
-    /// values, what they made.
-    fn loses(&self, external: &Object, secret: &resolve::Desired, missing: &[Missing]) -> bool {
-        let read = self.landed.map(|landed| ReadSet::from_value(&landed.read_set)).unwrap_or_default();
-        let is_news = |missing: &Missing| read.version(&missing.thing) != Some(MISSING);
-        let is_changed = || {
-            is_templated(external)
-                && missing.iter().any(is_news)
-                && self.landed_secret(external).is_some_and(|before| data(before) != data(&secret.object))
-        };
-        !missing.is_empty() && (!self.lost(external, secret).is_empty() || is_changed())
-    }
-
-    /// Keys that landed last and that neither the store gives nor the unit declares, with what they were.
-    fn lost(&self, external: &Object, secret: &resolve::Desired) -> Map<String, Value> {
-        let declared = self.declared_live(external);
-        let stands = |key: &str| {
-            let all = [Some(&secret.object), declared.as_ref()].into_iter().flatten();
-            all.filter_map(data).any(|data| data.contains_key(key))
-        };
-        let before = self.landed_secret(external).and_then(data).cloned().unwrap_or_default();
-        before.into_iter().filter(|(key, _)| !stands(key)).collect()
-    }
-
-    /// What an ExternalSecret wants, with what landed of it in the place of what its store has not. Nobody knows what a template
-    /// would make of that: where the ExternalSecret is as it landed, its Secret is, too.
-    async fn without_loss(
-        &mut self,
-        pass: &Pass,
-        external: &Object,
-        secret: &resolve::Desired,
-        expanded: &mut Expanded,
-    ) -> Result<(), ResolveError> {
-        if is_templated(external) && self.landed.is_some_and(|landed| landed_with(landed, external)) {
-            self.stay(external, expanded);
-            return Ok(());
-        }
-        let (live, lost) = (self.live(external).await, self.lost(external, secret));
-        if let Outcome::Secret(secret) = pass.resolve_keeping(external, live.as_ref(), lost).await?.outcome {
-            self.place(external, *secret, expanded);
-        }
-        Ok(())
-    }
-
-    /// What landed last of an ExternalSecret's Secret, by whatever it was declared.
-    fn landed_secret(&self, external: &Object) -> Option<&Object> {
-        let (declarer, target) = (Declarer::ExternalSecret(external.id()), target::reference(external).id());
-        let mut landed = self.landed?.changes().map(|change| &change.desired);
-        let found = landed.find(|desired| match merges(external) {
-            true => desired.object.id() == target,
-            false => desired.declarer == declarer,
-        });
-        found.map(|desired| &desired.object)
-    }
-
-    /// What landed stays until a deletion in the store is confirmed. (External Secrets acts at first sight.)
-    fn doubt(&mut self, missing: &[Missing]) -> ExternalTold {
-        for missing in missing {
-            self.read_set.note(missing.thing.clone(), MISSED);
-        }
-        ExternalTold::Failed(MISSED_ONCE.into())
     }
 
     /// What landed under other names of an ExternalSecret that owns its Secret: that goes, as External Secrets deletes it. Those
@@ -384,30 +329,6 @@ impl Work<'_> {
         let removal = |before: &Desired| Removal { reference: before.reference(), declarer: before.declarer.clone() };
         before.filter(is_other).map(removal).collect()
     }
-
-    /// The Secret of an ExternalSecret as it landed last.
-    fn landed_target(&mut self, external: &Object) -> Option<Desired> {
-        let declarer = Declarer::ExternalSecret(external.id());
-        let landed = self.landed?.changes().map(|change| &change.desired).find(|d| d.declarer == declarer)?.clone();
-        self.known.insert(landed.object.id(), landed.object.clone());
-        Some(landed)
-    }
-}
-
-/// Whether the store has a record of all that was deleted. Without one a deletion must have been seen for an interval.
-async fn is_recorded(pass: &Pass, missing: &[Missing]) -> bool {
-    let records = join_all(missing.iter().map(|missing| pass.deletion(missing).boxed())).await;
-    records.iter().all(|deletion| *deletion == Deletion::Recorded)
-}
-
-fn data(secret: &Object) -> Option<&Map<String, Value>> {
-    secret.value().get("data")?.as_object()
-}
-
-/// Whether an ExternalSecret's values go through templates.
-fn is_templated(external: &Object) -> bool {
-    let fields = ["data", "templateFrom"].map(|field| format!("/spec/target/template/{field}"));
-    fields.iter().any(|field| external.value().pointer(field).is_some())
 }
 
 /// Whether an ExternalSecret landed last as it is now. What a landing has read of one that it held says nothing.

@@ -446,8 +446,12 @@ impl Source<'_> {
         };
         let data = take(opened.dialect, &remote, &item).map_err(|cause| named(&subject, cause))?;
         data.values().for_each(|value| (self.pass.resolver.witness)(value));
-        let read = vec![(thing(&store, &Request::Item(item)), remote.mark())];
-        Ok(Piece { data, read, missing: Vec::new() })
+        let thing = thing(&store, &Request::Item(item));
+        let read = vec![(thing.clone(), remote.mark())];
+        // An item that has nothing in it any more is as good as none.
+        let is_empty = data.is_empty() && self.spec.target.deletion_policy != TargetDeletion::Retain;
+        let missing = is_empty.then_some(Missing { place: self.place, store, item: None, thing });
+        Ok(Piece { data, read, missing: missing.into_iter().collect() })
     }
 
     /// Whether the deletion policy lets an item be missing.

@@ -1,6 +1,6 @@
 //! The Secret that an ExternalSecret wants: data, labels, annotations, type and owner, as External Secrets writes them.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use apply::Reference;
 use base64::Engine as _;
@@ -57,6 +57,8 @@ pub struct Desired {
     pub manager: String,
     /// Keys of the live Secret that do not belong there and are not this manager's: External Secrets removes them.
     pub foreign_keys: Vec<String>,
+    /// What this manager has written to the live Secret and would not have there any more, encoded as there.
+    pub lost: Map<String, Value>,
 }
 
 impl Wanted<'_> {
@@ -99,8 +101,10 @@ impl Wanted<'_> {
             Some(_) if self.spec.target.immutable => Content { data: present.clone(), ..content },
             _ => content,
         };
-        let own = live.map(|live| managed_keys(live, &manager)).unwrap_or_default();
-        let foreign = present.iter().filter(|(key, _)| !own.contains(*key) && !content.data.contains_key(*key));
+        let own = live.map(|live| own_data(live, &manager)).unwrap_or_default();
+        let lost = own.iter().filter(|(key, _)| !content.data.contains_key(*key));
+        let lost = lost.map(|(key, value)| (key.clone(), value.clone())).collect();
+        let foreign = present.iter().filter(|(key, _)| !own.contains_key(*key) && !content.data.contains_key(*key));
         let (kept, foreign): (Data, Vec<String>) = if self.keeps_keys() {
             (foreign.map(|(key, value)| (key.clone(), value.clone())).collect(), Vec::new())
         } else {
@@ -111,7 +115,7 @@ impl Wanted<'_> {
             check_immutable(live, &object, &foreign)?;
         }
         let owner = owned.then(|| Reference::of(self.object));
-        Ok(Desired { object, owner, manager, foreign_keys: foreign })
+        Ok(Desired { object, owner, manager, foreign_keys: foreign, lost })
     }
 
     fn object_of(&self, content: Content, kept: Data, owned: bool) -> Result<Object, Cause> {
@@ -213,12 +217,24 @@ pub fn is_intact(live: Option<&Object>, policy: &CreationPolicy) -> bool {
     })
 }
 
-/// Keys of `data` that a field manager owns.
-fn managed_keys(live: &Object, manager: &str) -> BTreeSet<String> {
+/// Entries of `data` that a field manager owns, encoded as they are.
+pub fn own_data(live: &Object, manager: &str) -> Map<String, Value> {
     let entries = live.value().pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
     let own = entries.filter(|entry| entry["manager"] == manager);
     let fields = own.filter_map(|entry| entry.pointer("/fieldsV1/f:data")?.as_object());
-    fields.flat_map(Map::keys).filter_map(|key| Some(key.strip_prefix("f:")?.to_owned())).collect()
+    let keys = fields.flat_map(Map::keys).filter_map(|key| key.strip_prefix("f:"));
+    keys.filter_map(|key| Some((key.to_owned(), live.value().get("data")?.get(key)?.clone()))).collect()
+}
+
+/// Gives a Secret that was written before the bytes that it has now, where all of them are still this manager's.
+pub fn follow(before: &mut Object, live: &Object, manager: &str) {
+    let own = own_data(live, manager);
+    let Some(data) = before.value().get("data").and_then(Value::as_object) else { return };
+    let now: Option<Map<String, Value>> = data.keys().map(|key| Some((key.clone(), own.get(key)?.clone()))).collect();
+    let (Some(now), Some(hash)) = (now, live.annotation(HASH_ANNOTATION)) else { return };
+    let hash = hash.to_owned();
+    before.value_mut()["data"] = now.into();
+    before.set_annotation(HASH_ANNOTATION, &hash);
 }
 
 fn strings(map: Option<&Value>) -> BTreeMap<String, String> {

@@ -4,12 +4,15 @@
 //! On their own they would be two objects of one name. What the store gives counts before what is declared, as External
 //! Secrets writes it over what it finds. What had landed stays while the store is in doubt.
 
+use std::collections::BTreeSet;
+
 use apply::desired::Desired;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use manifest::Object;
 use serde_json::{Map, Value};
 
+use super::doubt::{Standing, is_templated};
 use super::{Expanded, Work};
 use crate::api::Kind as _;
 use crate::api::secret::{CreationPolicy, ExternalSecret};
@@ -18,10 +21,16 @@ use crate::resolve::target;
 /// What comes to a Secret. No `Debug`: it holds plaintext.
 pub(super) struct Addition {
     object: Object,
-    /// Whether it counts before what is declared; else it only fills in what is not there.
-    wins: bool,
+    /// What counts before what is declared; the rest only fills in what is not there.
+    wins: Wins,
     /// The Secret as it is applied when nothing of the unit declares it.
     alone: Option<Desired>,
+}
+
+enum Wins {
+    All,
+    /// These keys.
+    Only(BTreeSet<String>),
 }
 
 /// Whether an ExternalSecret adds to a Secret of somebody else.
@@ -41,17 +50,31 @@ impl Work<'_> {
     }
 
     /// Keeps what landed last of an ExternalSecret whose store is in doubt.
-    pub(super) fn stay(&mut self, external: &Object, expanded: &mut Expanded) {
-        let alone = self.landed_target(external);
-        if !merges(external) {
+    pub(super) fn stay(&mut self, at: &Standing<'_>, expanded: &mut Expanded) {
+        let alone = self.landed_secret(at);
+        if let Some(alone) = &alone {
+            self.known.insert(alone.object.id(), alone.object.clone());
+        }
+        if !merges(at.external) {
             expanded.objects.extend(alone);
             return;
         }
-        let id = target::reference(external).id();
+        let id = target::reference(at.external).id();
         let landed = self.landed.into_iter().flat_map(|landed| landed.changes());
         let object = landed.map(|change| &change.desired.object).find(|object| object.id() == id).cloned();
-        expanded.additions.extend(object.map(|object| Addition { object, wins: false, alone }));
+        let wins = Wins::Only(brought(at.external));
+        expanded.additions.extend(object.map(|object| Addition { object, wins, alone }));
     }
+}
+
+/// Keys that an ExternalSecret brings, as far as its spec names them.
+fn brought(external: &Object) -> BTreeSet<String> {
+    let template = external.value().pointer("/spec/target/template").unwrap_or(&Value::Null);
+    let made = template.get("data").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.clone());
+    let passes_through = !is_templated(external) || template["mergePolicy"] == "Merge";
+    let entries = external.value().pointer("/spec/data").filter(|_| passes_through).and_then(Value::as_array);
+    let read = entries.into_iter().flatten().filter_map(|entry| entry["secretKey"].as_str());
+    made.chain(read.map(str::to_owned)).collect()
 }
 
 impl Expanded {
@@ -72,26 +95,31 @@ impl Expanded {
 impl Addition {
     /// What a store gives.
     pub(super) fn resolved(alone: Desired) -> Self {
-        Self { object: alone.object.clone(), wins: true, alone: Some(alone) }
+        Self { object: alone.object.clone(), wins: Wins::All, alone: Some(alone) }
     }
 
     /// Adds it to the Secret that the unit declares.
     fn add_to(&self, desired: &mut Desired) {
         let object = &mut desired.object;
+        let wins = |key: &str| match &self.wins {
+            Wins::All => true,
+            Wins::Only(keys) => keys.contains(key),
+        };
         for (key, value) in entries(&self.object, "/data") {
             let declared = ["/data", "/stringData"].map(|at| entries(object, at).contains_key(&key));
-            if self.wins || declared == [false, false] {
+            if wins(&key) || declared == [false, false] {
                 let parts = object.value_mut().as_object_mut();
                 parts.into_iter().for_each(|parts| put(parts, &key, &value));
             }
         }
+        let wins = matches!(self.wins, Wins::All);
         for (key, value) in texts(&self.object, "/metadata/labels") {
-            if self.wins || object.label(&key).is_none() {
+            if wins || object.label(&key).is_none() {
                 object.set_label(&key, &value);
             }
         }
         for (key, value) in texts(&self.object, "/metadata/annotations") {
-            if self.wins || object.annotation(&key).is_none() {
+            if wins || object.annotation(&key).is_none() {
                 object.set_annotation(&key, &value);
             }
         }
@@ -125,7 +153,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    fn merged(wins: bool, declared: Value) -> Value {
+    fn merged(wins: Wins, declared: Value) -> Value {
         let object = json!({"apiVersion": "v1", "kind": "Secret",
             "metadata": {"name": "s", "labels": {"l": "store"}, "annotations": {"hash": "1"}}, "data": {"k": "c3RvcmU="}});
         let addition = Addition { object: Object::new(object).expect("an object"), wins, alone: None };
@@ -141,7 +169,7 @@ mod tests {
 
     #[test]
     fn what_a_store_gives_counts_before_what_is_declared() {
-        let object = merged(true, declared());
+        let object = merged(Wins::All, declared());
         assert_eq!(object["data"], json!({"k": "c3RvcmU="}));
         assert_eq!(object["stringData"], json!({"other": "own"}));
         assert_eq!(object["metadata"]["labels"]["l"], "store");
@@ -167,10 +195,13 @@ mod tests {
 
     #[test]
     fn what_had_landed_only_fills_in() {
-        let object = merged(false, declared());
+        let object = merged(Wins::Only(BTreeSet::new()), declared());
         assert_eq!((&object["data"], &object["stringData"]["k"]), (&Value::Null, &json!("own")));
         assert_eq!(object["metadata"], json!({"name": "s", "labels": {"l": "own"}, "annotations": {"hash": "1"}}));
+        // A placeholder does not come in the place of what the store had given.
+        let object = merged(Wins::Only(["k".to_owned()].into()), declared());
+        assert_eq!(object["data"], json!({"k": "c3RvcmU="}));
         let bare = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"}});
-        assert_eq!(merged(false, bare)["data"], json!({"k": "c3RvcmU="}));
+        assert_eq!(merged(Wins::Only(BTreeSet::new()), bare)["data"], json!({"k": "c3RvcmU="}));
     }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use apply::{Action, Behaviour, Journal};
 use manifest::Object;
-use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::wanted_since;
@@ -45,9 +44,14 @@ pub(super) async fn refresh(object: &Object, unit: &Unit, shared: &Arc<Shared>) 
     let (told, action) = match resolved.outcome {
         // What a unit declares itself is its own to merge.
         Outcome::Secret(secret) if !expand::merges(object) => {
-            let lost = lost(live.as_ref(), &secret);
-            let is_whole = resolved.missing.is_empty() || lost.is_empty();
-            let secret = if is_whole { Ok(secret) } else { with(&pass, object, live.as_ref(), lost).await };
+            let is_whole = resolved.missing.is_empty() || secret.lost.is_empty();
+            let live = live.as_ref();
+            let has_changed = || live.is_some_and(|live| live.value().get("data") != secret.object.value().get("data"));
+            let is_news = expand::has_news(journal.landed().map(Arc::as_ref), &resolved.missing);
+            if expand::is_templated(object) && is_news && has_changed() {
+                return Ok(Some((ExternalTold::Failed(MISSED_ONCE.into()), None, as_of)));
+            }
+            let secret = if is_whole { Ok(secret) } else { with_lost(&pass, object, live, secret).await };
             match secret {
                 Ok(secret) => match put(expand::wanted(object, *secret), unit, shared).await {
                     (ExternalTold::Synced, action) if !is_whole => (ExternalTold::Failed(MISSED_ONCE.into()), action),
@@ -68,21 +72,14 @@ pub(super) async fn refresh(object: &Object, unit: &Unit, shared: &Arc<Shared>) 
     Ok(Some((told, action, as_of)))
 }
 
-/// Own keys of the live Secret that it would not have any more.
-fn lost(live: Option<&Object>, secret: &resolve::Desired) -> Map<String, Value> {
-    let data = |object: &Object| object.value().get("data").and_then(Value::as_object).cloned().unwrap_or_default();
-    let (before, now) = (live.map(data).unwrap_or_default(), data(&secret.object));
-    before.into_iter().filter(|(key, _)| !now.contains_key(key) && !secret.foreign_keys.contains(key)).collect()
-}
-
 /// The Secret with what it would lose.
-async fn with(
+async fn with_lost(
     pass: &Pass,
     external: &Object,
     live: Option<&Object>,
-    lost: Map<String, Value>,
+    secret: Box<resolve::Desired>,
 ) -> Result<Box<resolve::Desired>, ExternalTold> {
-    match pass.resolve_keeping(external, live, lost).await.map(|resolved| resolved.outcome) {
+    match pass.resolve_keeping(external, live, secret.lost).await.map(|resolved| resolved.outcome) {
         Ok(Outcome::Secret(secret)) => Ok(secret),
         Ok(_) => Err(ExternalTold::Retained),
         Err(error) => Err(ExternalTold::Failed(error.to_string())),
