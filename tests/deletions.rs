@@ -161,6 +161,18 @@ async fn values(fleet: &Fleet, name: &str) -> Value {
     data.iter().map(|(key, value)| (key.clone(), clear(value).into())).collect::<serde_json::Map<_, _>>().into()
 }
 
+/// A fleet whose store has these values, and whose one unit has landed and is at rest; with its revision.
+async fn landed(store: &[(&str, &str)], objects: &[Value]) -> (Fleet, String) {
+    let fleet = Fleet::new().await;
+    fleet.store(store).await;
+    fleet.write("web", objects);
+    let commit = fleet.commit();
+    fleet.kustomization("web", json!({}), json!({})).await;
+    fleet.answered("web", &commit, "True").await;
+    fleet.calm().await;
+    (fleet, commit)
+}
+
 async fn ask(fleet: &Fleet, name: &str, when: &str) {
     fleet.edit(STORE, "ExternalSecret", name, json!({"metadata": {"annotations": {"force-sync": when}}})).await;
 }
@@ -187,13 +199,11 @@ async fn in_doubt(fleet: &Fleet, name: &str) {
 /// rotated. Nothing is taken away.
 #[tokio::test]
 async fn a_key_in_doubt_keeps_nothing_else_from_landing() {
-    let fleet = Fleet::new().await;
-    fleet.store(&[("a", "1"), ("b", "1"), ("c", "1")]).await;
-    fleet.write("web", &[several("db", &["a", "b"], json!({})), deployment("web", 1, &["db"])]);
-    let commit = fleet.commit();
-    fleet.kustomization("web", json!({}), json!({})).await;
-    fleet.answered("web", &commit, "True").await;
-    fleet.calm().await;
+    let (fleet, _) = landed(
+        &[("a", "1"), ("b", "1"), ("c", "1")],
+        &[several("db", &["a", "b"], json!({})), deployment("web", 1, &["db"])],
+    )
+    .await;
     fleet.store(&[("a", "2"), ("c", "1")]).await;
     ask(&fleet, "db", "1").await;
     in_doubt(&fleet, "db").await;
@@ -220,13 +230,11 @@ async fn a_key_in_doubt_keeps_nothing_else_from_landing() {
 /// What the store never had of an ExternalSecret delays no rotation of the rest.
 #[tokio::test]
 async fn a_key_that_was_never_there_delays_no_rotation() {
-    let fleet = Fleet::new().await;
-    fleet.store(&[("password", "1")]).await;
-    fleet.write("web", &[several("db", &["password", "optional"], json!({})), deployment("web", 1, &["db"])]);
-    let commit = fleet.commit();
-    fleet.kustomization("web", json!({}), json!({})).await;
-    fleet.answered("web", &commit, "True").await;
-    fleet.calm().await;
+    let (fleet, _) = landed(
+        &[("password", "1")],
+        &[several("db", &["password", "optional"], json!({})), deployment("web", 1, &["db"])],
+    )
+    .await;
     fleet.store(&[("password", "2")]).await;
     ask(&fleet, "db", "1").await;
     until_values(&fleet, "db", &json!({"password": "2"})).await;
@@ -239,14 +247,10 @@ async fn a_key_that_was_never_there_delays_no_rotation() {
 /// Where values come of templates, nobody knows what a missing one has made of them: all of it stays.
 #[tokio::test]
 async fn what_a_template_made_with_a_key_stays_while_that_is_in_doubt() {
-    let fleet = Fleet::new().await;
-    fleet.store(&[("a", "1"), ("b", "1")]).await;
     let text = r#"a={{ .a }} b={{ index . "b" }}"#;
-    fleet.write("web", &[several("db", &["a", "b"], json!({"template": {"data": {"conf": text}}}))]);
-    let commit = fleet.commit();
-    fleet.kustomization("web", json!({}), json!({})).await;
-    fleet.answered("web", &commit, "True").await;
-    fleet.calm().await;
+    let (fleet, _) =
+        landed(&[("a", "1"), ("b", "1")], &[several("db", &["a", "b"], json!({"template": {"data": {"conf": text}}}))])
+            .await;
     fleet.store(&[("a", "2")]).await;
     ask(&fleet, "db", "1").await;
     in_doubt(&fleet, "db").await;
@@ -265,18 +269,13 @@ async fn what_a_template_made_with_a_key_stays_while_that_is_in_doubt() {
 /// What a store had given does not become what is declared in its place, because the store does not answer.
 #[tokio::test]
 async fn a_placeholder_does_not_come_back_while_the_store_is_in_doubt() {
-    let fleet = Fleet::new().await;
-    fleet.store(&[("merged", "1")]).await;
     let declared = |own: &str| {
         let data = json!({"value": STANDARD.encode("changeme"), "own": STANDARD.encode(own)});
         object("v1", "Secret", "merged", json!({ "data": data }))
     };
     let mut merging = external("merged");
     merging["spec"]["target"] = json!({"creationPolicy": "Merge"});
-    fleet.write("web", &[declared("1"), merging.clone()]);
-    let commit = fleet.commit();
-    fleet.kustomization("web", json!({}), json!({})).await;
-    fleet.answered("web", &commit, "True").await;
+    let (fleet, _) = landed(&[("merged", "1")], &[declared("1"), merging.clone()]).await;
     assert_eq!(values(&fleet, "merged").await, json!({"value": "1", "own": "1"}));
     fleet.store(&[]).await;
     fleet.write("web", &[declared("2"), merging]);
@@ -289,15 +288,9 @@ async fn a_placeholder_does_not_come_back_while_the_store_is_in_doubt() {
 /// An item that has nothing in it any more is no more a reason to delete at first sight than one that is gone.
 #[tokio::test]
 async fn a_secret_stays_when_its_item_is_found_empty_once() {
-    let fleet = Fleet::new().await;
-    fleet.store(&[("all", r#"{"a": "1"}"#)]).await;
     let mut extracting = several("db", &[], json!({}));
     extracting["spec"]["dataFrom"] = json!([{"extract": {"key": "all"}}]);
-    fleet.write("web", &[extracting]);
-    let commit = fleet.commit();
-    fleet.kustomization("web", json!({}), json!({})).await;
-    fleet.answered("web", &commit, "True").await;
-    fleet.calm().await;
+    let (fleet, _) = landed(&[("all", r#"{"a": "1"}"#)], &[extracting]).await;
     fleet.store(&[("all", "{}")]).await;
     ask(&fleet, "db", "1").await;
     in_doubt(&fleet, "db").await;
@@ -308,15 +301,9 @@ async fn a_secret_stays_when_its_item_is_found_empty_once() {
 /// Two that read the same item each count their own time.
 #[tokio::test]
 async fn what_one_has_missed_for_long_another_has_seen_only_once() {
-    let fleet = Fleet::new().await;
-    fleet.store(&[("a", "1"), ("b", "1")]).await;
     let mut quick = several("quick", &["a", "b"], json!({}));
     quick["spec"]["refreshInterval"] = "3s".into();
-    fleet.write("web", &[quick, several("slow", &["a", "b"], json!({}))]);
-    let commit = fleet.commit();
-    fleet.kustomization("web", json!({}), json!({})).await;
-    fleet.answered("web", &commit, "True").await;
-    fleet.calm().await;
+    let (fleet, _) = landed(&[("a", "1"), ("b", "1")], &[quick, several("slow", &["a", "b"], json!({}))]).await;
     fleet.store(&[("a", "1")]).await;
     let is_less = |found: Option<&Object>| found.is_some_and(|found| found.text("/data/b").is_none());
     fleet.until(("v1", "Secret", "quick"), "less", is_less).await;
@@ -332,14 +319,9 @@ async fn what_one_has_missed_for_long_another_has_seen_only_once() {
 /// had come to stays.
 #[tokio::test]
 async fn a_key_stays_while_its_unit_is_suspended_and_afterwards() {
-    let fleet = Fleet::new().await;
-    fleet.store(&[("a", "1"), ("b", "1")]).await;
     let text = r#"a={{ .a }} b={{ index . "b" }}"#;
     let made = several("made", &["a", "b"], json!({"template": {"data": {"conf": text}}}));
-    fleet.write("web", &[several("db", &["a", "b"], json!({})), made]);
-    let commit = fleet.commit();
-    fleet.kustomization("web", json!({}), json!({})).await;
-    fleet.answered("web", &commit, "True").await;
+    let (fleet, commit) = landed(&[("a", "1"), ("b", "1")], &[several("db", &["a", "b"], json!({})), made]).await;
     fleet.kustomization("web", json!({}), json!({"suspend": true})).await;
     fleet.calm().await;
     fleet.store(&[("a", "1"), ("b", "2")]).await;
