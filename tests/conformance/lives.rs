@@ -184,8 +184,17 @@ pub(crate) async fn told(memory: &dyn Cluster, namespace: &str, deeds: &[Deed]) 
 /// Does the same on a real control plane; the first deed after which it does not come to what the memory shows.
 pub(crate) async fn lived(real: &dyn Cluster, namespace: &str, deeds: &[Deed], told: &[Picture]) -> Option<String> {
     for (index, (deed, expected)) in deeds.iter().zip(told).enumerate() {
-        let answer = real.call(call(real, namespace, deed).await).await;
+        let mut answer = real.call(call(real, namespace, deed).await).await;
         let mut lines = differences(&expected[0], &answer);
+        // The server refuses by its own memory of the quota, which on a busy machine is behind what it answers.
+        for _ in 0..if is_over_quota(&answer) { 600 } else { 0 } {
+            if lines.is_empty() {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+            answer = real.call(call(real, namespace, deed).await).await;
+            lines = differences(&expected[0], &answer);
+        }
         for _ in 0..if lines.is_empty() { 600 } else { 0 } {
             let picture = look(real, namespace, answer.clone()).await;
             lines = expected.iter().zip(&picture).flat_map(|(memory, real)| differences(memory, real)).collect();
@@ -200,6 +209,10 @@ pub(crate) async fn lived(real: &dyn Cluster, namespace: &str, deeds: &[Deed], t
         }
     }
     None
+}
+
+fn is_over_quota(answer: &Outcome) -> bool {
+    answer.as_ref().is_err_and(|error| error.to_string().contains("exceeded quota"))
 }
 
 /// Whether the quota knows what there is: a controller counts.
