@@ -25,7 +25,7 @@ use tokio::time::Instant;
 
 use crate::unit::{ReadSet, Thing, digest};
 use doubt::{CHANGED_IN_DOUBT, Standing, is_recorded};
-pub use doubt::{MISSED, MISSED_ONCE, has_news, is_templated};
+pub use doubt::{MISSED, MISSED_ONCE, has_news};
 use merge::Addition;
 pub use merge::merges;
 

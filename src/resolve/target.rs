@@ -1,6 +1,6 @@
 //! The Secret that an ExternalSecret wants: data, labels, annotations, type and owner, as External Secrets writes them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use apply::Reference;
 use base64::Engine as _;
@@ -179,8 +179,27 @@ impl Wanted<'_> {
 
 /// Whether the provider's data goes into a Secret with a template.
 fn includes_data(template: &Template) -> bool {
-    template.merge_policy == crate::api::secret::MergePolicy::Merge
-        || (template.data.is_empty() && template.template_from.is_empty())
+    template.merge_policy == crate::api::secret::MergePolicy::Merge || !makes_data(template)
+}
+
+fn makes_data(template: &Template) -> bool {
+    !template.data.is_empty() || !template.template_from.is_empty()
+}
+
+/// Whether an ExternalSecret's values go through templates.
+pub fn is_templated(external: &Object) -> bool {
+    let spec = ExternalSecret::spec(external).unwrap_or_default();
+    spec.target.template.as_ref().is_some_and(makes_data)
+}
+
+/// Keys that an ExternalSecret brings, as far as its spec names them.
+pub fn named_keys(external: &Object) -> BTreeSet<String> {
+    let spec = ExternalSecret::spec(external).unwrap_or_default();
+    let template = spec.target.template.as_ref();
+    let made = template.into_iter().flat_map(|template| template.data.keys().cloned());
+    let passes_through = template.is_none_or(includes_data);
+    let read = spec.data.iter().filter(|_| passes_through).map(|entry| entry.secret_key.clone());
+    made.chain(read).collect()
 }
 
 /// The API server would refuse; said before anything is tried.
@@ -218,7 +237,7 @@ pub fn is_intact(live: Option<&Object>, policy: &CreationPolicy) -> bool {
 }
 
 /// Entries of `data` that a field manager owns, encoded as they are.
-pub fn own_data(live: &Object, manager: &str) -> Map<String, Value> {
+fn own_data(live: &Object, manager: &str) -> Map<String, Value> {
     let entries = live.value().pointer("/metadata/managedFields").and_then(Value::as_array).into_iter().flatten();
     let own = entries.filter(|entry| entry["manager"] == manager);
     let fields = own.filter_map(|entry| entry.pointer("/fieldsV1/f:data")?.as_object());

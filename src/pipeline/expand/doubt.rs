@@ -36,7 +36,7 @@ impl Work<'_> {
         let is_changed = || {
             let before = self.landed_secret(at);
             has_news(self.landed, missing)
-                && is_templated(at.external)
+                && target::is_templated(at.external)
                 && before.is_some_and(|before| data(&before.object) != data(&secret.object))
         };
         !missing.is_empty() && (!self.lost(at, secret).is_empty() || is_changed())
@@ -60,7 +60,7 @@ impl Work<'_> {
         secret: &resolve::Desired,
         expanded: &mut Expanded,
     ) -> Result<bool, ResolveError> {
-        if is_templated(at.external) {
+        if target::is_templated(at.external) {
             let is_as_landed = self.landed.is_some_and(|landed| landed_with(landed, at.external));
             if is_as_landed {
                 self.stay(at, expanded);
@@ -102,12 +102,6 @@ pub fn has_news(landed: Option<&Landing>, missing: &[Missing]) -> bool {
 pub(super) async fn is_recorded(pass: &Pass, missing: &[Missing]) -> bool {
     let records = join_all(missing.iter().map(|missing| pass.deletion(missing).boxed())).await;
     !records.is_empty() && records.iter().all(|deletion| *deletion == Deletion::Recorded)
-}
-
-/// Whether an ExternalSecret's values go through templates.
-pub fn is_templated(external: &Object) -> bool {
-    let fields = ["data", "templateFrom"].map(|field| format!("/spec/target/template/{field}"));
-    fields.iter().any(|field| external.value().pointer(field).is_some())
 }
 
 fn data(secret: &Object) -> Option<&Map<String, Value>> {

@@ -12,7 +12,7 @@ use base64::engine::general_purpose::STANDARD;
 use manifest::Object;
 use serde_json::{Map, Value};
 
-use super::doubt::{Standing, is_templated};
+use super::doubt::Standing;
 use super::{Expanded, Work};
 use crate::api::Kind as _;
 use crate::api::secret::{CreationPolicy, ExternalSecret};
@@ -62,19 +62,9 @@ impl Work<'_> {
         let id = target::reference(at.external).id();
         let landed = self.landed.into_iter().flat_map(|landed| landed.changes());
         let object = landed.map(|change| &change.desired.object).find(|object| object.id() == id).cloned();
-        let wins = Wins::Only(brought(at.external));
+        let wins = Wins::Only(target::named_keys(at.external));
         expanded.additions.extend(object.map(|object| Addition { object, wins, alone }));
     }
-}
-
-/// Keys that an ExternalSecret brings, as far as its spec names them.
-fn brought(external: &Object) -> BTreeSet<String> {
-    let template = external.value().pointer("/spec/target/template").unwrap_or(&Value::Null);
-    let made = template.get("data").and_then(Value::as_object).into_iter().flatten().map(|(key, _)| key.clone());
-    let passes_through = !is_templated(external) || template["mergePolicy"] == "Merge";
-    let entries = external.value().pointer("/spec/data").filter(|_| passes_through).and_then(Value::as_array);
-    let read = entries.into_iter().flatten().filter_map(|entry| entry["secretKey"].as_str());
-    made.chain(read.map(str::to_owned)).collect()
 }
 
 impl Expanded {

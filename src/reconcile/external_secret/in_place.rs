@@ -47,8 +47,8 @@ pub(super) async fn refresh(object: &Object, unit: &Unit, shared: &Arc<Shared>) 
             let is_whole = resolved.missing.is_empty() || secret.lost.is_empty();
             let live = live.as_ref();
             let has_changed = || live.is_some_and(|live| live.value().get("data") != secret.object.value().get("data"));
-            let is_news = expand::has_news(journal.landed().map(Arc::as_ref), &resolved.missing);
-            if expand::is_templated(object) && is_news && has_changed() {
+            let is_news = || expand::has_news(journal.landed().map(Arc::as_ref), &resolved.missing);
+            if !resolved.missing.is_empty() && target::is_templated(object) && is_news() && has_changed() {
                 return Ok(Some((ExternalTold::Failed(MISSED_ONCE.into()), None, as_of)));
             }
             let secret = if is_whole { Ok(secret) } else { with_lost(&pass, object, live, secret).await };
