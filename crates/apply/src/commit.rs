@@ -8,7 +8,7 @@ use std::ops::Range;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures::future::{self, BoxFuture, Either, FutureExt as _, select};
+use futures::future::{BoxFuture, Either, FutureExt as _, select};
 use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
@@ -81,35 +81,44 @@ async fn apply_all(
 ) -> Vec<Failure> {
     let cleanup = &landing.behaviour.cleanup;
     let written = changes.filter(|change| change.is_written());
-    let writes: Vec<BoxFuture<'_, _>> = written
-        .map(|change| match lacks(&change.desired, failed) {
-            Some(failure) => future::ready(Err(failure)).boxed(),
-            None => apply_one(change, cleanup, ctx, deadline).boxed(),
-        })
-        .collect();
+    let writes: Vec<BoxFuture<'_, _>> =
+        written.map(|change| apply_one(change, failed, cleanup, ctx, deadline).boxed()).collect();
     let results: Vec<Result<(), Failure>> = stream::iter(writes).buffered(PARALLEL_WRITES).collect().await;
     results.into_iter().filter_map(Result::err).collect()
 }
 
-/// Why an object is not written: one that it needs could not be. A workload would start without its Secret, or with the
-/// bytes that it had before. Only where failures end nothing is there anything left to write then.
-pub(crate) fn lacks(desired: &Desired, failed: &[Failure]) -> Option<Failure> {
-    let mut failed = failed.iter().filter(|failure| failure.step == At::Commit).peekable();
-    failed.peek()?;
-    let needed = edges::needed(&desired.object);
-    let lacked = failed.find(|failure| failure.id.as_ref().is_some_and(|id| needed.contains(id)))?;
-    let message = format!("not written: {} could not be, which it needs", lacked.id.as_ref()?);
-    Some(Failure { transient: lacked.transient, ..Failure::about(At::Commit, &desired.object, message) })
+/// Objects that could not be written.
+pub(crate) fn unwritten(failed: &[Failure]) -> impl Iterator<Item = (&ObjectId, &Failure)> {
+    failed
+        .iter()
+        .filter(|failure| failure.step == At::Commit)
+        .filter_map(|failure| Some((failure.id.as_ref()?, failure)))
 }
 
-/// Writes one change: what other tools left is undone first, an immutable field may replace the object.
+/// Why an object is not written: one that it needs could not be. A workload would start without its Secret, or with the
+/// bytes that it had before. Only where failures end nothing is there anything left to write then.
+fn lacks(desired: &Desired, failed: &[Failure]) -> Option<Failure> {
+    let mut unwritten = unwritten(failed).peekable();
+    unwritten.peek()?;
+    let needed = edges::needed(&desired.object);
+    let (lacked, why) = unwritten.find(|(id, _)| needed.contains(*id))?;
+    let message = format!("not written: {lacked} could not be, which it needs");
+    Some(Failure { transient: why.transient, ..Failure::about(At::Commit, &desired.object, message) })
+}
+
+/// Writes one change, unless it needs something of what has failed: what other tools left is undone first, an immutable
+/// field may replace the object.
 pub(crate) async fn apply_one(
     change: &Change,
+    failed: &[Failure],
     cleanup: &Cleanup,
     ctx: &Context<'_>,
     deadline: Duration,
 ) -> Result<(), Failure> {
     let desired = &change.desired;
+    if let Some(failure) = lacks(desired, failed) {
+        return Err(failure);
+    }
     let refused = |error: ClusterError| Failure::refused(At::Commit, &desired.object, &error);
     if change.cleans {
         cleanup::clean(cleanup, desired, ctx, deadline).await.map_err(refused)?;

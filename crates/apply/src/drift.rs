@@ -64,7 +64,7 @@ pub async fn look(
 pub async fn put_back(drifted: &Drifted, ctx: &Context<'_>, timeout: Duration) -> Result<(), Failure> {
     let landing = drifted.prepared.landing();
     for change in landing.changes().filter(|change| change.is_written()) {
-        commit::apply_one(change, &landing.behaviour.cleanup, ctx, ctx.clock.now() + timeout).await?;
+        commit::apply_one(change, &[], &landing.behaviour.cleanup, ctx, ctx.clock.now() + timeout).await?;
     }
     Ok(())
 }

@@ -20,6 +20,7 @@ use serde_json::{Value, json};
 
 use crate::change::Landing;
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
+use crate::commit;
 use crate::context::{Context, Progress, Waited};
 use crate::plan::Action;
 use crate::prepare::Prepared;
@@ -125,8 +126,7 @@ pub(crate) async fn stamp(
     ctx: &Context<'_>,
     deadline: Duration,
 ) {
-    let is_unwritten =
-        |id: ObjectId| failed.iter().any(|failure| failure.step == At::Commit && failure.id.as_ref() == Some(&id));
+    let is_unwritten = |id: ObjectId| commit::unwritten(failed).any(|(unwritten, _)| *unwritten == id);
     let stays = |guest: &&Guest| guest.is_of(landing, undone) || guest.reads().any(is_unwritten);
     for guest in landing.guests.iter().filter(|guest| !stays(guest)) {
         // Its own unit stamps one that could not be.

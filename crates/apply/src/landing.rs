@@ -108,6 +108,11 @@ pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<O
         Some(open) if open.phase != Phase::Held => {
             journal.save().await?;
             let mut work = Work::new(open, journal, ctx);
+            // Where failures end nothing, what has failed is told by trying it again alone.
+            if work.landing.behaviour.on_failure == OnFailure::Continue && work.open.phase != Phase::Commit {
+                work.journal.advance(Phase::Commit).await?;
+                work.open.phase = Phase::Commit;
+            }
             if work.open.phase == Phase::Commit {
                 work.mark_lost().await;
             }
@@ -223,10 +228,7 @@ impl<'a, 'c> Work<'a, 'c> {
         let deadline = self.ctx.clock.now() + landing.behaviour.timeout;
         let mut failed = Vec::new();
         for change in lost {
-            let made = match commit::lacks(&change.desired, &failed) {
-                Some(failure) => Err(failure),
-                None => commit::apply_one(change, &landing.behaviour.cleanup, self.ctx, deadline).await,
-            };
+            let made = commit::apply_one(change, &failed, &landing.behaviour.cleanup, self.ctx, deadline).await;
             failed.extend(made.err());
         }
         if failed.is_empty() { Ok(None) } else { self.fail(failed).await }

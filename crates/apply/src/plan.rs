@@ -8,7 +8,9 @@ use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
-use crate::desired::{Behaviour, Candidate, Declarer, Desired, LandingScope, Order, Policy, Reading, Release};
+use crate::desired::{
+    Behaviour, Candidate, Declarer, Desired, LandingScope, OnFailure, Order, Policy, Reading, Release,
+};
 use crate::gate::{Gates, is_of_api};
 use crate::guest;
 use crate::journal::Failed;
@@ -110,12 +112,18 @@ pub(crate) async fn attempt(
     planner.settle_scopes().await;
     planner.failures.extend(versions::split(&mut planner.candidate, &behaviour, seal));
     let undeleted = gone::undeleted(base);
-    let parcels = planner.parcels(base, &undeleted, behaviour.scope);
+    let mut parcels = planner.parcels(base, &undeleted, behaviour.scope);
     planner.find_twins();
     if look == Look::AtKnown {
         planner.presume(base);
     }
     planner.read_live(base).await;
+    if behaviour.on_failure == OnFailure::Continue && !undeleted.is_empty() {
+        // What counts as landed may live as it was before, and need what should be gone.
+        let standing = planner.live.values().map(|live| Desired::new(live.clone(), ""));
+        let landed: Vec<Desired> = undeleted.iter().cloned().chain(standing).collect();
+        parcels = planner.parcels(base, &landed, behaviour.scope);
+    }
     planner.share(&base.others, &behaviour);
     planner.fill_owners().await;
     if !planner.failures.is_empty() {
@@ -167,11 +175,11 @@ impl<'a> Planner<'a> {
         objects.iter_mut().chain(releases.iter_mut().flat_map(|r| &mut r.objects))
     }
 
-    /// What lands together. Records and hooks go with their release.
-    fn parcels(&self, base: &Base, undeleted: &[Desired], scope: LandingScope) -> Parcels {
+    /// What lands together, with what is `standing` beside what landed. Records and hooks go with their release.
+    fn parcels(&self, base: &Base, standing: &[Desired], scope: LandingScope) -> Parcels {
         let landed = base.landed.iter().flat_map(Landing::changes).map(|change| &change.desired);
         let begun = base.superseded.iter().flat_map(Landing::begun).map(|change| &change.desired);
-        let mut parcels = Parcels::of(self.all(), landed.chain(begun).chain(undeleted), scope);
+        let mut parcels = Parcels::of(self.all(), landed.chain(begun).chain(standing), scope);
         for release in &self.candidate.releases {
             let puts = release.begin.iter().chain(&release.finish).map(|put| put.object.id());
             let hooks = release.before.iter().chain(&release.after).map(|hook| hook.object.id());

@@ -194,6 +194,16 @@ const FOUND: &[(u64, &str)] = &[
     ),
     (scenario::MODES + 9574, "who goes on after failures wrote a workload whose Secret was refused at its write"),
     (scenario::MODES + 9615, "no fault: a release that was cut off was not unlocked by the one that came in its place"),
+    (
+        scenario::MODES + 14_277,
+        "who goes on after failures pruned, in the end, what a workload that could not be written still read",
+    ),
+    (scenario::MODES + 26_722, "who goes on after failures pruned at once what such a workload still read"),
+    (scenario::MODES + 19_407, "no fault: what was refused at its write alone was held to have landed"),
+    (
+        scenario::STORES + 30_903,
+        "no fault: a new ExternalSecret of which the store had nothing landed with its readers",
+    ),
     (682_831, "after a crash nobody knew that something stale could not be deleted"),
 ];
 

@@ -20,7 +20,7 @@ use serde_json::Value;
 use super::candidate;
 use super::followed::{Awaited, Followed};
 use super::journal::Entries;
-use super::repository::OWNER;
+use super::repository::{Flaw, OWNER};
 use super::rest;
 use super::spoil::{self, Spoilt};
 use super::standing::Standing;
@@ -260,14 +260,22 @@ impl Agent {
             (state.doings, state.is_last, state.ledger.writes(), state.is_unpruned)
         };
         let is_calm = self.followed.as_ref().map_or(self.looked == Some(doings), |followed| !followed.is_suspect());
-        let is_known = is_calm && !is_unpruned && !journal.is_unfinished();
+        let is_unfinished = journal.is_unfinished();
+        let is_known = is_calm && !is_unpruned && !is_unfinished;
         if is_known && !is_last {
             return Next::Rest;
         }
         self.followed.iter().for_each(Followed::look);
-        let Ok(next) = self.land(candidate::again(&landed), None, journal).await else {
-            self.followed.iter().for_each(Followed::doubts);
-            return Next::Later;
+        let next = match self.land(candidate::again(&landed), None, journal).await {
+            Ok(next) => next,
+            Err(may_pass) => {
+                self.followed.iter().for_each(Followed::doubts);
+                // What has landed but for an object that cannot land is tried at each interval, in vain.
+                let state = self.world.state();
+                let is_flawed = state.snapshots.last().is_some_and(|head| head.repository.is_flawed(Flaw::Invalid));
+                let is_left = is_unfinished && !may_pass && is_flawed;
+                return if is_left { Next::Rest } else { Next::Later };
+            }
         };
         match next {
             Next::Rest => self.followed.iter().for_each(Followed::rests),

@@ -44,7 +44,10 @@ pub(crate) fn of(world: &World, index: usize, landed: Option<&Landing>) -> Candi
             spoil::written(world.spoilt, thing, &mut desired);
             desired
         });
-        if thing.flaw == Some(Flaw::Unresolved) {
+        let stood =
+            || landed.into_iter().flat_map(Landing::changes).any(|c| c.desired.reference() == thing.reference());
+        let is_missed = said == Said::Gone && thing.kind == Kind::External && !stood();
+        if is_missed || thing.flaw == Some(Flaw::Unresolved) {
             unresolved(objects, &mut candidate);
         } else if said == Said::Gone {
             let reference = Reference::new("v1", "Secret", NAMESPACE, &thing.name);

@@ -83,9 +83,13 @@ pub(crate) fn is_hindered(world: &World) -> bool {
     world.state().ledger.policy.is_some() || has_quota || namespace.is_some_and(|live| live.is_terminating())
 }
 
-/// Whether a landing may wait for longer than anybody has patience.
+/// Whether a landing may wait for longer than anybody has patience: that of the newest revision, or one that is awaited still.
 pub(crate) fn is_in_want(world: &World) -> bool {
-    is_hindered(world) || world.state().snapshots.last().is_some_and(|head| head.repository.is_in_want())
+    let state = world.state();
+    let open = state.snapshots.iter().find(|snapshot| state.ledger.open_input() == Some(&snapshot.input));
+    let is_in_want = state.snapshots.last().into_iter().chain(open).any(|snapshot| snapshot.repository.is_in_want());
+    drop(state);
+    is_in_want || is_hindered(world)
 }
 
 /// The objects of a thing of the newest revision.

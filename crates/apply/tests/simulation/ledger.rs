@@ -181,6 +181,11 @@ impl Ledger {
         self.bodies.get(&self.header.open.as_ref()?.0)
     }
 
+    /// The input of the open landing.
+    pub(crate) fn open_input(&self) -> Option<&str> {
+        Some(&self.open_body()?.input)
+    }
+
     /// The input of what landed last.
     pub(crate) fn landed_input(&self) -> Option<&str> {
         Some(&self.bodies.get(&self.header.landed.as_ref()?.0)?.input)

@@ -67,11 +67,15 @@ pub(crate) fn conclude(state: &mut State) {
     let Some(landed) = state.ledger.concluded() else { return };
     let old = &state.ledger.standing;
     let held: BTreeSet<Reference> = old.all_with(landed.wanted).into_iter().filter(|at| (landed.held)(at)).collect();
-    let rule = judge_held(&state.terms, old, landed.wanted, &held).err();
+    // What nobody could look at before it is refused at its write, and where failures end nothing it is left out alone.
+    let goes_on = state.terms.on_failure == OnFailure::Continue && state.may_hold;
+    let refused = if goes_on { landed.wanted.flawed(|flaw| flaw == Flaw::Invalid) } else { BTreeSet::new() };
+    let left_out = landed.wanted.with_readers(refused);
+    let rule = judge_held(&state.terms, old, landed.wanted, &held, &left_out).err();
     let rule = rule.map(|rule| format!("revision {} is concluded: {rule}", landed.input));
     let excused = (!landed.supersedes).then(|| old.closure(landed.wanted, landed.wanted.doubtful(old)));
     let unexcused = excused.map(|excused| held.difference(&excused).cloned().collect()).unwrap_or_default();
-    let standing = old.landed(landed.wanted, |at| held.contains(at));
+    let standing = old.landed(landed.wanted, |at| held.contains(at) || left_out.contains(at));
     drop(landed);
     let ledger = &mut state.ledger;
     ledger.foreign.retain(|at, _| !standing.contains(at));
@@ -81,8 +85,14 @@ pub(crate) fn conclude(state: &mut State) {
     }
 }
 
-/// What is held is all that stands or falls together, and all that is flawed.
-fn judge_held(terms: &Terms, old: &Standing, wanted: &Standing, held: &BTreeSet<Reference>) -> Result<(), String> {
+/// What is held is all that stands or falls together, and all that is flawed but for what is left out.
+fn judge_held(
+    terms: &Terms,
+    old: &Standing,
+    wanted: &Standing,
+    held: &BTreeSet<Reference>,
+    left_out: &BTreeSet<Reference>,
+) -> Result<(), String> {
     let closed = old.closure(wanted, held.clone());
     if let Some(at) = closed.difference(held).next() {
         return Err(format!("{} is not held, and something that it stands or falls with is", at.id()));
@@ -94,7 +104,8 @@ fn judge_held(terms: &Terms, old: &Standing, wanted: &Standing, held: &BTreeSet<
         return Err(format!("{} is held alone, of a unit that lands whole", at.id()));
     }
     let flawed = wanted.flawed(|flaw| terms.refuses(flaw)).into_iter().chain(wanted.unresolved(old));
-    match flawed.collect::<BTreeSet<_>>().difference(held).next() {
+    let landed = |at: &Reference| !held.contains(at) && !left_out.contains(at);
+    match flawed.into_iter().find(landed) {
         Some(at) => Err(format!("{} has landed, and is flawed", at.id())),
         None => Ok(()),
     }

@@ -112,14 +112,23 @@ impl Standing {
         self.0.iter().filter(|(_, wanted)| is_flawed(wanted)).map(|(at, _)| at.clone()).collect()
     }
 
-    /// Objects of ExternalSecrets that are not what they were in `old`, while nobody knows their bytes.
+    /// Objects of ExternalSecrets that are not what they were in `old`, while nobody knows their bytes; or that are new, and
+    /// the store has none.
     pub(crate) fn unresolved(&self, old: &Self) -> BTreeSet<Reference> {
         let spec = |standing: &Self, at: &Reference| Some(standing.0.get(at)?.value["spec"].clone());
         let is_new = |(at, wanted): &(&Reference, &Arc<Wanted>)| {
             let declarer = wanted.owner.as_ref().unwrap_or(at);
-            wanted.said.is_doubt() && spec(self, declarer) != spec(old, declarer)
+            let is_unknown = wanted.said == Said::Gone && wanted.kind == Kind::External && !old.contains(declarer);
+            is_unknown || (wanted.said.is_doubt() && spec(self, declarer) != spec(old, declarer))
         };
         self.0.iter().filter(is_new).map(|(at, _)| at.clone()).collect()
+    }
+
+    /// These objects, and those that cannot be written without them.
+    pub(crate) fn with_readers(&self, objects: BTreeSet<Reference>) -> BTreeSet<Reference> {
+        let reads = |wanted: &Wanted| !wanted.reads.is_disjoint(&objects) || !wanted.needs.is_disjoint(&objects);
+        let readers = self.0.iter().filter(|(_, wanted)| reads(wanted)).map(|(at, _)| at.clone()).collect();
+        &objects | &readers
     }
 
     /// Objects that may not land for what they are where `old` stands: of any flaw, or of a kind that nobody may have made
