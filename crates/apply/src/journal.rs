@@ -9,7 +9,7 @@
 //!
 //! **Assumptions.** The store seals what it is given: bodies hold the bytes of Secrets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base64::Engine as _;
@@ -22,6 +22,10 @@ use crate::codec::{self, StoredFailure};
 use crate::plan::Landing;
 use crate::prepare::Prepared;
 use crate::report::{Failure, Step};
+
+mod attempt;
+
+pub use attempt::{Attempt, Failed};
 
 /// Largest piece that is stored as one: a Secret may hold 1 MiB.
 const CHUNK: usize = 900 * 1024;
@@ -143,57 +147,9 @@ struct OpenHeader {
     /// Parcels that are being taken back, or have been.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     undone: BTreeSet<usize>,
-}
-
-/// A landing that failed, or of which parcels did: not to be tried again before an input changes.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Attempt {
-    /// Its revision.
-    pub revision: String,
-    /// Names of the parcels that are held; none when all of it was taken back.
+    /// What has failed and has ended nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub held: Vec<String>,
-    /// What it had read.
-    pub read_set: serde_json::Value,
-    /// The step that failed first.
-    pub step: Step,
-    /// Everything that failed, without values.
-    pub failures: Vec<String>,
-    /// Whether it may pass later although no input changes.
-    pub transient: bool,
-    /// Parcels that failed when they were written, for good.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub failed: Vec<Failed>,
-}
-
-/// A parcel that failed when it was written, and would fail again as it was.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Failed {
-    /// A seal over what it wanted.
-    pub(crate) wanted: String,
     failures: Vec<StoredFailure>,
-}
-
-impl Failed {
-    /// Why it failed.
-    pub(crate) fn failures(&self) -> Vec<Failure> {
-        self.failures.iter().filter_map(|failure| failure.clone().try_into().ok()).collect()
-    }
-
-    /// Those of a landing. What was refused before it was written is tried anew, which writes nothing; and a parcel of which
-    /// only something stale could not be deleted has landed.
-    fn of(landing: &Landing, failures: &[Failure]) -> Vec<Self> {
-        let mut failed: BTreeMap<usize, Vec<StoredFailure>> = BTreeMap::new();
-        let is_outside = |failure: &Failure| failure.step < Step::Commit || failure.step == Step::Prune;
-        let is_final = |failure: &&Failure| !failure.transient && !is_outside(failure);
-        for failure in failures.iter().filter(is_final) {
-            if let Some(number) = failure.id.as_ref().and_then(|id| landing.parcels.number_of(id)) {
-                failed.entry(number).or_default().push(failure.into());
-            }
-        }
-        let wanted = |number: usize| landing.wants.get(number).cloned();
-        failed.into_iter().filter_map(|(number, failures)| Some(Self { wanted: wanted(number)?, failures })).collect()
-    }
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -203,27 +159,6 @@ struct Header {
     landed: Option<LandedHeader>,
     open: Option<OpenHeader>,
     attempt: Option<Attempt>,
-}
-
-impl Attempt {
-    /// What is kept of a landing of which the parcels `held` failed.
-    fn of(landing: &Landing, held: &BTreeSet<usize>, failures: &[Failure]) -> Self {
-        let is_whole = held.len() == landing.parcels.count();
-        Self {
-            revision: landing.revision.clone(),
-            held: if is_whole { Vec::new() } else { landing.parcels.names(held) },
-            read_set: landing.read_set.clone(),
-            step: failures.first().map_or(Step::Undo, |failure| failure.step),
-            failures: failures.iter().map(ToString::to_string).collect(),
-            transient: landing.may_pass(failures),
-            failed: Failed::of(landing, failures),
-        }
-    }
-
-    /// Everything that failed, for whoever goes on after a crash.
-    pub(crate) fn causes(&self) -> Vec<Failure> {
-        self.failures.iter().map(|cause| Failure::general(self.step, cause, self.transient)).collect()
-    }
 }
 
 /// A landing that was begun and not ended.
@@ -237,6 +172,8 @@ pub struct Open {
     pub hooks: BTreeSet<usize>,
     /// Parcels that are being taken back, or have been.
     pub undone: BTreeSet<usize>,
+    /// What has failed and has ended nothing ([`crate::OnFailure::Continue`]).
+    pub failures: Vec<Failure>,
 }
 
 /// The journal of one unit.
@@ -328,7 +265,8 @@ impl Journal {
     pub fn open(&self) -> Option<Open> {
         let header = self.header.open.as_ref()?;
         let (hooks, undone) = (header.hooks.clone(), header.undone.clone());
-        Some(Open { landing: self.open.clone()?, phase: header.phase, hooks, undone })
+        let failures = header.failures.iter().filter_map(|failure| failure.clone().try_into().ok()).collect();
+        Some(Open { landing: self.open.clone()?, phase: header.phase, hooks, undone, failures })
     }
 
     /// The landing that failed last, unless one has succeeded since.
@@ -360,7 +298,7 @@ impl Journal {
     /// When the store fails; then nothing was begun.
     pub async fn begin(&mut self, landing: Landing, phase: Phase) -> Result<Arc<Landing>, StoreError> {
         let body = self.store_body(&landing).await?;
-        let open = OpenHeader { body, phase, hooks: BTreeSet::new(), undone: BTreeSet::new() };
+        let open = OpenHeader { body, phase, hooks: BTreeSet::new(), undone: BTreeSet::new(), failures: Vec::new() };
         self.write(Header { open: Some(open), ..self.header.clone() }).await?;
         let landing = Arc::new(landing);
         self.open = Some(landing.clone());
@@ -383,6 +321,13 @@ impl Journal {
             return Ok(());
         }
         self.write(header).await
+    }
+
+    /// Remembers what has failed and has ended nothing; written with what comes next, as [`Journal::advance`] has it.
+    pub(crate) fn remember(&mut self, failures: &[Failure]) {
+        if let Some(open) = self.header.open.as_mut().filter(|_| !failures.is_empty()) {
+            (open.failures, self.is_unsaved) = (failures.iter().map(Into::into).collect(), true);
+        }
     }
 
     /// Writes what was only remembered: the landing is left open.

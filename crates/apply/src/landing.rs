@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::future;
+use futures::future::{self, BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
 use manifest::ObjectId;
 
@@ -90,7 +90,15 @@ impl Outcome {
 ///
 /// # Errors
 /// When the journal cannot be written: then either nothing was written, or the journal is still open.
-pub async fn land(prepared: Prepared, journal: &mut Journal, ctx: &Context<'_>) -> Result<Outcome, StoreError> {
+pub fn land<'a>(
+    prepared: Prepared,
+    journal: &'a mut Journal,
+    ctx: &'a Context<'_>,
+) -> BoxFuture<'a, Result<Outcome, StoreError>> {
+    landed(prepared, journal, ctx).boxed()
+}
+
+async fn landed(prepared: Prepared, journal: &mut Journal, ctx: &Context<'_>) -> Result<Outcome, StoreError> {
     let first = if prepared.landing.is_empty() { Phase::Health } else { Phase::Commit };
     journal.begin(prepared.landing, first).await?;
     match journal.open() {
@@ -103,16 +111,18 @@ pub async fn land(prepared: Prepared, journal: &mut Journal, ctx: &Context<'_>) 
 ///
 /// # Errors
 /// When the journal cannot be written.
-pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<Outcome>, StoreError> {
+pub fn resume<'a>(
+    journal: &'a mut Journal,
+    ctx: &'a Context<'_>,
+) -> BoxFuture<'a, Result<Option<Outcome>, StoreError>> {
+    resumed(journal, ctx).boxed()
+}
+
+async fn resumed(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<Outcome>, StoreError> {
     match journal.open() {
         Some(open) if open.phase != Phase::Held => {
             journal.save().await?;
             let mut work = Work::new(open, journal, ctx);
-            // Where failures end nothing, what has failed is told by trying it again alone.
-            if work.landing.behaviour.on_failure == OnFailure::Continue && work.open.phase != Phase::Commit {
-                work.journal.advance(Phase::Commit).await?;
-                work.open.phase = Phase::Commit;
-            }
             if work.open.phase == Phase::Commit {
                 work.mark_lost().await;
             }
@@ -127,7 +137,15 @@ pub async fn resume(journal: &mut Journal, ctx: &Context<'_>) -> Result<Option<O
 ///
 /// # Errors
 /// When the journal cannot be written.
-pub async fn retreat(journal: &mut Journal, why: &str, ctx: &Context<'_>) -> Result<Option<Outcome>, StoreError> {
+pub fn retreat<'a>(
+    journal: &'a mut Journal,
+    why: &'a str,
+    ctx: &'a Context<'_>,
+) -> BoxFuture<'a, Result<Option<Outcome>, StoreError>> {
+    retreated(journal, why, ctx).boxed()
+}
+
+async fn retreated(journal: &mut Journal, why: &str, ctx: &Context<'_>) -> Result<Option<Outcome>, StoreError> {
     let may_go_back =
         |open: &Open| open.phase != Phase::Prune && open.landing.behaviour.on_failure == OnFailure::Revert;
     let Some(open) = journal.open().filter(may_go_back) else { return Ok(None) };
@@ -161,6 +179,7 @@ impl<'a, 'c> Work<'a, 'c> {
     fn new(open: Open, journal: &'a mut Journal, ctx: &'a Context<'c>) -> Self {
         let landing = open.landing.clone();
         let known = journal.attempt().filter(|_| !open.undone.is_empty()).map(Attempt::causes);
+        let known = known.or_else(|| Some(open.failures.clone()).filter(|failures| !failures.is_empty()));
         let failures = known.unwrap_or_else(|| landing.failures.clone());
         let began = ctx.clock.now();
         let (left_in_place, gone) = (Vec::new(), Vec::new());
@@ -261,7 +280,10 @@ impl<'a, 'c> Work<'a, 'c> {
 
     /// What must be there while health is awaited: that, and all that landed. A Job that has ended may go.
     fn needed(&self) -> BTreeSet<Reference> {
-        let is_over = |id: &ObjectId| self.landing.parcels.is_in(id, &self.open.undone) || self.landing.holds(id);
+        let is_unwritten = |id: &ObjectId| commit::unwritten(&self.failures).any(|(unwritten, _)| unwritten == id);
+        let is_over = |id: &ObjectId| {
+            self.landing.parcels.is_in(id, &self.open.undone) || self.landing.holds(id) || is_unwritten(id)
+        };
         let stays = |change: &&Change| {
             change.action != Action::Skip
                 && !matches!(change.desired.declarer, Declarer::Release(_))
@@ -305,6 +327,9 @@ impl<'a, 'c> Work<'a, 'c> {
         if goes_on && (is_torn || self.failures.iter().any(is_unwritten)) {
             return Ok(Some(Verdict::Held));
         }
+        if goes_on {
+            self.journal.remember(&self.failures);
+        }
         self.prune_early().await;
         Ok(None)
     }
@@ -313,7 +338,7 @@ impl<'a, 'c> Work<'a, 'c> {
     async fn prune_early(&mut self) {
         let is_over = |stale: &&Stale| self.landing.parcels.is_in(&stale.reference.id(), &self.open.undone);
         let early = self.landing.deleted_early().filter(|stale| !is_over(stale));
-        self.gone.extend(prune::prune(early, &self.landing, self.ctx).await.gone);
+        self.gone.extend(prune::prune(early, &self.landing, &self.failures, self.ctx).await.gone);
     }
 
     /// Waits until what must be healthy is; what fails is taken back with its parcel, and the others are awaited further.
@@ -386,7 +411,7 @@ impl<'a, 'c> Work<'a, 'c> {
         if !rest.stale.is_empty() || !free.is_empty() {
             self.journal.advance(Phase::Prune).await?;
             self.ctx.tell(Progress::Phase(Phase::Prune));
-            pruned = prune::prune(rest.stale.iter().chain(&free), &rest, self.ctx).await;
+            pruned = prune::prune(rest.stale.iter().chain(&free), &rest, &self.failures, self.ctx).await;
             let has_failed =
                 |stale: &Stale| pruned.failures.iter().any(|f| f.id.as_ref() == Some(&stale.reference.id()));
             rest.retired.extend(free.into_iter().filter(has_failed));

@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt as _};
 use futures::stream::{self, StreamExt as _};
 use manifest::{Gvk, Object, ObjectId};
 
 use crate::cluster::{Call, Cluster, ClusterError, Reference, Scope};
-use crate::desired::{
-    Behaviour, Candidate, Declarer, Desired, LandingScope, OnFailure, Order, Policy, Reading, Release,
-};
+use crate::desired::{Behaviour, Candidate, Declarer, Desired, LandingScope, Order, Policy, Reading, Release};
 use crate::gate::{Gates, is_of_api};
 use crate::guest;
 use crate::journal::Failed;
@@ -62,7 +61,17 @@ pub struct Plan {
 ///
 /// # Errors
 /// All objects that cannot be planned: declared twice, of a kind that nobody serves, without a namespace, unreadable.
-pub async fn plan(
+pub fn plan<'a>(
+    candidate: Candidate,
+    behaviour: Behaviour,
+    base: &'a Base,
+    cluster: &'a Arc<dyn Cluster>,
+    seal: Seal<'a>,
+) -> BoxFuture<'a, Result<Plan, Vec<Failure>>> {
+    planned(candidate, behaviour, base, cluster, seal).boxed()
+}
+
+async fn planned(
     candidate: Candidate,
     behaviour: Behaviour,
     base: &Base,
@@ -118,8 +127,8 @@ pub(crate) async fn attempt(
         planner.presume(base);
     }
     planner.read_live(base).await;
-    if behaviour.on_failure == OnFailure::Continue && !undeleted.is_empty() {
-        // What counts as landed may live as it was before, and need what should be gone.
+    if !undeleted.is_empty() {
+        // Where failures ended nothing, what counts as landed may live as it was before, and need what should be gone.
         let standing = planner.live.values().map(|live| Desired::new(live.clone(), ""));
         let landed: Vec<Desired> = undeleted.iter().cloned().chain(standing).collect();
         parcels = planner.parcels(base, &landed, behaviour.scope);

@@ -1,14 +1,11 @@
 //! Deletes what nobody declares any more. Comes after health, since a delete cannot be undone; in Flux's order before it,
 //! as far as [`crate::rollback`] can make it anew.
 //!
-//! **Guarantee.** What could not be deleted keeps what it needs: a Secret does not go before the pods that read it. So does,
-//! where failures end nothing, what could not be brought to what is declared.
+//! **Guarantee.** What could not be deleted keeps what it needs: a Secret does not go before the pods that read it. So does
+//! what lives as it was before, since it could not be written or is held ([`needed`]).
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use futures::future::{BoxFuture, FutureExt as _};
-use futures::stream::{self, StreamExt as _, TryStreamExt as _};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
@@ -16,11 +13,14 @@ use crate::cleanup::says;
 use crate::cluster::{ClusterError, Propagation, Reference};
 use crate::commit;
 use crate::context::{Context, Progress};
-use crate::desired::{Declarer, OnFailure};
-use crate::parcels::{self, edges};
-use crate::plan::{self, Action, Landing, Stale};
+use crate::desired::Declarer;
+use crate::plan::{Landing, Stale};
 use crate::report::{Failure, Step as At};
 use crate::share::{self, Others, OwnerLabels, Ruling};
+
+mod needed;
+
+use needed::Needed;
 
 /// What came of the landing's stale objects.
 #[derive(Default)]
@@ -67,24 +67,25 @@ pub fn outlook(stale: &Stale, live: Option<&Object>, landing: &Landing, others: 
     }
 }
 
-/// Deletes stale objects of the landing, but for what belongs to others or is asked to stay.
-pub(crate) async fn prune(stale: impl Iterator<Item = &Stale>, landing: &Landing, ctx: &Context<'_>) -> Pruned {
+/// Deletes stale objects of the landing, but for what belongs to others, is asked to stay, or is needed by what stays as it
+/// is; `failures` tells what could not be written.
+pub(crate) async fn prune(
+    stale: impl Iterator<Item = &Stale>,
+    landing: &Landing,
+    failures: &[Failure],
+    ctx: &Context<'_>,
+) -> Pruned {
     let deadline = ctx.clock.now() + landing.behaviour.timeout;
     let (mut pruned, stale) = (Pruned::default(), stale.collect::<Vec<_>>());
-    let landed = stale.iter().filter_map(|stale| stale.landed.as_deref()).chain(&landing.undeleted);
-    let landed: Vec<&Object> = landed.map(|desired| &desired.object).collect();
-    let mut needed = Needed::default();
-    match standing(&stale, landing, ctx, deadline).await {
-        Ok(standing) => {
-            let all: Vec<&Object> = landed.iter().copied().chain(&standing).collect();
-            standing.iter().for_each(|object| needed.note(&stale, &all, &object.id(), NOT_BROUGHT, false));
-        }
+    let live = match needed::look(&stale, landing, failures, ctx, deadline).await {
+        Ok(live) => live,
         Err(error) => {
-            let unsure = |stale: &&Stale| failed(stale.reference.id(), error.to_string(), error.is_transient());
+            let unsure = |stale: &&Stale| failed(stale.reference.id(), error.to_string(), true);
             pruned.failures.extend(stale.iter().map(unsure));
             return pruned;
         }
-    }
+    };
+    let mut needed = Needed::of(&stale, landing, &live);
     for one in &stale {
         let id = one.reference.id();
         if let Some(failure) = needed.keeps(&id) {
@@ -99,7 +100,7 @@ pub(crate) async fn prune(stale: impl Iterator<Item = &Stale>, landing: &Landing
             Ok(Outlook::Unsure) => pruned.kept.push(one.reference.clone()),
             Ok(_) => {}
             Err(error) => {
-                needed.note(&stale, &landed, &id, "could not be deleted", error.is_transient());
+                needed.note(&id, error.is_transient());
                 pruned.failures.push(failed(id, error.to_string(), error.is_transient()));
             }
         }
@@ -111,84 +112,12 @@ fn failed(id: ObjectId, message: String, transient: bool) -> Failure {
     Failure { step: At::Prune, id: Some(id), origin: None, message, transient }
 }
 
-const NOT_BROUGHT: &str = "could not be brought to what is declared";
-
-/// Objects that may live as they were before, as they live: where failures end nothing, those that could not be written.
-/// A crash may have forgotten which those are, and what was not written once counts as landed: only they themselves tell.
-async fn standing(
-    stale: &[&Stale],
-    landing: &Landing,
-    ctx: &Context<'_>,
-    deadline: Duration,
-) -> Result<Vec<Object>, ClusterError> {
-    if stale.is_empty() || landing.behaviour.on_failure != OnFailure::Continue {
-        return Ok(Vec::new());
-    }
-    let looks: Vec<BoxFuture<'_, _>> = landing
-        .changes()
-        .filter(|change| change.action != Action::Unchanged)
-        .map(|change| unlike(&change.desired.object, change.desired.reference(), ctx, deadline).boxed())
-        .collect();
-    let standing: Vec<Option<Object>> = stream::iter(looks).buffered(plan::PARALLEL).try_collect().await?;
-    Ok(standing.into_iter().flatten().collect())
-}
-
-/// A live object that needs what it does not need as it is declared.
-async fn unlike(
-    declared: &Object,
-    at: Reference,
-    ctx: &Context<'_>,
-    deadline: Duration,
-) -> Result<Option<Object>, ClusterError> {
-    let live = read(&at, ctx, deadline).await?;
-    let needed = edges::needed(declared);
-    Ok(live.filter(|live| !edges::needed(live).is_subset(&needed)))
-}
-
 /// A live object. A kind that is no longer served has none.
 async fn read(at: &Reference, ctx: &Context<'_>, deadline: Duration) -> Result<Option<Object>, ClusterError> {
     match ctx.read(at, deadline).await {
         Err(ClusterError::NoKind { .. } | ClusterError::NotFound { .. }) => Ok(None),
         live => live,
     }
-}
-
-/// What is needed by something that stays: by what, why that stays, and whether that may pass.
-#[derive(Default)]
-struct Needed(BTreeMap<ObjectId, (ObjectId, &'static str, bool)>);
-
-impl Needed {
-    fn keeps(&self, id: &ObjectId) -> Option<Failure> {
-        let (by, why, transient) = self.0.get(id)?;
-        Some(failed(id.clone(), format!("is needed by {by}, which {why}"), *transient))
-    }
-
-    /// Something stays as it is, of these objects.
-    fn note(&mut self, stale: &[&Stale], objects: &[&Object], by: &ObjectId, why: &'static str, transient: bool) {
-        let (needs, mut open) = (needs(stale, objects), vec![by.clone()]);
-        while let Some(next) = open.pop() {
-            for id in needs.get(&next).into_iter().flatten().filter(|id| *id != by) {
-                if self.0.insert(id.clone(), (by.clone(), why, transient)).is_none() {
-                    open.push(id.clone());
-                }
-            }
-        }
-    }
-}
-
-/// What each object leads to among those that are stale: what it reads, who makes that, and what it depends on.
-fn needs(stale: &[&Stale], objects: &[&Object]) -> BTreeMap<ObjectId, BTreeSet<ObjectId>> {
-    let promised =
-        |object: &Object| edges::promised(object).into_iter().map(|id| (id, object.id())).collect::<Vec<_>>();
-    let objects = objects.iter().copied();
-    let makers: BTreeMap<ObjectId, ObjectId> = objects.clone().flat_map(promised).collect();
-    let ids: BTreeSet<ObjectId> = stale.iter().map(|stale| stale.reference.id()).collect();
-    let mut needs: BTreeMap<ObjectId, BTreeSet<ObjectId>> = BTreeMap::new();
-    for (from, _, to) in parcels::relations(objects, |id| ids.contains(id) || makers.contains_key(id)) {
-        let maker = makers.get(&to).filter(|maker| **maker != from).cloned();
-        needs.entry(from).or_default().extend(maker.into_iter().chain([to]));
-    }
-    needs
 }
 
 async fn prune_one(

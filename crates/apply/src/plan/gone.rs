@@ -84,7 +84,13 @@ pub(super) fn stale(
         }
     }
     if prune {
-        base.inventory.iter().for_each(|reference| note(reference.clone(), Declarer::Unit));
+        // What could not be deleted is still that of a release or an ExternalSecret.
+        let left = base.landed.iter().flat_map(|landed| &landed.stale);
+        let left: BTreeMap<ObjectId, &Declarer> = left.map(|stale| (stale.reference.id(), &stale.declarer)).collect();
+        for reference in &base.inventory {
+            let declarer = left.get(&reference.id()).map_or(Declarer::Unit, |declarer| of_unit(declarer));
+            note(reference.clone(), declarer);
+        }
     }
     for removal in &candidate.removals {
         note(removal.reference.clone(), removal.declarer.clone());

@@ -272,7 +272,9 @@ impl Agent {
                 self.followed.iter().for_each(Followed::doubts);
                 // What has landed but for an object that cannot land is tried at each interval, in vain.
                 let state = self.world.state();
-                let is_flawed = state.snapshots.last().is_some_and(|head| head.repository.is_flawed(Flaw::Invalid));
+                let mut snapshots = state.snapshots.iter();
+                let is_flawed =
+                    snapshots.any(|known| known.input == landed.input && known.repository.is_flawed(Flaw::Invalid));
                 let is_left = is_unfinished && !may_pass && is_flawed;
                 return if is_left { Next::Rest } else { Next::Later };
             }

@@ -5,7 +5,7 @@ use apply::{Call, Reference};
 use serde_json::{Value, json};
 
 use super::ledger;
-use super::repository::{Edit, Kind, NAMESPACE, OWNER, Repository, Said, Thing};
+use super::repository::{Edit, Flaw, Kind, NAMESPACE, OWNER, Repository, Said, Thing};
 use super::scenario::{Event, Round};
 use super::versions;
 use super::world::{Snapshot, World};
@@ -83,12 +83,18 @@ pub(crate) fn is_hindered(world: &World) -> bool {
     world.state().ledger.policy.is_some() || has_quota || namespace.is_some_and(|live| live.is_terminating())
 }
 
-/// Whether a landing may wait for longer than anybody has patience: that of the newest revision, or one that is awaited still.
+/// Whether a landing may wait for longer than anybody has patience: that of the newest revision, or where that cannot land,
+/// one that is awaited still.
 pub(crate) fn is_in_want(world: &World) -> bool {
-    let state = world.state();
-    let open = state.snapshots.iter().find(|snapshot| state.ledger.open_input() == Some(&snapshot.input));
-    let is_in_want = state.snapshots.last().into_iter().chain(open).any(|snapshot| snapshot.repository.is_in_want());
-    drop(state);
+    let is_in_want = {
+        let state = world.state();
+        let head = state.snapshots.last();
+        let is_flawed = |flaw| head.is_some_and(|head| head.repository.is_flawed(flaw));
+        let is_refused = is_flawed(Flaw::Invalid) || is_flawed(Flaw::Unresolved);
+        let is_open = |snapshot: &&Snapshot| is_refused && state.ledger.open_input() == Some(&snapshot.input);
+        let open = state.snapshots.iter().find(is_open);
+        head.into_iter().chain(open).any(|snapshot| snapshot.repository.is_in_want())
+    };
     is_in_want || is_hindered(world)
 }
 

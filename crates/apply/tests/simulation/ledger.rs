@@ -51,6 +51,12 @@ impl Begun {
         let id = at.id();
         self.parcels.is_in(&id, &self.held) || self.parcels.is_in(&id, undone)
     }
+
+    /// Whether an object was tried before, perhaps under another name.
+    fn has_tried(&self, at: &Reference) -> bool {
+        let stand_in: String = format!("lockstep-dry-run-{}", at.name).chars().take(63).collect();
+        [at.name.clone(), stand_in].into_iter().any(|name| self.tried.contains(&(at.gvk.kind.clone(), name)))
+    }
 }
 
 /// What one agent is about to land.
@@ -104,6 +110,8 @@ pub(crate) struct Ledger {
     pub(crate) shared: BTreeMap<Reference, String>,
     /// Kind that an admission policy refuses.
     pub(crate) policy: Option<String>,
+    /// Of the landing that was begun last, what the server has refused when it was written.
+    refused: BTreeSet<Reference>,
     /// Of each workload at the last rest: versions of what it reads, its stamp, and its own version.
     pub(crate) stamps: BTreeMap<String, Reading>,
 }
@@ -113,6 +121,8 @@ pub(crate) struct Concluded<'a> {
     pub(crate) input: &'a str,
     pub(crate) wanted: &'a Standing,
     pub(crate) held: Box<dyn Fn(&Reference) -> bool + 'a>,
+    /// What was tried before, and refused when it was written.
+    pub(crate) refused: BTreeSet<Reference>,
     pub(crate) supersedes: bool,
 }
 
@@ -145,6 +155,7 @@ impl Ledger {
     /// A landing is to be begun; `wanted` is `None` where last-good is put back.
     pub(crate) fn begun(&mut self, epoch: u64, landing: &Landing, wanted: Option<Arc<Standing>>) -> Result<(), String> {
         self.landings += 1;
+        self.refused.clear();
         let is_held = |(kind, name): &Name| {
             let mut ids = landing.parcels.list().iter().flat_map(|parcel| &parcel.members);
             ids.any(|id| id.kind == *kind && id.name == *name && landing.holds(id))
@@ -242,7 +253,9 @@ pub(crate) fn after(
     answer: &Result<Answer, ClusterError>,
 ) {
     let Some(at) = call.reference() else { return };
-    let name = (at.gvk.kind.clone(), at.name.clone());
+    if let (Call::Apply { dry_run: false, .. }, Err(ClusterError::Refused { .. })) = (call, answer) {
+        world.state().ledger.refused.insert(at.clone());
+    }
     if !call.is_write() || answer.is_err() {
         return;
     }
@@ -265,7 +278,7 @@ pub(crate) fn after(
                 state = world.state();
                 user.or_else(|| state.ledger.judge_delete(&at, uid.as_deref(), before))
             }
-            Call::Apply { .. } => state.ledger.judge_apply(epoch, &at, &name, before),
+            Call::Apply { .. } => state.ledger.judge_apply(epoch, &at, before),
             Call::Create { .. } if at.gvk.kind == "Job" => state.ledger.judge_hook(&at.name),
             _ => state.ledger.judge_other(),
         }
@@ -290,7 +303,14 @@ impl Ledger {
         let (body, undone) = self.header.landed.as_ref()?;
         let begun = self.bodies.get(body)?;
         let held = Box::new(move |at: &Reference| begun.holds(at, undone));
-        Some(Concluded { input: &begun.input, wanted: begun.wanted.as_ref()?, held, supersedes: begun.supersedes })
+        let refused = self.refused.iter().filter(|at| begun.has_tried(at)).cloned().collect();
+        Some(Concluded {
+            input: &begun.input,
+            wanted: begun.wanted.as_ref()?,
+            held,
+            refused,
+            supersedes: begun.supersedes,
+        })
     }
 
     pub(crate) fn phase(&self) -> Option<&str> {
@@ -311,13 +331,7 @@ impl Ledger {
         self.phase().is_none().then(|| "no landing is begun in the journal".into())
     }
 
-    fn judge_apply(
-        &mut self,
-        epoch: u64,
-        at: &Reference,
-        (kind, name): &Name,
-        before: Option<&Object>,
-    ) -> Option<String> {
+    fn judge_apply(&mut self, epoch: u64, at: &Reference, before: Option<&Object>) -> Option<String> {
         match self.phase() {
             None => self.judge_creation(epoch, at, before),
             _ if self.is_undone(at) => None,
@@ -326,10 +340,7 @@ impl Ledger {
                 if open.holds(at, &self.header.undone) {
                     return Some("it is in a parcel that is held".into());
                 }
-                let own = (kind.clone(), name.clone());
-                let stand_in: String = format!("lockstep-dry-run-{name}").chars().take(63).collect();
-                let is_tried = open.tried.contains(&own) || open.tried.contains(&(kind.clone(), stand_in));
-                (!is_tried).then(|| "it was not tried before the landing was begun".into())
+                (!open.has_tried(at)).then(|| "it was not tried before the landing was begun".into())
             }
             Some(phase) => Some(format!("nothing is applied in phase {phase}")),
         }

@@ -67,10 +67,10 @@ pub(crate) fn conclude(state: &mut State) {
     let Some(landed) = state.ledger.concluded() else { return };
     let old = &state.ledger.standing;
     let held: BTreeSet<Reference> = old.all_with(landed.wanted).into_iter().filter(|at| (landed.held)(at)).collect();
-    // What nobody could look at before it is refused at its write, and where failures end nothing it is left out alone.
+    // What nobody could look at before is refused when it is written; where failures end nothing, it is left out alone.
     let goes_on = state.terms.on_failure == OnFailure::Continue && state.may_hold;
-    let refused = if goes_on { landed.wanted.flawed(|flaw| flaw == Flaw::Invalid) } else { BTreeSet::new() };
-    let left_out = landed.wanted.with_readers(refused);
+    let flawed = landed.wanted.flawed(|flaw| goes_on && flaw == Flaw::Invalid);
+    let left_out = landed.wanted.with_readers(&flawed & &landed.refused);
     let rule = judge_held(&state.terms, old, landed.wanted, &held, &left_out).err();
     let rule = rule.map(|rule| format!("revision {} is concluded: {rule}", landed.input));
     let excused = (!landed.supersedes).then(|| old.closure(landed.wanted, landed.wanted.doubtful(old)));
