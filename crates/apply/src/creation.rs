@@ -12,6 +12,7 @@
 
 use std::sync::Arc;
 
+use futures::future::{BoxFuture, FutureExt as _};
 use manifest::Object;
 use serde_json::{Map, Value};
 
@@ -33,7 +34,17 @@ const NEVER: &str = "9223372036854775807";
 ///
 /// # Errors
 /// When the journal cannot be written: then the object is there, and the next attempt finds it.
-pub async fn create(
+pub fn create<'a>(
+    candidate: &'a Candidate,
+    behaviour: &'a Behaviour,
+    seal: Seal<'a>,
+    journal: &'a mut Journal,
+    ctx: &'a Context<'_>,
+) -> BoxFuture<'a, Result<Option<Outcome>, StoreError>> {
+    created(candidate, behaviour, seal, journal, ctx).boxed()
+}
+
+async fn created(
     candidate: &Candidate,
     behaviour: &Behaviour,
     seal: Seal<'_>,

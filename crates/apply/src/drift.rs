@@ -9,6 +9,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::{BoxFuture, FutureExt as _};
+
 use crate::cluster::Cluster;
 use crate::commit;
 use crate::context::Context;
@@ -41,7 +43,16 @@ impl Drifted {
 ///
 /// # Errors
 /// Why the server refuses what landed once, or gave no answer.
-pub async fn look(
+pub fn look<'a>(
+    desired: Desired,
+    behaviour: &'a Behaviour,
+    others: Claims,
+    cluster: &'a Arc<dyn Cluster>,
+) -> BoxFuture<'a, Result<Option<Drifted>, Vec<Failure>>> {
+    looked(desired, behaviour, others, cluster).boxed()
+}
+
+async fn looked(
     desired: Desired,
     behaviour: &Behaviour,
     others: Claims,
@@ -61,7 +72,15 @@ pub async fn look(
 ///
 /// # Errors
 /// When it could not be written within `timeout`.
-pub async fn put_back(drifted: &Drifted, ctx: &Context<'_>, timeout: Duration) -> Result<(), Failure> {
+pub fn put_back<'a>(
+    drifted: &'a Drifted,
+    ctx: &'a Context<'_>,
+    timeout: Duration,
+) -> BoxFuture<'a, Result<(), Failure>> {
+    written(drifted, ctx, timeout).boxed()
+}
+
+async fn written(drifted: &Drifted, ctx: &Context<'_>, timeout: Duration) -> Result<(), Failure> {
     let landing = drifted.prepared.landing();
     for change in landing.changes().filter(|change| change.is_written()) {
         commit::apply_one(change, &[], &landing.behaviour.cleanup, ctx, ctx.clock.now() + timeout).await?;

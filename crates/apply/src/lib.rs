@@ -15,6 +15,8 @@
 //! One writer per unit (the caller's lease); a [`Cluster`] that answers as its documentation says; a journal store that
 //! encrypts.
 //!
+//! What is awaited here comes boxed: so it is compiled once, and not anew in each program and test that awaits it.
+//!
 //! It knows objects and a [`Cluster`], nothing else: no Kubernetes client, no engine, no runtime, no clock.
 
 mod change;

@@ -52,7 +52,17 @@ impl Prepared {
 /// All failures in one pass, when they hold every parcel: what could not be compiled or planned, and what the server
 /// refuses of the rest. Also when something cannot be asked, and when what is to be held was written by a landing that has
 /// not ended: that is undone whole, or not at all.
-pub async fn propose(
+pub fn propose<'a>(
+    candidate: Candidate,
+    behaviour: Behaviour,
+    base: &'a Base,
+    cluster: &'a Arc<dyn Cluster>,
+    seal: Seal<'a>,
+) -> BoxFuture<'a, Result<Prepared, Vec<Failure>>> {
+    proposed(candidate, behaviour, base, cluster, seal).boxed()
+}
+
+async fn proposed(
     candidate: Candidate,
     behaviour: Behaviour,
     base: &Base,
@@ -181,7 +191,11 @@ fn but_for_waiting(mut failures: Vec<Failure>) -> Vec<Failure> {
 ///
 /// # Errors
 /// Every object that the server refuses, or about which it gave no answer.
-pub async fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared, Vec<Failure>> {
+pub fn prepare(plan: Plan, cluster: &Arc<dyn Cluster>) -> BoxFuture<'_, Result<Prepared, Vec<Failure>>> {
+    prepared(plan, cluster).boxed()
+}
+
+async fn prepared(plan: Plan, cluster: &Arc<dyn Cluster>) -> Result<Prepared, Vec<Failure>> {
     let (landing, diffs, failures) = try_all(plan, cluster).await;
     if failures.is_empty() { Ok(Prepared { landing, diffs }) } else { Err(failures) }
 }
