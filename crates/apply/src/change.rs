@@ -10,7 +10,7 @@ use crate::cluster::Reference;
 use crate::desired::{Behaviour, Declarer, Desired, Hook, Order, Put, Reading};
 use crate::guest::Guest;
 use crate::order;
-use crate::parcels::Parcels;
+use crate::parcels::{self, Parcels};
 use crate::report::{self, Failure};
 use crate::stamp::Stamps;
 use crate::versions;
@@ -337,6 +337,7 @@ impl Landing {
         }
         let guests = std::mem::take(&mut self.guests);
         self.guests = guests.into_iter().filter(|guest| !guest.is_of(&self, parcels)).collect();
+        let needed = self.needed_by(parcels);
         let Self { steps, stale, retired, parcels: all, stamps, stamps_before, .. } = &mut self;
         let is_held = |id: &ObjectId| all.is_in(id, parcels);
         *steps = std::mem::take(steps).into_iter().filter_map(|step| held_step(step, is_held)).collect();
@@ -344,6 +345,7 @@ impl Landing {
             let (held, rest) = std::mem::take(list).into_iter().partition::<Vec<_>, _>(|stale| match &stale.landed {
                 // One that was old before is of no parcel.
                 None if stale.is_version() => false,
+                _ if needed.contains(&stale.reference.id()) => true,
                 // What no landing of ours made is of no parcel: it may be what a held one still needs.
                 _ => all.number_of(&stale.reference.id()).is_none_or(|number| parcels.contains(&number)),
             });
@@ -356,6 +358,31 @@ impl Landing {
         stamps.extend(before.map(|(id, stamp)| (id.clone(), stamp.clone())));
         self.held.extend(parcels);
         self
+    }
+}
+
+impl Landing {
+    /// What is stale that these parcels, as they landed last, cannot do without.
+    pub(crate) fn needed_by(&self, parcels: &BTreeSet<usize>) -> BTreeSet<ObjectId> {
+        let stale: BTreeSet<ObjectId> = self.stale.iter().map(|stale| stale.reference.id()).collect();
+        if stale.is_empty() || parcels.is_empty() {
+            return BTreeSet::new();
+        }
+        let before = self.changes().filter_map(|change| match &change.prior {
+            Prior::Landed(landed) => Some(&landed.object),
+            Prior::Absent | Prior::Adopted(_) => None,
+        });
+        let gone = self.stale.iter().filter_map(|stale| Some(&stale.landed.as_deref()?.object));
+        let all: Vec<&Object> = before.chain(gone).collect();
+        let is_held = |object: &&&Object| self.parcels.is_in(&object.id(), parcels);
+        let mut open: Vec<ObjectId> = all.iter().filter(is_held).map(|object| object.id()).collect();
+        let relations = parcels::relations(all.into_iter(), |id| stale.contains(id));
+        let mut needed = BTreeSet::new();
+        while let Some(from) = open.pop() {
+            let leads = relations.iter().filter(|(id, ..)| *id == from).map(|(.., to)| to);
+            open.extend(leads.filter(|to| needed.insert((*to).clone())).cloned());
+        }
+        needed
     }
 }
 

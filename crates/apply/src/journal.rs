@@ -325,8 +325,9 @@ impl Journal {
 
     /// Remembers what has failed and has ended nothing; written with what comes next, as [`Journal::advance`] has it.
     pub(crate) fn remember(&mut self, failures: &[Failure]) {
-        if let Some(open) = self.header.open.as_mut().filter(|_| !failures.is_empty()) {
-            (open.failures, self.is_unsaved) = (failures.iter().map(Into::into).collect(), true);
+        let failures: Vec<StoredFailure> = failures.iter().map(Into::into).collect();
+        if let Some(open) = self.header.open.as_mut().filter(|open| open.failures != failures) {
+            (open.failures, self.is_unsaved) = (failures, true);
         }
     }
 

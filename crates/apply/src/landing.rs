@@ -179,7 +179,9 @@ impl<'a, 'c> Work<'a, 'c> {
     fn new(open: Open, journal: &'a mut Journal, ctx: &'a Context<'c>) -> Self {
         let landing = open.landing.clone();
         let known = journal.attempt().filter(|_| !open.undone.is_empty()).map(Attempt::causes);
-        let known = known.or_else(|| Some(open.failures.clone()).filter(|failures| !failures.is_empty()));
+        // What is written once more fails once more.
+        let remembered = || Some(open.failures.clone()).filter(|all| open.phase != Phase::Commit && !all.is_empty());
+        let known = known.or_else(remembered);
         let failures = known.unwrap_or_else(|| landing.failures.clone());
         let began = ctx.clock.now();
         let (left_in_place, gone) = (Vec::new(), Vec::new());
@@ -245,9 +247,10 @@ impl<'a, 'c> Work<'a, 'c> {
         }
         self.journal.advance(Phase::Commit).await?;
         let deadline = self.ctx.clock.now() + landing.behaviour.timeout;
-        let mut failed = Vec::new();
+        let (mut failed, mut known) = (Vec::new(), self.failures.clone());
         for change in lost {
-            let made = commit::apply_one(change, &failed, &landing.behaviour.cleanup, self.ctx, deadline).await;
+            let made = commit::apply_one(change, &known, &landing.behaviour.cleanup, self.ctx, deadline).await;
+            known.extend(made.as_ref().err().cloned());
             failed.extend(made.err());
         }
         if failed.is_empty() { Ok(None) } else { self.fail(failed).await }
@@ -281,9 +284,7 @@ impl<'a, 'c> Work<'a, 'c> {
     /// What must be there while health is awaited: that, and all that landed. A Job that has ended may go.
     fn needed(&self) -> BTreeSet<Reference> {
         let is_unwritten = |id: &ObjectId| commit::unwritten(&self.failures).any(|(unwritten, _)| unwritten == id);
-        let is_over = |id: &ObjectId| {
-            self.landing.parcels.is_in(id, &self.open.undone) || self.landing.holds(id) || is_unwritten(id)
-        };
+        let is_over = |id: &ObjectId| self.landing.parcels.is_in(id, &self.open.undone) || self.landing.holds(id);
         let stays = |change: &&Change| {
             change.action != Action::Skip
                 && !matches!(change.desired.declarer, Declarer::Release(_))
@@ -291,7 +292,8 @@ impl<'a, 'c> Work<'a, 'c> {
                 && !is_over(&change.desired.object.id())
         };
         let landed = self.landing.changes().filter(stays).map(|change| change.desired.reference());
-        landed.chain(health_targets(&self.landing, &self.open.undone)).collect()
+        let all = landed.chain(health_targets(&self.landing, &self.open.undone));
+        all.filter(|at| !is_unwritten(&at.id())).collect()
     }
 
     /// Writes everything, in order. What fails is taken back with its parcel, and the others go on.
@@ -327,16 +329,17 @@ impl<'a, 'c> Work<'a, 'c> {
         if goes_on && (is_torn || self.failures.iter().any(is_unwritten)) {
             return Ok(Some(Verdict::Held));
         }
-        if goes_on {
-            self.journal.remember(&self.failures);
-        }
         self.prune_early().await;
         Ok(None)
     }
 
     /// Deletes before health is awaited, in Flux's order. What cannot be deleted is tried once more at the end.
     async fn prune_early(&mut self) {
-        let is_over = |stale: &&Stale| self.landing.parcels.is_in(&stale.reference.id(), &self.open.undone);
+        let needed = self.landing.needed_by(&self.open.undone);
+        let is_over = |stale: &&Stale| {
+            let id = stale.reference.id();
+            self.landing.parcels.is_in(&id, &self.open.undone) || needed.contains(&id)
+        };
         let early = self.landing.deleted_early().filter(|stale| !is_over(stale));
         self.gone.extend(prune::prune(early, &self.landing, &self.failures, self.ctx).await.gone);
     }
@@ -350,6 +353,7 @@ impl<'a, 'c> Work<'a, 'c> {
             if targets.is_empty() {
                 return Ok(None);
             }
+            self.remember();
             self.journal.advance(Phase::Health).await?;
             self.ctx.tell(Progress::Phase(Phase::Health));
             let timeout = deadline.saturating_sub(self.ctx.clock.now());
@@ -390,6 +394,13 @@ impl<'a, 'c> Work<'a, 'c> {
         }
     }
 
+    /// Where failures end nothing, whoever goes on after a crash is to tell them.
+    fn remember(&mut self) {
+        if self.landing.behaviour.on_failure == OnFailure::Continue {
+            self.journal.remember(&self.failures);
+        }
+    }
+
     /// Whether a release could not be taken back: its record says that it is under way, and a landing that supersedes this one
     /// compares objects, not records.
     fn has_torn_release(&self) -> bool {
@@ -404,6 +415,7 @@ impl<'a, 'c> Work<'a, 'c> {
         if self.is_stuck {
             return Ok(Pruned::default());
         }
+        self.remember();
         let mut rest = Arc::unwrap_or_clone(self.landing.clone()).holding(&self.open.undone);
         let mut pruned = Pruned::default();
         self.failures.extend(rollback::give_back(&rest, self.ctx).await);

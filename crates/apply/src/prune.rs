@@ -99,8 +99,8 @@ pub(crate) async fn prune(
             }
             Ok(Outlook::Unsure) => pruned.kept.push(one.reference.clone()),
             Ok(_) => {}
-            Err(error) => {
-                needed.note(&id, error.is_transient());
+            Err((error, live)) => {
+                needed.note(&id, live.as_ref(), error.is_transient());
                 pruned.failures.push(failed(id, error.to_string(), error.is_transient()));
             }
         }
@@ -120,20 +120,21 @@ async fn read(at: &Reference, ctx: &Context<'_>, deadline: Duration) -> Result<O
     }
 }
 
+/// What cannot be deleted is told with how it lives.
 async fn prune_one(
     stale: &Stale,
     landing: &Landing,
     ctx: &Context<'_>,
     deadline: Duration,
-) -> Result<Outlook, ClusterError> {
-    let live = read(&stale.reference, ctx, deadline).await?;
+) -> Result<Outlook, (ClusterError, Option<Object>)> {
+    let live = read(&stale.reference, ctx, deadline).await.map_err(|error| (error, None))?;
     let outlook = outlook(stale, live.as_ref(), landing, ctx.others);
-    match (outlook, &live) {
-        (Outlook::Deleted, _) => commit::delete(&stale.reference, Propagation::Background, ctx, deadline).await?,
-        (Outlook::Released, Some(live)) => share::release(live, &landing.behaviour.sharer, ctx, deadline).await?,
-        _ => {}
-    }
-    Ok(outlook)
+    let done = match (outlook, &live) {
+        (Outlook::Deleted, _) => commit::delete(&stale.reference, Propagation::Background, ctx, deadline).await,
+        (Outlook::Released, Some(live)) => share::release(live, &landing.behaviour.sharer, ctx, deadline).await,
+        _ => Ok(()),
+    };
+    done.map(|()| outlook).map_err(|error| (error, live))
 }
 
 /// Whether the unit of these labels may delete a live object.

@@ -55,7 +55,11 @@ pub(crate) async fn undo(
         awaited.secrets.extend(names);
         undone.failures.push(failure);
     }
-    let is_of = |stale: &&Stale| landing.parcels.is_in(&stale.reference.id(), parcels);
+    let needed = landing.needed_by(parcels);
+    let is_of = |stale: &&Stale| {
+        let id = stale.reference.id();
+        landing.parcels.is_in(&id, parcels) || needed.contains(&id)
+    };
     for stale in landing.deleted_early().rev().filter(is_of) {
         let deadline = ctx.clock.now() + landing.behaviour.timeout;
         undone.failures.extend(bring_back(stale, ctx, deadline).await.err());

@@ -252,3 +252,65 @@ fn what_could_not_be_written_is_told_after_a_crash_too() {
     }
     assert!(crashes > 2, "{crashes} crashes");
 }
+
+#[test]
+fn what_has_not_become_healthy_is_told_after_a_crash_too() {
+    let behaviour = Behaviour { health: HealthScope::All, ..going_on(LandingScope::Unit) };
+    let mut ill = workload("2", false);
+    ill["spec"]["template"]["metadata"]["labels"]["testbed/fail"] = "true".into();
+    let stage = Stage::new(3);
+    block_on(stage.land_this(pair("1", true), behaviour.clone())).expect("lands");
+    let is_deletion = |attempt: &fault::Attempt<'_>| matches!(attempt.call, Call::Delete { .. });
+    stage.cluster.restart(Box::new(move |attempt| is_deletion(attempt).then_some(Fault::CrashBefore)));
+    let ended = block_on(stage.cluster.until_crash(stage.land_this(commit("2", [ill]), behaviour)));
+    assert!(ended.is_none(), "it prunes, and crashes");
+    stage.cluster.restart(fault::none());
+    let outcome = block_on(stage.resume()).expect("resumes").expect("goes on");
+    assert!(told(&outcome).iter().any(|failure| failure.contains("crash loop")), "{:?}", told(&outcome));
+    assert!(stage.picture().get("Secret db").is_none(), "nobody reads it any more");
+}
+
+/// A workload that runs as a ServiceAccount, and that account.
+fn accounted(name: &str, account: &str) -> Candidate {
+    let mut web = workload(name, false);
+    web["spec"]["template"]["spec"]["serviceAccountName"] = account.into();
+    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": own(account)});
+    commit(name, [web, account])
+}
+
+#[test]
+fn what_a_held_workload_depends_on_is_not_pruned() {
+    let stage = Stage::new(3);
+    let behaviour = Behaviour { on_failure: OnFailure::Revert, ..going_on(LandingScope::Parcel) };
+    block_on(stage.land_this(accounted("1", "a"), behaviour.clone())).expect("lands");
+    stage.cluster.restart(refusing(true));
+    let outcome = block_on(stage.land_this(accounted("2", "b"), behaviour.clone())).expect("an outcome");
+    assert_eq!(outcome.verdict, Verdict::Partly);
+    let accounts = |stage: &Stage| -> Vec<String> {
+        let all = stage.list("v1", "ServiceAccount").into_iter().filter(|account| account.namespace() == "app");
+        all.map(|account| account.name().to_owned()).collect()
+    };
+    assert!(accounts(&stage).contains(&"a".to_owned()), "the workload runs as it: {:?}", accounts(&stage));
+    assert!(!told(&outcome).iter().any(|failure| failure.contains("ServiceAccount")), "{:?}", told(&outcome));
+    stage.cluster.restart(fault::none());
+    block_on(stage.land_this(accounted("3", "b"), behaviour)).expect("lands");
+    assert_eq!(revision(&stage), "3");
+    assert!(!accounts(&stage).contains(&"a".to_owned()), "nobody needs it any more");
+}
+
+#[test]
+fn what_cannot_be_deleted_keeps_what_it_reads_as_it_lives() {
+    let mut stage = Stage::new(3);
+    block_on(stage.land_this(pair("1", true), going_on(LandingScope::Unit))).expect("lands");
+    stage.cluster.restart(refusing(false));
+    block_on(stage.land_this(pair("2", false), going_on(LandingScope::Unit))).expect("an outcome");
+    let refused = ClusterError::Refused { id: None, message: "a policy refuses it".into(), fields: Vec::new() };
+    stage.cluster.restart(Box::new(move |attempt| {
+        let is_workload = matches!(attempt.call, Call::Delete { at, .. } if at.name == "web");
+        is_workload.then(|| Fault::Before(refused.clone()))
+    }));
+    stage.inventory = vec![Reference::new("v1", "Secret", "app", "db")];
+    let outcome = block_on(stage.land_this(commit("3", []), going_on(LandingScope::Unit))).expect("an outcome");
+    assert!(stage.picture().get("Deployment web").is_some(), "{:?}", told(&outcome));
+    assert!(stage.picture().get("Secret db").is_some(), "it reads it: {:?}", told(&outcome));
+}

@@ -84,12 +84,14 @@ pub(super) fn stale(
         }
     }
     if prune {
-        // What could not be deleted is still that of a release or an ExternalSecret.
+        // What could not be deleted of an ExternalSecret is still its own: it says so itself.
         let left = base.landed.iter().flat_map(|landed| &landed.stale);
+        let is_of_external =
+            |declarer: &&Declarer| matches!(declarer, Declarer::ExternalSecret(id) if wanted.contains(id));
         let left: BTreeMap<ObjectId, &Declarer> = left.map(|stale| (stale.reference.id(), &stale.declarer)).collect();
         for reference in &base.inventory {
-            let declarer = left.get(&reference.id()).map_or(Declarer::Unit, |declarer| of_unit(declarer));
-            note(reference.clone(), declarer);
+            let declarer = left.get(&reference.id()).copied().filter(is_of_external).unwrap_or(&Declarer::Unit);
+            note(reference.clone(), declarer.clone());
         }
     }
     for removal in &candidate.removals {

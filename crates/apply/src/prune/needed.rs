@@ -11,6 +11,7 @@ use super::{failed, read};
 use crate::cluster::ClusterError;
 use crate::commit;
 use crate::context::Context;
+use crate::desired::OnFailure;
 use crate::parcels::{self, edges};
 use crate::plan::{self, Action, Change, Landing, Stale};
 use crate::report::Failure;
@@ -33,7 +34,8 @@ pub(super) struct Live<'a> {
     unknown: Vec<Object>,
 }
 
-/// Reads what could not be written, and what is held: that counts as landed perhaps, and was never written either.
+/// Reads what could not be written, and what is held where failures end nothing, or ended nothing: that may count as landed
+/// and was never written either.
 ///
 /// # Errors
 /// When the server cannot tell now.
@@ -44,10 +46,11 @@ pub(super) async fn look<'a>(
     ctx: &Context<'_>,
     deadline: Duration,
 ) -> Result<Live<'a>, ClusterError> {
+    let is_told = landing.behaviour.on_failure == OnFailure::Continue || !landing.undeleted.is_empty();
     let stands = |change: &&Change| {
         let id = change.desired.object.id();
         let is_held = change.action == Action::Skip && landing.holds(&id);
-        is_held || commit::unwritten(failures).any(|(unwritten, _)| *unwritten == id)
+        (is_held && is_told) || commit::unwritten(failures).any(|(unwritten, _)| *unwritten == id)
     };
     let changes: Vec<&Change> = landing.changes().filter(stands).collect();
     if stale.is_empty() || changes.is_empty() {
@@ -99,9 +102,9 @@ impl<'a> Needed<'a> {
         Some(failed(id.clone(), format!("is needed by {by}, which {why}"), *transient))
     }
 
-    /// Something could not be deleted.
-    pub(super) fn note(&mut self, by: &ObjectId, transient: bool) {
-        let needs = self.needs(self.objects.iter().copied());
+    /// Something could not be deleted, which lives so.
+    pub(super) fn note(&mut self, by: &ObjectId, live: Option<&Object>, transient: bool) {
+        let needs = live.map_or_else(|| self.needs(self.objects.iter().copied()), |live| self.with(live));
         let first = needs.get(by).into_iter().flatten().cloned().collect();
         self.keep(&needs, by, first, ("could not be deleted", transient));
     }
