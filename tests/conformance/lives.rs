@@ -186,7 +186,8 @@ pub(crate) async fn lived(real: &dyn Cluster, namespace: &str, deeds: &[Deed], t
     for (index, (deed, expected)) in deeds.iter().zip(told).enumerate() {
         let mut answer = real.call(call(real, namespace, deed).await).await;
         let mut lines = differences(&expected[0], &answer);
-        // The server refuses by its own memory of the quota, which on a busy machine is behind what it answers.
+        // The server refuses by its own memory of the quota, which on a busy machine is behind what it answers, and in which a
+        // create that it refused for another reason counts until the controller counts again.
         for _ in 0..if is_over_quota(&answer) { 600 } else { 0 } {
             if lines.is_empty() {
                 break;

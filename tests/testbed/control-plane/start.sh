@@ -16,10 +16,11 @@ part kube-apiserver env GOGC=200 "$data/bin/testbed" kube-apiserver --etcd-serve
   --token-auth-file="$pki/tokens.csv" --authorization-mode=Node,RBAC --service-cluster-ip-range=10.96.0.0/16 --allow-privileged=true \
   --service-account-issuer="$api" --service-account-jwks-uri="$api/openid/v1/jwks" --api-audiences="$api,https://kubernetes.default.svc" \
   --service-account-signing-key-file="$pki/sa.key" --service-account-key-file="$pki/sa.pub" ${APISERVER_EXTRA:-}
-# They wait for the API server by themselves.
+# They wait for the API server by themselves. A create that is refused after its admission (the name is taken) stays in its quota's count
+# until the controller counts again: every second here, not every five minutes.
 part kube-controller-manager "$data/bin/testbed" kube-controller-manager --kubeconfig="$pki/admin.kubeconfig" --bind-address=127.0.0.1 \
   --secure-port=$((port + 3)) --cert-dir="$data/controllers" --leader-elect=false --service-account-private-key-file="$pki/sa.key" --root-ca-file="$pki/ca.crt" \
-  --kube-api-qps=1000 --kube-api-burst=2000 --cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key"
+  --kube-api-qps=1000 --kube-api-burst=2000 --resource-quota-sync-period=1s --cluster-signing-cert-file="$pki/ca.crt" --cluster-signing-key-file="$pki/ca.key"
 part kube-scheduler "$data/bin/testbed" kube-scheduler --kubeconfig="$pki/admin.kubeconfig" --bind-address=127.0.0.1 \
   --secure-port=$((port + 4)) --cert-dir="$data/scheduler" --leader-elect=false --kube-api-qps=1000 --kube-api-burst=2000
 ready kube-apiserver
