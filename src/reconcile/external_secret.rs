@@ -204,7 +204,7 @@ fn status_unless_new(
 ) -> Result<Told, Error> {
     match note {
         Some(note @ Note { told: ExternalTold::Failed(_), .. }) => {
-            let again = Next::After(soon(next).max(note.pause.unwrap_or_default()));
+            let again = Next::After(note.pause.map_or_else(|| soon(next), |pause| pause.max(SETTLE)));
             Ok(finish(key, object, status, &note, again, shared))
         }
         // What was found here or by another may be on its way: it counts as synced once it has landed.
@@ -411,6 +411,23 @@ mod tests {
         assert!(told(), "its unit is at rest");
         shared.queue.add(owner);
         assert!(!told(), "its unit will look");
+    }
+
+    #[tokio::test]
+    async fn a_store_that_says_how_long_it_wants_to_be_left_alone_is_asked_again_then() {
+        let shared = Arc::new(super::super::tests::shared());
+        let (unit, object) = (Unit::kustomization("n", "app"), external("1"));
+        let key = Key::of(super::super::Kind::ExternalSecret, &object);
+        let next = |pause: Option<u64>| {
+            let failed = Note::new(ExternalTold::Failed("the store asks for fewer requests".into()));
+            let note = Some(Note { pause: pause.map(Duration::from_secs), ..failed });
+            let hour = Next::After(Duration::from_secs(3600));
+            let told = status_unless_new(&key, &object, ExternalSecretStatus::default(), note, hour, (&unit, &shared));
+            told.unwrap().next
+        };
+        for (pause, seconds) in [(None, 60), (Some(3), 3), (Some(0), 1), (Some(300), 300)] {
+            assert_eq!(next(pause), Next::After(Duration::from_secs(seconds)), "{pause:?}");
+        }
     }
 
     #[test]

@@ -196,8 +196,10 @@ impl<'a> Agent<'a> {
             [kind, namespace, name] => (kind, *namespace, name),
             _ => panic!("{what} is no kind/name"),
         };
-        let found = self.testbed.try_kubectl(&["get", kind, name, "-n", namespace, "-o", "json"]);
-        found.ok().map(|text| serde_json::from_str(&text).expect("kubectl writes JSON"))
+        let (api, plural) = resource(kind);
+        let mut found = self.testbed.read_path(&format!("{api}/namespaces/{namespace}/{plural}/{name}"))?;
+        found["metadata"].as_object_mut().expect("it has metadata").remove("managedFields");
+        Some(found)
     }
 
     /// Asks for a reconciliation of an object, as `flux reconcile` does.
@@ -210,6 +212,29 @@ impl<'a> Agent<'a> {
 impl Drop for Agent<'_> {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Where the API has a kind that tests read.
+fn resource(kind: &str) -> (&'static str, &'static str) {
+    match kind {
+        "configmap" => ("api/v1", "configmaps"),
+        "secret" => ("api/v1", "secrets"),
+        "service" => ("api/v1", "services"),
+        "serviceaccount" => ("api/v1", "serviceaccounts"),
+        "deployment" => ("apis/apps/v1", "deployments"),
+        "statefulset" => ("apis/apps/v1", "statefulsets"),
+        "job" => ("apis/batch/v1", "jobs"),
+        "ingress" => ("apis/networking.k8s.io/v1", "ingresses"),
+        "role" => ("apis/rbac.authorization.k8s.io/v1", "roles"),
+        "kustomization" => ("apis/kustomize.toolkit.fluxcd.io/v1", "kustomizations"),
+        "helmrelease" => ("apis/helm.toolkit.fluxcd.io/v2", "helmreleases"),
+        "bucket" => ("apis/source.toolkit.fluxcd.io/v1", "buckets"),
+        "gitrepository" => ("apis/source.toolkit.fluxcd.io/v1", "gitrepositories"),
+        "helmrepository" => ("apis/source.toolkit.fluxcd.io/v1", "helmrepositories"),
+        "externalsecret" => ("apis/external-secrets.io/v1", "externalsecrets"),
+        "pushsecret" => ("apis/external-secrets.io/v1alpha1", "pushsecrets"),
+        _ => panic!("where is {kind}? Say it here"),
     }
 }
 

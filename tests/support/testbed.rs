@@ -46,6 +46,7 @@ pub struct Testbed {
     values: BTreeMap<String, String>,
     data: PathBuf,
     supervisor: Option<Child>,
+    client: OnceLock<reqwest::Client>,
 }
 
 /// A process of the testbed that a test may kill and start again.
@@ -128,7 +129,7 @@ impl Testbed {
         let pairs = text.lines().filter_map(|line| line.split_once('='));
         let values: BTreeMap<_, _> = pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let data = PathBuf::from(&values["LOCKSTEP_TESTBED"]);
-        Self { values, data, supervisor }
+        Self { values, data, supervisor, client: OnceLock::new() }
     }
 
     /// A value of its environment file, such as `TESTBED_GIT`; `up.sh` lists them.

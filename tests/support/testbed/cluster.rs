@@ -3,8 +3,18 @@
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::Stdio;
+use std::sync::{LazyLock, mpsc};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use super::{Testbed, attempt, run, unique};
+
+/// Where requests of tests run, which are no async functions.
+static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| Runtime::new().expect("threads can be started"));
+/// How long the API server may be away when something is read.
+const ABSENCE: Duration = Duration::from_secs(60);
 
 impl Testbed {
     /// The admin's kubeconfig.
@@ -23,6 +33,42 @@ impl Testbed {
     /// What kubectl wrote to standard error.
     pub fn try_kubectl(&self, arguments: &[&str]) -> Result<String, String> {
         attempt(self.tool("kubectl").args(arguments))
+    }
+
+    /// What there is at a path of the API, such as `api/v1/namespaces/default`, as admin; nothing where it answers "not found".
+    ///
+    /// For what is read again and again: each `kubectl` takes a fifth of a second of a core.
+    pub fn read_path(&self, path: &str) -> Option<Value> {
+        let (client, url) = (self.client(), format!("{}/{path}", self.value("TESTBED_API")));
+        let began = Instant::now();
+        loop {
+            let (sender, answer) = mpsc::channel();
+            let request = client.get(&url).bearer_auth("admin-token").timeout(Duration::from_secs(20));
+            RUNTIME.spawn(async move {
+                let answer = async {
+                    let response = request.send().await?;
+                    if response.status() == reqwest::StatusCode::NOT_FOUND {
+                        return Ok(None);
+                    }
+                    response.error_for_status()?.json().await.map(Some)
+                };
+                let answer: reqwest::Result<Option<Value>> = answer.await;
+                drop(sender.send(answer));
+            });
+            match answer.recv().expect("the request ends") {
+                Ok(found) => return found,
+                Err(error) => assert!(began.elapsed() < ABSENCE, "{path} cannot be read: {error}"),
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+    }
+
+    fn client(&self) -> &reqwest::Client {
+        self.client.get_or_init(|| {
+            let ca = std::fs::read(self.ca()).expect("the testbed has a CA");
+            let ca = reqwest::Certificate::from_pem(&ca).expect("it is PEM");
+            reqwest::Client::builder().tls_certs_only([ca]).no_proxy().build().expect("a client")
+        })
     }
 
     /// Applies manifests (YAML documents) server-side, as admin with the field manager `test`.
