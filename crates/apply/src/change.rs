@@ -288,9 +288,18 @@ impl Landing {
     }
 
     /// What is deleted before health is awaited, where the unit asks for Flux's order; in the order of deletion.
-    pub(crate) fn deleted_early(&self) -> impl DoubleEndedIterator<Item = &Stale> {
+    pub(crate) fn deleted_early(&self) -> impl Iterator<Item = &Stale> {
         let is_early = self.behaviour.order == Order::Flux;
         self.stale.iter().filter(move |stale| is_early && !stale.is_version() && stale.comes_back())
+    }
+
+    /// Of that, what these parcels hold or cannot do without, and the rest.
+    pub(crate) fn deleted_early_by(&self, parcels: &BTreeSet<usize>) -> (Vec<&Stale>, Vec<&Stale>) {
+        let needed = self.needed_by(parcels);
+        self.deleted_early().partition(|stale| {
+            let id = stale.reference.id();
+            self.parcels.is_in(&id, parcels) || needed.contains(&id)
+        })
     }
 
     /// Whether the landing writes anything at all.
@@ -359,11 +368,9 @@ impl Landing {
         self.held.extend(parcels);
         self
     }
-}
 
-impl Landing {
     /// What is stale that these parcels, as they landed last, cannot do without.
-    pub(crate) fn needed_by(&self, parcels: &BTreeSet<usize>) -> BTreeSet<ObjectId> {
+    fn needed_by(&self, parcels: &BTreeSet<usize>) -> BTreeSet<ObjectId> {
         let stale: BTreeSet<ObjectId> = self.stale.iter().map(|stale| stale.reference.id()).collect();
         if stale.is_empty() || parcels.is_empty() {
             return BTreeSet::new();

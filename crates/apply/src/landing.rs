@@ -335,13 +335,8 @@ impl<'a, 'c> Work<'a, 'c> {
 
     /// Deletes before health is awaited, in Flux's order. What cannot be deleted is tried once more at the end.
     async fn prune_early(&mut self) {
-        let needed = self.landing.needed_by(&self.open.undone);
-        let is_over = |stale: &&Stale| {
-            let id = stale.reference.id();
-            self.landing.parcels.is_in(&id, &self.open.undone) || needed.contains(&id)
-        };
-        let early = self.landing.deleted_early().filter(|stale| !is_over(stale));
-        self.gone.extend(prune::prune(early, &self.landing, &self.failures, self.ctx).await.gone);
+        let (_, early) = self.landing.deleted_early_by(&self.open.undone);
+        self.gone.extend(prune::prune(early.into_iter(), &self.landing, &self.failures, self.ctx).await.gone);
     }
 
     /// Waits until what must be healthy is; what fails is taken back with its parcel, and the others are awaited further.

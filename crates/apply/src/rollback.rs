@@ -55,12 +55,7 @@ pub(crate) async fn undo(
         awaited.secrets.extend(names);
         undone.failures.push(failure);
     }
-    let needed = landing.needed_by(parcels);
-    let is_of = |stale: &&Stale| {
-        let id = stale.reference.id();
-        landing.parcels.is_in(&id, parcels) || needed.contains(&id)
-    };
-    for stale in landing.deleted_early().rev().filter(is_of) {
+    for stale in landing.deleted_early_by(parcels).0.into_iter().rev() {
         let deadline = ctx.clock.now() + landing.behaviour.timeout;
         undone.failures.extend(bring_back(stale, ctx, deadline).await.err());
     }

@@ -205,21 +205,23 @@ fn an_external_secret_stays_whose_secret_is_read_and_which_never_landed_here() {
 #[test]
 fn what_an_external_secret_has_made_goes_once_nobody_reads_it() {
     let mut stage = serving([]);
+    // What an ExternalSecret has made does not carry them.
+    let owner_labels = [("owner".to_owned(), "unit".to_owned())].into();
+    let behaviour = Behaviour { owner_labels, ..going_on(LandingScope::Unit) };
     let with = |name: &str, reads: bool| commit(name, [external(), workload(name, reads)]);
     let mut first = with("1", true);
     first.objects.push(made());
-    block_on(stage.land_this(first, going_on(LandingScope::Unit))).expect("lands");
+    block_on(stage.land_this(first, behaviour.clone())).expect("lands");
     stage.cluster.restart(refusing(false));
     let Desired { declarer, object, .. } = made();
     let reference = Reference::of(&object);
     let removals = vec![Removal { reference: reference.clone(), declarer }];
-    block_on(stage.land_this(Candidate { removals, ..with("2", false) }, going_on(LandingScope::Unit)))
-        .expect("an outcome");
+    block_on(stage.land_this(Candidate { removals, ..with("2", false) }, behaviour.clone())).expect("an outcome");
     assert!(stage.picture().get("Secret db").is_some(), "the workload reads it");
     // What has landed is landed once more: nobody has asked the store again.
     stage.inventory = vec![reference];
     stage.cluster.restart(fault::none());
-    block_on(stage.land_this(with("2", false), going_on(LandingScope::Unit))).expect("lands");
+    block_on(stage.land_this(with("2", false), behaviour.clone())).expect("lands");
     assert_eq!(revision(&stage), "2");
     assert!(stage.picture().get("Secret db").is_none(), "nobody reads it any more");
 }

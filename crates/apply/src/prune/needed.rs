@@ -46,11 +46,11 @@ pub(super) async fn look<'a>(
     ctx: &Context<'_>,
     deadline: Duration,
 ) -> Result<Live<'a>, ClusterError> {
-    let is_told = landing.behaviour.on_failure == OnFailure::Continue || !landing.undeleted.is_empty();
+    let counts_as_landed = landing.behaviour.on_failure == OnFailure::Continue || !landing.undeleted.is_empty();
     let stands = |change: &&Change| {
         let id = change.desired.object.id();
         let is_held = change.action == Action::Skip && landing.holds(&id);
-        (is_held && is_told) || commit::unwritten(failures).any(|(unwritten, _)| *unwritten == id)
+        (is_held && counts_as_landed) || commit::unwritten(failures).any(|(unwritten, _)| *unwritten == id)
     };
     let changes: Vec<&Change> = landing.changes().filter(stands).collect();
     if stale.is_empty() || changes.is_empty() {
