@@ -150,9 +150,9 @@ async fn memory_lets_objects_go_as_the_real_control_plane_does() {
     let play = |seed: u64| {
         let cluster = &cluster;
         async move {
-            let (namespace, deeds) = (testbed::unique("life"), lives::life(seed));
-            let told = lives::told(&memory("other").await, &namespace, &deeds).await;
-            let differs = lives::lived(cluster, &namespace, &deeds, &told).await;
+            let namespace = testbed::unique("life");
+            let told = lives::told(&memory("other").await, &namespace, &lives::life(seed)).await;
+            let differs = lives::lived(cluster, &namespace, &told).await;
             differs.map(|line| format!("seed {seed}:\n  {line}"))
         }
     };

@@ -171,19 +171,34 @@ async fn look(cluster: &dyn Cluster, namespace: &str, answer: Outcome) -> Pictur
     [answer, cluster.call(Call::List(all)).await, cluster.call(Call::Get(space)).await]
 }
 
-/// What the memory shows after each deed.
-pub(crate) async fn told(memory: &dyn Cluster, namespace: &str, deeds: &[Deed]) -> Vec<Picture> {
-    let mut pictures = Vec::new();
+/// What the memory shows after each deed, but for those whose end is a race on a real control plane.
+pub(crate) async fn told(memory: &dyn Cluster, namespace: &str, deeds: &[Deed]) -> Vec<(Deed, Picture)> {
+    let mut told: Vec<(Deed, Picture)> = Vec::new();
     for deed in deeds {
+        if told.last().is_some_and(|(_, [_, secrets, _])| is_a_race(deed, secrets)) {
+            continue;
+        }
         let answer = memory.call(call(memory, namespace, deed).await).await;
-        pictures.push(look(memory, namespace, answer).await);
+        told.push((deed.clone(), look(memory, namespace, answer).await));
     }
-    pictures
+    told
+}
+
+/// An owner that goes in the foreground waits for those alone that block it. The garbage collector looks at it and at its
+/// other dependents at the same time: what is looked at before the owner waits no more goes with it, what is looked at
+/// after has an owner that stays, for as long as another finalizer holds it.
+fn is_a_race(deed: &Deed, secrets: &Outcome) -> bool {
+    let Ok(Answer::Objects(secrets)) = secrets else { return false };
+    let blocks_none = |object: &Object| {
+        let owners = object.value().pointer("/metadata/ownerReferences").and_then(Value::as_array);
+        owners.into_iter().flatten().any(|owner| owner["blockOwnerDeletion"] != true)
+    };
+    matches!(deed, Deed::Delete { propagation: Propagation::Foreground, .. }) && secrets.iter().any(blocks_none)
 }
 
 /// Does the same on a real control plane; the first deed after which it does not come to what the memory shows.
-pub(crate) async fn lived(real: &dyn Cluster, namespace: &str, deeds: &[Deed], told: &[Picture]) -> Option<String> {
-    for (index, (deed, expected)) in deeds.iter().zip(told).enumerate() {
+pub(crate) async fn lived(real: &dyn Cluster, namespace: &str, told: &[(Deed, Picture)]) -> Option<String> {
+    for (index, (deed, expected)) in told.iter().enumerate() {
         let mut answer = real.call(call(real, namespace, deed).await).await;
         let mut lines = differences(&expected[0], &answer);
         // The server refuses by its own memory of the quota, which on a busy machine is behind what it answers, and in which a
@@ -205,7 +220,7 @@ pub(crate) async fn lived(real: &dyn Cluster, namespace: &str, deeds: &[Deed], t
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
         if !lines.is_empty() {
-            let before: Vec<String> = deeds[..index].iter().map(|deed| format!("{deed:?}")).collect();
+            let before: Vec<String> = told[..index].iter().map(|(deed, _)| format!("{deed:?}")).collect();
             return Some(format!("{}\n  {index} {deed:?}: {}", before.join("\n  "), lines.join("")));
         }
     }
