@@ -131,7 +131,11 @@ impl<'a> Agent<'a> {
     pub fn stop(&mut self) -> bool {
         let Some(mut process) = self.process.take() else { return false };
         let asked = command(Path::new("kill")).arg(process.id().to_string()).status().expect("kill is there");
-        asked.success() && process.wait().expect("it is our child").success()
+        let ended = process.wait().expect("it is our child");
+        if !ended.success() {
+            println!("the agent has ended with {ended}; its last words: {:#?}", self.last_words());
+        }
+        asked.success() && ended.success()
     }
 
     /// Ends it in good order, and starts it with one more argument.
@@ -144,6 +148,12 @@ impl<'a> Agent<'a> {
     /// Everything that it has logged.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.log_file()).expect("it was started")
+    }
+
+    fn last_words(&self) -> Vec<String> {
+        let log = self.log();
+        let lines: Vec<_> = log.lines().collect();
+        lines[lines.len().saturating_sub(20)..].iter().map(ToString::to_string).collect()
     }
 
     /// What it tells Prometheus.

@@ -230,7 +230,7 @@ fn shown(command: &Command) -> String {
 
 /// A name that no other test has.
 pub fn unique(prefix: &str) -> String {
-    format!("{prefix}-{:x}", number())
+    format!("{prefix}-{:012x}", number())
 }
 
 /// A number below 2^48 that no other test has: the time, and a count within it.
