@@ -4,6 +4,7 @@
 //! Every function here: what fails stops the test, and its message says what was found.
 
 #![allow(dead_code, unreachable_pub, reason = "each test binary uses a part of it")]
+#![allow(clippy::print_stdout, reason = "what an agent has said last is for whoever reads why a test failed")]
 
 use std::fs::File;
 use std::net::{SocketAddr, TcpListener};
