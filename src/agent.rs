@@ -1,8 +1,9 @@
 //! The composition root: watches, workers, leader lease, shutdown.
 //!
-//! **Flow.** Wait for the lease; watch every kind; once each has been listed, work on what changes until told to stop or
-//! the lease is lost; then let every worker end its present object, and give the lease back.
+//! **Flow.** Wait for the lease; watch every kind; once each has been listed, work on what changes until told to stop; then
+//! let every worker end its present object, and give the lease back. Who loses the lease ends at once.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::sync::Arc;
@@ -88,17 +89,18 @@ impl Agent {
     }
 
     /// Runs under the leader lease.
+    ///
+    /// The lease is kept while the work ends. Who loses it ends at once: nothing that it would still write is let through, and
+    /// it cannot read either. That is a failure unless it was asked to stop.
     pub async fn lead(&self, mut lease: lease::Lease, stop: impl Future<Output = ()>) -> Ended {
-        let mut lost = false;
-        let until = async {
-            tokio::select! {
-                () = stop => {}
-                () = lease.keep() => lost = true,
-            }
+        let is_asked = Cell::new(false);
+        let stop = async {
+            stop.await;
+            is_asked.set(true);
         };
-        self.run(until).await;
-        if lost {
-            return Ended::LeaseLost;
+        tokio::select! {
+            () = self.run(stop) => {}
+            () = lease.keep() => return if is_asked.get() { Ended::Stopped } else { Ended::LeaseLost },
         }
         lease.release().await;
         Ended::Stopped

@@ -94,7 +94,7 @@ impl Lease {
                     renewed = began;
                     self.term.extend(began + DURATION);
                 }
-                Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) => return,
+                Err(ClusterError::Conflict { .. } | ClusterError::NotFound { .. }) if self.is_lost().await => return,
                 Err(error) => tracing::warn!(%error, "the leader lease cannot be renewed"),
             }
         }
@@ -103,22 +103,24 @@ impl Lease {
     /// Gives the lease away, so that a successor need not wait for its end.
     pub async fn release(mut self) {
         let mut released = self.write("").await;
-        if matches!(released, Err(ClusterError::Conflict { .. })) {
-            released = self.release_as_it_stands().await;
+        if matches!(released, Err(ClusterError::Conflict { .. })) && !self.is_lost().await {
+            released = self.write("").await;
         }
         if let Err(error) = released {
             tracing::warn!(%error, "the leader lease cannot be released");
         }
     }
 
-    /// Who is asked to stop while it renews does not hear the answer: the lease may be ours at a newer version.
-    async fn release_as_it_stands(&mut self) -> Result<(), ClusterError> {
-        match self.cluster.get(&self.at).await? {
-            Some(live) if holder_of(&live) == Some(self.identity.as_str()) => {
+    /// Whether another one holds it, or nobody. Who has not heard the answer to a renewal holds it at a newer version, which
+    /// is taken over here; what cannot be read is in doubt, and not lost.
+    async fn is_lost(&mut self) -> bool {
+        match self.cluster.get(&self.at).await {
+            Ok(Some(live)) if holder_of(&live) == Some(self.identity.as_str()) => {
                 self.held = live;
-                self.write("").await
+                false
             }
-            _ => Ok(()),
+            Ok(_) => true,
+            Err(_) => false,
         }
     }
 
@@ -235,6 +237,20 @@ mod tests {
         first.release().await;
         let live = memory.get(&at).await.expect("it can be read").expect("it is there");
         assert_eq!(holder_of(&live), Some("second"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_lease_is_kept_although_the_answer_to_its_renewal_was_not_heard_and_lost_once_another_one_has_it() {
+        let memory: Arc<dyn Cluster> = Arc::new(MemoryCluster::new(Settings::default()));
+        let mut lease = Lease::acquire(memory.clone(), "default", "first").await;
+        let before = lease.held.clone();
+        lease.write("first").await.expect("it is renewed");
+        lease.held = before;
+        let minute = Duration::from_secs(60);
+        tokio::time::timeout(minute, lease.keep()).await.expect_err("it is kept");
+        lease.write("second").await.expect("somebody takes it");
+        lease.held.value_mut()["metadata"]["resourceVersion"] = "1".into();
+        tokio::time::timeout(minute, lease.keep()).await.expect("it is lost");
     }
 
     #[tokio::test(start_paused = true)]

@@ -268,6 +268,10 @@ impl World {
             self.scene.agent.start();
         }
         std::thread::sleep(Duration::from_secs(8));
+        if is_frozen && !self.ends() {
+            println!("  BREACH who lost the lease goes on");
+            self.ledger.page().breaches.push("who lost the lease goes on".into());
+        }
         self.revive();
         let after = self.gate.count().accepted;
         if after != before {
@@ -280,6 +284,19 @@ impl World {
             std::mem::swap(&mut self.scene.agent, twin);
             std::mem::swap(&mut self.gate, gate);
         }
+    }
+
+    /// Whether the agent that led ends within the bound; it is started again.
+    fn ends(&mut self) -> bool {
+        let began = Instant::now();
+        while !self.scene.agent.revive() {
+            if began.elapsed() > BOUND {
+                return false;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        self.revived += 1;
+        true
     }
 
     /// Holds the rollouts since this was called last to what a change may cost: one, and one more where it is taken back.
