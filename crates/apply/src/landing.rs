@@ -256,7 +256,7 @@ impl<'a, 'c> Work<'a, 'c> {
         if failed.is_empty() { Ok(None) } else { self.fail(failed).await }
     }
 
-    /// What somebody has deleted since a commit was planned that a crash has interrupted is made by it, too, where it was
+    /// What somebody has deleted since a commit was planned that was interrupted since is made by it, too, where it was
     /// found to be right: a workload is not to come before its Secret.
     async fn mark_lost(&mut self) {
         let lost = self.lost().await;
@@ -313,6 +313,10 @@ impl<'a, 'c> Work<'a, 'c> {
             // A wait has its own limit; the writes keep theirs.
             if matches!(self.landing.steps[index], Step::Hook(_) | Step::Await(..)) {
                 deadline += self.ctx.clock.now().saturating_sub(began);
+            }
+            // A Namespace may have been made anew by that: all that was found in it is gone.
+            if self.landing.steps[index..index + batch].iter().any(writes_home) {
+                self.mark_lost().await;
             }
             let has_failed = !failed.is_empty();
             is_torn |= has_failed && self.landing.steps[index].is_of_release();
@@ -519,4 +523,11 @@ fn health_targets(landing: &Landing, undone: &BTreeSet<usize>) -> Vec<Reference>
     targets.sort();
     targets.dedup();
     targets
+}
+
+/// Whether a step writes a Namespace that was there.
+fn writes_home(step: &Step) -> bool {
+    let is_home =
+        |change: &Change| change.desired.object.kind() == "Namespace" && change.desired.object.api_version() == "v1";
+    step.change().is_some_and(|change| change.action == Action::Configure && is_home(change))
 }

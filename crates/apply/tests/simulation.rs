@@ -205,6 +205,10 @@ const FOUND: &[(u64, &str)] = &[
         "no fault: a new ExternalSecret of which the store had nothing landed with its readers",
     ),
     (682_831, "after a crash nobody knew that something stale could not be deleted"),
+    (
+        scenario::MODES + 36_680,
+        "a namespace deleted between the trial and the write was made anew without what had been found in it",
+    ),
 ];
 
 #[test]
