@@ -103,8 +103,8 @@ impl Lease {
     /// Gives the lease away, so that a successor need not wait for its end.
     pub async fn release(mut self) {
         let mut released = self.write("").await;
-        if matches!(released, Err(ClusterError::Conflict { .. })) && !self.is_lost().await {
-            released = self.write("").await;
+        if matches!(released, Err(ClusterError::Conflict { .. })) {
+            released = if self.is_lost().await { Ok(()) } else { self.write("").await };
         }
         if let Err(error) = released {
             tracing::warn!(%error, "the leader lease cannot be released");

@@ -18,9 +18,8 @@ use crate::testbed::azure::Fault;
 use crate::testbed::{Testbed, attempt, run};
 use crate::unit::{self, Flavour};
 
-/// How soon all must be at rest once nothing happens any more. kwok, which plays the kubelet, was seen to
-/// look at a pod again two minutes after the database was killed while it wrote that pod's status.
-const BOUND: Duration = Duration::from_secs(180);
+/// How soon all must be at rest once nothing happens any more.
+const BOUND: Duration = Duration::from_secs(120);
 /// At rest nobody has written for so long.
 const QUIET: Duration = Duration::from_millis(800);
 

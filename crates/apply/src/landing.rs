@@ -26,6 +26,7 @@ use crate::context::{Context, Progress, Waited};
 use crate::desired::{Declarer, HealthScope, OnFailure, Reading};
 use crate::guest;
 use crate::journal::{Attempt, Journal, Open, Phase, StoreError};
+use crate::parcels::edges;
 use crate::plan::{self, Action, Change, Landing, Stale, Step};
 use crate::prepare::Prepared;
 use crate::prune::{self, Pruned};
@@ -256,8 +257,8 @@ impl<'a, 'c> Work<'a, 'c> {
         if failed.is_empty() { Ok(None) } else { self.fail(failed).await }
     }
 
-    /// What somebody has deleted since a commit was planned that was interrupted since is made by it, too, where it was
-    /// found to be right: a workload is not to come before its Secret.
+    /// What somebody has deleted since the commit was planned is made by it, too, where it was found to be right: a workload
+    /// is not to come before its Secret. Looked for after a crash, and where a Namespace may have gone meanwhile.
     async fn mark_lost(&mut self) {
         let lost = self.lost().await;
         if lost.is_empty() {
@@ -527,7 +528,7 @@ fn health_targets(landing: &Landing, undone: &BTreeSet<usize>) -> Vec<Reference>
 
 /// Whether a step writes a Namespace that was there.
 fn writes_home(step: &Step) -> bool {
-    let is_home =
-        |change: &Change| change.desired.object.kind() == "Namespace" && change.desired.object.api_version() == "v1";
-    step.change().is_some_and(|change| change.action == Action::Configure && is_home(change))
+    let configures =
+        |change: &Change| change.action == Action::Configure && edges::is_namespace(&change.desired.object);
+    step.change().is_some_and(configures)
 }

@@ -164,7 +164,7 @@ impl<'a> Planner<'a> {
         let (mut own_namespaces, mut own_apis) = (BTreeSet::new(), BTreeSet::new());
         for Desired { object, .. } in objects {
             own_kinds.extend(defined_kind(object));
-            if object.kind() == "Namespace" && object.api_version() == "v1" {
+            if edges::is_namespace(object) {
                 own_namespaces.insert(object.name().to_owned());
             }
             if edges::is_api(object) {

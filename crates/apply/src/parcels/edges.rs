@@ -284,6 +284,11 @@ fn id(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
     ObjectId { namespace: namespace.into(), name: name.into(), group: group.into(), kind: kind.into() }
 }
 
+/// Whether other objects live in it.
+pub(crate) fn is_namespace(object: &Object) -> bool {
+    object.kind() == "Namespace" && object.api_version() == "v1"
+}
+
 /// Whether an object has a Service answer for a version of an API group.
 pub fn is_api(object: &Object) -> bool {
     object.kind() == "APIService" && object.value().pointer("/spec/service").is_some_and(Value::is_object)
