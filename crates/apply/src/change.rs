@@ -157,6 +157,9 @@ pub struct Landing {
     pub retired: Vec<Stale>,
     /// What earlier landings should have deleted and could not, as it landed: it tells the parcel of what is stale still.
     pub undeleted: Vec<Desired>,
+    /// What landed last, and is neither declared nor deleted by this landing: it goes with its ExternalSecret, or stays without
+    /// us. Kept where its parcel is held. None for a single parcel.
+    pub dropped: Vec<Desired>,
     /// What is known of the workloads' secrets.
     pub stamps: Stamps,
     /// What was known of them before: where that differs, and all of it where the unit has parcels.
@@ -347,7 +350,7 @@ impl Landing {
         let guests = std::mem::take(&mut self.guests);
         self.guests = guests.into_iter().filter(|guest| !guest.is_of(&self, parcels)).collect();
         let needed = self.needed_by(parcels);
-        let Self { steps, stale, retired, parcels: all, stamps, stamps_before, .. } = &mut self;
+        let Self { steps, stale, retired, dropped, parcels: all, stamps, stamps_before, .. } = &mut self;
         let is_held = |id: &ObjectId| all.is_in(id, parcels);
         *steps = std::mem::take(steps).into_iter().filter_map(|step| held_step(step, is_held)).collect();
         for list in [stale, retired] {
@@ -362,6 +365,8 @@ impl Landing {
             let landed = held.into_iter().filter_map(|stale| stale.landed);
             steps.extend(landed.map(|landed| Step::Apply(Box::new(as_landed(*landed)))));
         }
+        let kept = dropped.extract_if(.., |desired| is_held(&desired.object.id()));
+        steps.extend(kept.map(|landed| Step::Apply(Box::new(as_landed(landed)))));
         stamps.retain(|id, _| !is_held(id));
         let before = stamps_before.iter().filter(|(id, _)| is_held(id));
         stamps.extend(before.map(|(id, stamp)| (id.clone(), stamp.clone())));
@@ -413,7 +418,7 @@ fn held_step(step: Step, is_held: impl Fn(&ObjectId) -> bool) -> Option<Step> {
 }
 
 /// What landed last, not to be written.
-pub(crate) fn as_landed(desired: Desired) -> Change {
+fn as_landed(desired: Desired) -> Change {
     let prior = Prior::Landed(Box::new(desired.clone()));
     Change { desired, prior, action: Action::Skip, proof: Proof::Server, cleans: false }
 }

@@ -44,6 +44,8 @@ struct StoredLanding {
     retired: Vec<StoredStale>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     undeleted: Vec<StoredDesired>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    dropped: Vec<StoredDesired>,
     stamps: Vec<StoredStamp>,
     stamps_before: Vec<StoredStamp>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -213,6 +215,7 @@ impl From<&Landing> for StoredLanding {
             stale: landing.stale.iter().map(Into::into).collect(),
             retired: landing.retired.iter().map(Into::into).collect(),
             undeleted: landing.undeleted.iter().map(Into::into).collect(),
+            dropped: landing.dropped.iter().map(Into::into).collect(),
             stamps: stored_stamps(&landing.stamps),
             stamps_before: stored_stamps(&landing.stamps_before),
             guests: landing.guests.iter().map(Into::into).collect(),
@@ -239,6 +242,7 @@ impl TryFrom<StoredLanding> for Landing {
             stale: stored.stale.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             retired: stored.retired.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             undeleted: stored.undeleted.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
+            dropped: stored.dropped.into_iter().map(TryInto::try_into).collect::<Result<_, _>>()?,
             stamps: stamps(stored.stamps)?,
             stamps_before: stamps(stored.stamps_before)?,
             guests: stored.guests.into_iter().map(Into::into).collect(),

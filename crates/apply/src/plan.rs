@@ -388,6 +388,7 @@ impl<'a> Planner<'a> {
         let past = Past::new(base);
         let change = |desired: Desired| Step::Apply(Box::new(past.change(desired, &live, &behaviour)));
         let steps = arrange(candidate.objects, candidate.releases, behaviour.timeout, change);
+        let dropped = if can_be_held { gone.dropped(base, &steps) } else { Vec::new() };
         let landing = Landing {
             revision: candidate.revision,
             input: candidate.input,
@@ -397,6 +398,7 @@ impl<'a> Planner<'a> {
             stale: gone.stale,
             retired: gone.retired,
             undeleted: gone.undeleted,
+            dropped,
             guests: guest::inherited(base.superseded.as_ref()),
             stamps_before: stamps_before.map(|(id, stamp)| (id.clone(), stamp.clone())).collect(),
             stamps,

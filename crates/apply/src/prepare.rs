@@ -8,7 +8,7 @@ use futures::stream::{self, StreamExt as _};
 use manifest::{Object, ObjectId};
 use serde_json::Value;
 
-use crate::change::{Action, Change, Landing, Proof, Stale, Step, as_landed};
+use crate::change::{Action, Change, Landing, Proof, Stale, Step};
 use crate::cleanup::{self, Cleanup};
 use crate::cluster::{Call, Cluster, ClusterError, Reference};
 use crate::definitions::{Definitions, Judge};
@@ -84,7 +84,7 @@ async fn proposed(
     if held.len() == landing.parcels.count() || holds_what_is_begun {
         return Err(failures);
     }
-    let landing = hold(landing, &held, base, failures);
+    let landing = Landing { failures, ..landing.holding(&held) };
     diffs.retain(|at, _| !landing.holds(&at.id()));
     Ok(Prepared { landing, diffs })
 }
@@ -162,20 +162,6 @@ fn rest(mut candidate: Candidate, failures: &[Failure]) -> Candidate {
     candidate.objects.retain(|desired| !has_failed(desired));
     candidate.releases.retain(|release| !release.objects.iter().any(has_failed));
     candidate
-}
-
-/// A landing with parcels held: of them it keeps what landed last, also of what could not be planned.
-fn hold(landing: Landing, held: &BTreeSet<usize>, base: &Base, failures: Vec<Failure>) -> Landing {
-    let mut landing = Landing { failures, ..landing.holding(held) };
-    let known: BTreeSet<_> = landing.changes().map(|change| change.desired.object.id()).collect();
-    let landed = base.landed.iter().flat_map(Landing::changes).map(|change| &change.desired);
-    let missing = landed.filter(|desired| {
-        let id = desired.object.id();
-        landing.holds(&id) && !known.contains(&id)
-    });
-    let missing: Vec<Step> = missing.map(|desired| Step::Apply(Box::new(as_landed(desired.clone())))).collect();
-    landing.steps.extend(missing);
-    landing
 }
 
 /// What else is wrong with an object that waits for another unit mostly follows from that, and is told when it still is so

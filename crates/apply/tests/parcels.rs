@@ -7,6 +7,7 @@ mod stage;
 
 use std::collections::BTreeSet;
 
+use apply::cluster::Propagation;
 use apply::fault::{self, Fault};
 use apply::report::Step;
 use apply::{
@@ -358,6 +359,42 @@ fn a_parcel_that_does_not_become_healthy_is_taken_back_alone() {
     let mended = block_on(stage.land_this(candidate(App::at(2), App::at(3)), behaviour())).expect("lands");
     assert_eq!(mended.verdict, Verdict::Landed);
     assert_eq!(standing(&stage), ["a 2 with 2", "b 3 with 3"]);
+}
+
+#[test]
+fn what_a_parcel_that_is_taken_back_had_dropped_counts_as_landed() {
+    let config = Reference::new("v1", "ConfigMap", "app", "b-1");
+    let external = Reference::new("v1", "ConfigMap", "app", "a-external");
+    // It goes with its ExternalSecret, or stays where nothing is pruned.
+    for is_external in [true, false] {
+        let behaviour = || Behaviour { prune: is_external, ..behaviour() };
+        let stage = Stage::new(5);
+        let mut first = candidate(App::at(1), App::at(1));
+        if is_external {
+            let made = first.objects.iter_mut().find(|desired| desired.reference() == config).expect("is wanted");
+            (made.owner, made.declarer) = (Some(external.clone()), Declarer::ExternalSecret(external.id()));
+            first.objects.push(desired(json!({"apiVersion": "v1", "kind": "ConfigMap",
+                "metadata": {"name": external.name, "namespace": "app", "labels": {"owner": "unit"}}})));
+        }
+        block_on(stage.land_this(first, behaviour())).expect("lands");
+        let bad = App { is_bad: true, ..App::at(2) };
+        let outcome = block_on(stage.land_this(candidate(App::at(2), bad), behaviour())).expect("lands in part");
+        assert_eq!(outcome.verdict, Verdict::Partly);
+        let delete = Call::Delete {
+            at: config.clone(),
+            uid: None,
+            resource_version: None,
+            propagation: Propagation::Background,
+            dry_run: false,
+        };
+        block_on(stage.shared().call(delete)).expect("somebody deletes it");
+        let landed = block_on(stage.journal_of(1)).expect("is read").landed().expect("has landed").clone();
+        let objects = landed.changes().map(|change| change.desired.clone()).collect();
+        let drift = Candidate { objects, is_landed: true, ..Candidate::default() };
+        block_on(stage.land_this(drift, behaviour())).expect("puts it right");
+        let back = block_on(stage.shared().get(&config)).expect("is read").expect("is there again");
+        assert_eq!(back.value().pointer("/metadata/ownerReferences").is_some(), is_external);
+    }
 }
 
 #[test]

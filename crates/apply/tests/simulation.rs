@@ -209,6 +209,10 @@ const FOUND: &[(u64, &str)] = &[
         scenario::MODES + 36_680,
         "a namespace deleted between the trial and the write was made anew without what had been found in it",
     ),
+    (
+        scenario::VERSIONS + 85_061,
+        "the Secret of an ExternalSecret that a parcel which was taken back had dropped did not count as landed any more",
+    ),
 ];
 
 #[test]

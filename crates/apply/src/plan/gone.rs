@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use manifest::ObjectId;
 
 use super::Base;
-use crate::change::{Change, Landing, Prior, Stale};
+use crate::change::{Change, Landing, Prior, Stale, Step};
 use crate::cluster::Reference;
 use crate::desired::{Candidate, Declarer, Desired, Policy};
 use crate::order;
@@ -19,6 +19,17 @@ pub(super) struct Gone {
     pub(super) retired: Vec<Stale>,
     /// What should be gone and is not.
     pub(super) undeleted: Vec<Desired>,
+}
+
+impl Gone {
+    /// What landed last, and is neither declared nor deleted.
+    pub(super) fn dropped(&self, base: &Base, steps: &[Step]) -> Vec<Desired> {
+        let declared = steps.iter().filter_map(Step::id);
+        let deleted = self.stale.iter().chain(&self.retired).map(|stale| stale.reference.id());
+        let known: BTreeSet<ObjectId> = declared.chain(deleted).collect();
+        let landed = base.landed.iter().flat_map(Landing::changes).map(|change| &change.desired);
+        landed.filter(|desired| !known.contains(&desired.object.id())).cloned().collect()
+    }
 }
 
 /// What an earlier landing should have deleted and the inventory lists still, as it landed.
